@@ -1,0 +1,185 @@
+//! The venue's word on our orders, fills, wallet and positions.
+
+use bytemuck::{CheckedBitPattern, NoUninit};
+
+use crate::num::{Dec, Lots, Millis, OrderId, Side, Ticks};
+
+/// What the venue says of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
+#[repr(u8)]
+pub enum OrderStatus {
+    /// Accepted; a conditional order now rests.
+    Accepted = 1,
+    /// Refused; `code` says why.
+    Rejected = 2,
+    /// Filled completely.
+    Filled = 3,
+    Canceled = 4,
+    /// Ended by the venue with a remainder unfilled.
+    Expired = 5,
+    /// A conditional order's trigger was met; it is now a market order.
+    Triggered = 6,
+    /// No answer in time: neither accepted nor rejected.
+    Unknown = 7,
+    /// The venue does not know the order.
+    NotFound = 8,
+    /// The cancel was refused; the order's own state is unchanged.
+    CancelRejected = 9,
+}
+
+/// The venue's word on one of our orders.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct OrderUpdate {
+    pub order: OrderId,
+    pub venue_id: i64,
+    /// Filled so far.
+    pub filled: Lots,
+    pub event_ms: Millis,
+    /// The venue's error code, 0 if none.
+    pub code: i32,
+    pub status: OrderStatus,
+    pub pad: [u8; 3],
+}
+
+/// Who caused a fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
+#[repr(u8)]
+pub enum FillCause {
+    Order = 1,
+    /// The venue liquidated the position.
+    Liquidation = 2,
+    /// Auto-deleveraging against somebody else's liquidation.
+    Adl = 3,
+    /// Delivery or delisting.
+    Settlement = 4,
+}
+
+/// A fill.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct Fill {
+    /// Our order, or [`OrderId::NONE`] for a forced fill.
+    pub order: OrderId,
+    /// The venue's trade id: fills are applied once each.
+    pub trade_id: i64,
+    /// Fee paid, in quote currency; negative is a rebate.
+    pub fee: Dec,
+    pub price: Ticks,
+    pub quantity: Lots,
+    pub event_ms: Millis,
+    pub side: Side,
+    pub maker: bool,
+    pub cause: FillCause,
+    pub pad: [u8; 5],
+}
+
+/// Why the wallet changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
+#[repr(u8)]
+pub enum AccountReason {
+    /// State at start or after a reconnect.
+    Snapshot = 1,
+    Order = 2,
+    Funding = 3,
+    Transfer = 4,
+    Adjustment = 5,
+}
+
+/// Our wallet at the venue.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct AccountUpdate {
+    pub wallet: Dec,
+    /// By how much this update changed it: funding (negative is paid) and transfers.
+    pub change: Dec,
+    pub event_ms: Millis,
+    pub reason: AccountReason,
+    pub pad: [u8; 7],
+}
+
+/// Our position at the venue.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct VenuePosition {
+    pub entry: Dec,
+    /// Signed: negative is short.
+    pub quantity: Lots,
+    pub event_ms: Millis,
+}
+
+/// What the venue is set to, read or set at start.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct VenueSetup {
+    pub leverage: u32,
+    pub isolated: bool,
+    pub one_way: bool,
+    pub single_asset: bool,
+    pub pad: u8,
+}
+
+/// What an order is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
+#[repr(u8)]
+pub enum Purpose {
+    Entry = 1,
+    /// The protective stop that rests at the venue.
+    Stop = 2,
+    /// The engine's own reduce-only exit.
+    Exit = 3,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
+#[repr(u8)]
+pub enum OrderKind {
+    Market = 1,
+    /// Becomes a market order when the trigger price is reached.
+    StopMarket = 2,
+}
+
+/// Which price triggers a conditional order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
+#[repr(u8)]
+pub enum WorkingType {
+    ContractPrice = 1,
+    MarkPrice = 2,
+}
+
+/// An order to send. It is in the journal before it enters the channel.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct Order {
+    pub id: OrderId,
+    /// Entry order of the trade it belongs to.
+    pub trade: OrderId,
+    pub quantity: Lots,
+    /// 0 for market orders.
+    pub trigger: Ticks,
+    /// Price the decision was made at: slippage is measured against it.
+    pub reference: Ticks,
+    pub side: Side,
+    pub kind: OrderKind,
+    pub purpose: Purpose,
+    pub working_type: WorkingType,
+    pub reduce_only: bool,
+    pub pad: [u8; 3],
+}
+
+/// Cancel an order.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct Cancel {
+    pub id: OrderId,
+    pub kind: OrderKind,
+    pub pad: [u8; 7],
+}
+
+/// Ask what became of an order: the answer to a lost acknowledgement, never a second send.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct Query {
+    pub id: OrderId,
+    pub kind: OrderKind,
+    pub pad: [u8; 7],
+}
