@@ -4,5 +4,9 @@
 
 /// The records that cross rooms, and their binary form.
 pub mod event;
+/// Bars, indicators, volume, spread and correlation, per instrument.
+pub mod market;
 /// Exact decimals, ticks, lots, time, ids.
 pub mod num;
+/// Votes to consensus and confidence; the rule voters.
+pub mod signal;

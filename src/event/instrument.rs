@@ -201,14 +201,16 @@ impl Instrument {
         self.tick_lot_value().checked_mul_int(tick_lots)
     }
 
-    /// Parses a price that must lie on the tick grid.
+    /// Parses a price that must be positive and lie on the tick grid.
     pub fn parse_price(&self, text: &[u8]) -> Result<Ticks, DecError> {
-        parse_multiple(text, self.tick).map(Ticks)
+        let ticks = Ticks(parse_multiple(text, self.tick)?);
+        if ticks.is_price() { Ok(ticks) } else { Err(DecError::OutOfRange) }
     }
 
-    /// Parses a market-data quantity.
+    /// Parses a market-data quantity, which must not be negative.
     pub fn parse_size(&self, text: &[u8]) -> Result<Size, DecError> {
-        parse_multiple(text, self.size_step).map(Size)
+        let size = Size(parse_multiple(text, self.size_step)?);
+        if (Size::ZERO..=Size::QUANTITY_MAX).contains(&size) { Ok(size) } else { Err(DecError::OutOfRange) }
     }
 
     /// Parses an order quantity, a multiple of the step.

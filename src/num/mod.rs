@@ -13,4 +13,4 @@ pub use decimal::{Dec, DecError, MAX_PLACES, Rounding, parse_scaled};
 pub use id::{InstrumentId, OrderId};
 pub use time::{Millis, NS_PER_DAY, NS_PER_HOUR, NS_PER_MS, NS_PER_SEC, NS_PER_WEEK, TimeNs};
 pub use units::{Lots, Side, Size, Ticks};
-pub use wide::{cmp_products, mul_div};
+pub use wide::{Wide, cmp_products, div_wide, mul_div, wide_product};

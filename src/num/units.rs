@@ -77,6 +77,22 @@ unit!(
     Size
 );
 
+impl Ticks {
+    /// Largest price accepted from outside: 2^50 ticks, a million at a tick of 1e-9. Sums of prices,
+    /// and prices times quantities, then stay inside 128 bits.
+    pub const PRICE_MAX: Ticks = Ticks(1 << 50);
+
+    /// Positive and within [`Ticks::PRICE_MAX`].
+    pub const fn is_price(self) -> bool {
+        self.0 > 0 && self.0 <= Self::PRICE_MAX.0
+    }
+}
+
+impl Size {
+    /// Largest quantity accepted from outside: 2^60 units; its product with a price fits 128 bits.
+    pub const QUANTITY_MAX: Size = Size(1 << 60);
+}
+
 /// The direction of an order, or of the position it opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
 #[repr(u8)]

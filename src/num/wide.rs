@@ -7,37 +7,42 @@ use ethnum::I256;
 
 use super::Rounding;
 
+/// A 256-bit signed integer.
+pub type Wide = I256;
+
+/// `a0 * a1 * ...`, exact; `None` if it leaves 256 bits.
+pub fn wide_product(factors: &[i128]) -> Option<Wide> {
+    factors.iter().try_fold(I256::ONE, |acc, f| acc.checked_mul(I256::from(*f)))
+}
+
 /// Compares `a0 * a1 * ...` with `b0 * b1 * ...` exactly; `None` if a product leaves 256 bits.
 pub fn cmp_products(left: &[i128], right: &[i128]) -> Option<Ordering> {
-    Some(product(left)?.cmp(&product(right)?))
+    Some(wide_product(left)?.cmp(&wide_product(right)?))
 }
 
 /// `a * b / c` with one rounding; `None` for a zero divisor or a result outside `i128`.
 pub fn mul_div(a: i128, b: i128, c: i128, rounding: Rounding) -> Option<i128> {
-    if c == 0 {
-        return None;
-    }
     // Most products fit the native width, where a division is many times cheaper.
-    if let Some(product) = a.checked_mul(b) {
-        return rounding.div_i128(product, c);
+    match a.checked_mul(b) {
+        Some(product) => rounding.div_i128(product, c),
+        None => div_wide(wide_product(&[a, b])?, I256::from(c), rounding),
     }
-    let product = I256::from(a).checked_mul(I256::from(b))?;
-    let divisor = I256::from(c);
-    let quotient = product / divisor;
-    let remainder = product - quotient * divisor;
+}
+
+/// `n / d` with one rounding; `None` for a zero divisor or a result outside `i128`.
+pub fn div_wide(n: Wide, d: Wide, rounding: Rounding) -> Option<i128> {
+    let quotient = n.checked_div(d)?;
+    let remainder = n - quotient * d;
     if remainder == I256::ZERO {
         return i128::try_from(quotient).ok();
     }
-    let negative = (product < I256::ZERO) != (divisor < I256::ZERO);
-    let twice = (remainder.abs() * I256::new(2)).cmp(&divisor.abs());
+    let negative = (n < I256::ZERO) != (d < I256::ZERO);
+    let rest = remainder.abs();
+    let twice = rest.cmp(&(d.checked_abs()? - rest));
     let odd = (quotient & I256::ONE) == I256::ONE;
     let away = rounding.away_from_zero(negative, twice, odd);
     let step = if negative { I256::MINUS_ONE } else { I256::ONE };
     i128::try_from(if away { quotient + step } else { quotient }).ok()
-}
-
-fn product(factors: &[i128]) -> Option<I256> {
-    factors.iter().try_fold(I256::ONE, |acc, f| acc.checked_mul(I256::from(*f)))
 }
 
 #[cfg(test)]
