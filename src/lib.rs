@@ -6,3 +6,5 @@
 pub mod event;
 /// Exact decimals, ticks, lots, time, ids.
 pub mod num;
+/// Which trades may be made, at what size, and when they end.
+pub mod risk;
