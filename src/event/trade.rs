@@ -17,6 +17,7 @@ macro_rules! words {
 
         impl $name {
             pub const ALL: &[$name] = &[$($name::$variant,)*];
+            pub const WORDS: &[&'static str] = &[$($text,)*];
 
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -36,6 +37,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(crate) use words;
 
 words! {
     /// What a voter wants done.
