@@ -12,3 +12,5 @@ pub mod market;
 pub mod signal;
 /// Which trades may be made, at what size, and when they end.
 pub mod risk;
+/// A trade from approval to account, and its orders.
+pub mod trade;

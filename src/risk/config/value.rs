@@ -47,6 +47,11 @@ impl ConsensusSet {
         ConsensusSet(bits)
     }
 
+    /// One bit a member, by its code.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
     pub const fn contains(self, consensus: Consensus) -> bool {
         self.0 & (1 << consensus as u8) != 0
     }

@@ -1,0 +1,444 @@
+//! GlobalRiskController: the portfolio's ledger, its limits and the trading state.
+//! `docs/RULES.md` §4.
+
+use std::cmp::Ordering;
+
+use super::check::{Checks, Observed};
+use super::config::Settings;
+use super::sizing::Plan;
+use crate::event::{AlarmKind, Limit, LimitChanged, Rule, TradingState};
+use crate::market::Correlation;
+use crate::num::{Dec, NS_PER_HOUR, Rounding, Side, TimeNs, cmp_products};
+
+/// One open position or pending entry, as the limits see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Holding {
+    pub side: Side,
+    /// Same instrument as the candidate.
+    pub same_instrument: bool,
+    /// |approved − exited| × current price.
+    pub exposure: Dec,
+    /// What it would lose from the current price if its stop were hit now; at least zero.
+    pub stop_loss: Dec,
+    /// Of its returns with the candidate's.
+    pub correlation: Correlation,
+}
+
+/// Peaks and latches of the account.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    /// Realised: deposits, fills' results, fees, funding. `None` before the first account event.
+    wallet: Option<Dec>,
+    unrealised: Dec,
+    day: i64,
+    week: i64,
+    day_peak: Dec,
+    week_peak: Dec,
+    /// Latched until the next day, or week.
+    daily_latched: bool,
+    weekly_latched: bool,
+    /// The breaker trips at most once a day.
+    breaker_day: Option<i64>,
+    breaker_until: TimeNs,
+    recovering: bool,
+    losses: u32,
+    state: TradingState,
+    worst_daily_drawdown: Dec,
+}
+
+/// Limits that changed at one event: each of them at most once.
+pub type LimitChanges = arrayvec::ArrayVec<LimitChanged, { Limit::ALL.len() }>;
+
+impl Default for Controller {
+    fn default() -> Self {
+        Controller {
+            wallet: None,
+            unrealised: Dec::ZERO,
+            day: i64::MIN,
+            week: i64::MIN,
+            day_peak: Dec::ZERO,
+            week_peak: Dec::ZERO,
+            daily_latched: false,
+            weekly_latched: false,
+            breaker_day: None,
+            breaker_until: TimeNs(i64::MIN),
+            recovering: false,
+            losses: 0,
+            state: TradingState::Active,
+            worst_daily_drawdown: Dec::ZERO,
+        }
+    }
+}
+
+impl Controller {
+    pub fn wallet(&self) -> Option<Dec> {
+        self.wallet
+    }
+
+    /// Wallet + unrealised PnL; `None` before the first account event.
+    pub fn equity(&self) -> Option<Dec> {
+        self.wallet.map(|wallet| wallet + self.unrealised)
+    }
+
+    pub fn day_peak(&self) -> Dec {
+        self.day_peak
+    }
+
+    pub fn state(&self) -> TradingState {
+        self.state
+    }
+
+    pub fn losses(&self) -> u32 {
+        self.losses
+    }
+
+    pub fn worst_daily_drawdown(&self) -> Dec {
+        self.worst_daily_drawdown
+    }
+
+    /// Rolls day and week by event time: the peak becomes the equity carried in.
+    pub fn roll(&mut self, now: TimeNs) {
+        let equity = self.equity().unwrap_or(Dec::ZERO);
+        if now.day() > self.day {
+            self.day = now.day();
+            self.day_peak = equity;
+            self.daily_latched = false;
+        }
+        if now.week() > self.week {
+            self.week = now.week();
+            self.week_peak = equity;
+            self.weekly_latched = false;
+        }
+    }
+
+    /// Our wallet as the venue states it. The first sets both peaks; a later difference shifts them,
+    /// since a correction is not a drawdown. Returns the difference.
+    pub fn set_wallet(&mut self, wallet: Dec) -> Dec {
+        let difference = wallet - self.wallet.unwrap_or(Dec::ZERO);
+        let first = self.wallet.is_none();
+        self.wallet = Some(wallet);
+        if first {
+            let equity = wallet + self.unrealised;
+            (self.day_peak, self.week_peak) = (equity, equity);
+        } else {
+            self.day_peak += difference;
+            self.week_peak += difference;
+        }
+        difference
+    }
+
+    /// Money in or out that is a result: fills, fees, funding.
+    pub fn book(&mut self, change: Dec) {
+        if let Some(wallet) = self.wallet.as_mut() {
+            *wallet += change;
+        }
+    }
+
+    /// Unrealised PnL of everything open.
+    pub fn set_unrealised(&mut self, unrealised: Dec) {
+        self.unrealised = unrealised;
+    }
+
+    /// A trade closed with this net result.
+    pub fn on_trade_closed(&mut self, pnl: Dec, s: &Settings, changes: &mut LimitChanges) {
+        let was = self.on_streak(s);
+        self.losses = if pnl.is_negative() { self.losses.saturating_add(1) } else { 0 };
+        let is = self.on_streak(s);
+        if was != is {
+            let threshold = Dec::int(s.losing_streak_threshold.into());
+            note(changes, Limit::Streak, is, Dec::int(self.losses.into()), threshold, TimeNs(0));
+        }
+    }
+
+    fn on_streak(&self, s: &Settings) -> bool {
+        s.enable_streak_protection && self.losses >= s.losing_streak_threshold
+    }
+
+    /// Raises peaks and latches limits after equity changed. True when the breaker tripped just now.
+    pub fn update_limits(&mut self, now: TimeNs, s: &Settings, changes: &mut LimitChanges) -> bool {
+        let Some(equity) = self.equity() else { return false };
+        self.day_peak = self.day_peak.max(equity);
+        self.week_peak = self.week_peak.max(equity);
+        // Nothing below its peak is the common case, and needs no division.
+        if equity == self.day_peak && equity == self.week_peak {
+            self.leave_recovery(changes, s);
+            return false;
+        }
+        let daily = self.daily_drawdown();
+        self.worst_daily_drawdown = self.worst_daily_drawdown.max(daily);
+        if exceeds(self.day_peak, equity, s.max_daily_dd_pct) && !self.daily_latched {
+            self.daily_latched = true;
+            note(changes, Limit::Daily, true, daily, s.max_daily_dd_pct, TimeNs(0));
+        }
+        if exceeds(self.week_peak, equity, s.max_weekly_dd_pct) && !self.weekly_latched {
+            self.weekly_latched = true;
+            note(changes, Limit::Weekly, true, self.weekly_drawdown(), s.max_weekly_dd_pct, TimeNs(0));
+        }
+        let recovering = s.enable_recovery_mode && exceeds(self.day_peak, equity, s.recovery_threshold_pct);
+        if recovering && !self.recovering {
+            self.recovering = true;
+            note(changes, Limit::Recovery, true, daily, s.recovery_threshold_pct, TimeNs(0));
+        } else if !recovering {
+            self.leave_recovery(changes, s);
+        }
+        self.trip_breaker(now, equity, daily, s, changes)
+    }
+
+    fn leave_recovery(&mut self, changes: &mut LimitChanges, s: &Settings) {
+        if std::mem::take(&mut self.recovering) {
+            note(changes, Limit::Recovery, false, self.daily_drawdown(), s.recovery_threshold_pct, TimeNs(0));
+        }
+    }
+
+    fn trip_breaker(
+        &mut self,
+        now: TimeNs,
+        equity: Dec,
+        daily: Dec,
+        s: &Settings,
+        changes: &mut LimitChanges,
+    ) -> bool {
+        let exceeded = s.enable_circuit_breaker && exceeds(self.day_peak, equity, s.circuit_breaker_loss_pct);
+        if !exceeded || self.breaker_day == Some(self.day) {
+            return false;
+        }
+        self.breaker_day = Some(self.day);
+        let cooldown = s.circuit_breaker_cooldown_hours.0.saturating_mul(NS_PER_HOUR.into()) / Dec::ONE.0;
+        self.breaker_until = now + i64::try_from(cooldown).unwrap_or(i64::MAX);
+        note(changes, Limit::CircuitBreaker, true, daily, s.circuit_breaker_loss_pct, self.breaker_until);
+        true
+    }
+
+    /// (peak − equity) / peak, half to even at 18 places; zero without equity.
+    pub fn daily_drawdown(&self) -> Dec {
+        drawdown(self.day_peak, self.equity())
+    }
+
+    pub fn weekly_drawdown(&self) -> Dec {
+        drawdown(self.week_peak, self.equity())
+    }
+
+    /// Product of the factors on risk; exact at 12 places.
+    pub fn risk_multiplier(&self, s: &Settings) -> Dec {
+        let recovery = if self.recovering { s.recovery_risk_mult } else { Dec::ONE };
+        let streak = if self.on_streak(s) { s.streak_risk_reduction } else { Dec::ONE };
+        recovery.mul(streak, Rounding::HalfEven).unwrap_or(Dec::ZERO)
+    }
+
+    /// Rules 1 to 3, 5, 8 and 10 of §4: may there be another trade at all?
+    pub fn may_enter(
+        &self,
+        side: Side,
+        now: TimeNs,
+        holdings: &[Holding],
+        s: &Settings,
+        checks: &mut Checks,
+    ) -> bool {
+        let open = holdings.len() as i64;
+        let same = holdings.iter().any(|h| h.same_instrument);
+        (!s.enable_circuit_breaker
+            || checks.note(
+                Rule::CircuitBreaker,
+                now >= self.breaker_until,
+                Observed::Number(self.daily_drawdown()),
+                Observed::Number(s.circuit_breaker_loss_pct),
+            ))
+            && checks.note(
+                Rule::DailyDrawdown,
+                !self.daily_latched,
+                Observed::Number(self.daily_drawdown()),
+                Observed::Number(s.max_daily_dd_pct),
+            )
+            && checks.note(
+                Rule::WeeklyDrawdown,
+                !self.weekly_latched,
+                Observed::Number(self.weekly_drawdown()),
+                Observed::Number(s.max_weekly_dd_pct),
+            )
+            && checks.note(
+                Rule::Concurrent,
+                open < i64::from(s.max_concurrent_trades),
+                Observed::count(open),
+                Observed::count(s.max_concurrent_trades.into()),
+            )
+            && checks.note(Rule::Position, !same, Observed::count(same.into()), Observed::count(0))
+            && uncorrelated(side, holdings, s, checks)
+            && checks.note(
+                Rule::TradingState,
+                self.state == TradingState::Active,
+                Observed::State(self.state),
+                Observed::State(TradingState::Active),
+            )
+    }
+
+    /// Rules 6 and 9 of §4: does the sized trade fit beside what is open?
+    pub fn fits(&self, plan: &Plan, holdings: &[Holding], s: &Settings, checks: &mut Checks) -> bool {
+        let Some(equity) = self.equity() else { return false };
+        let exposure: i128 = holdings.iter().map(|h| h.exposure.0).sum::<i128>() + plan.notional.0;
+        let order = cmp_products(&[exposure, Dec::ONE.0], &[equity.0, s.max_exposure_pct.0]);
+        let limit = equity.mul(s.max_exposure_pct, Rounding::Floor).unwrap_or(Dec::ZERO);
+        if !checks.note_option(
+            Rule::Exposure,
+            order.map(|o| o != Ordering::Greater),
+            Observed::Number(Dec(exposure)),
+            Observed::Number(limit),
+        ) {
+            return false;
+        }
+        if !s.enable_open_risk {
+            return true;
+        }
+        let stops: i128 = holdings.iter().map(|h| h.stop_loss.0).sum();
+        let at_risk = (self.day_peak - equity).0 + stops + plan.risk.0;
+        let order = cmp_products(&[at_risk, Dec::ONE.0], &[self.day_peak.0, s.max_daily_dd_pct.0]);
+        let limit = self.day_peak.mul(s.max_daily_dd_pct, Rounding::Floor).unwrap_or(Dec::ZERO);
+        checks.note_option(
+            Rule::OpenRisk,
+            order.map(|o| o != Ordering::Greater),
+            Observed::Number(Dec(at_risk)),
+            Observed::Number(limit),
+        )
+    }
+
+    /// A safety fault, or the operator: only ever down. Returns the state left, if it changed.
+    pub fn lower(&mut self, to: TradingState) -> Option<TradingState> {
+        (to > self.state).then(|| std::mem::replace(&mut self.state, to))
+    }
+
+    /// The operator alone moves it up.
+    pub fn resume(&mut self, by: AlarmKind) -> Option<TradingState> {
+        let allowed = by == AlarmKind::Operator && self.state != TradingState::Active;
+        allowed.then(|| std::mem::replace(&mut self.state, TradingState::Active))
+    }
+}
+
+/// Signed correlation with every open position: a hedge never fails.
+fn uncorrelated(side: Side, holdings: &[Holding], s: &Settings, checks: &mut Checks) -> bool {
+    if s.max_correlation == Dec::ONE || holdings.is_empty() {
+        return true;
+    }
+    let limit = s.max_correlation;
+    let worst = holdings.iter().find(|h| {
+        let sign = side.sign() * h.side.sign();
+        h.correlation.at_most(sign, limit) != Some(true)
+    });
+    // Compared squared: ρ × |ρ| against the threshold's square.
+    let observed = worst.map_or(Observed::Number(Dec::ZERO), |h| {
+        let sign = side.sign() * h.side.sign();
+        h.correlation.signed_square(sign).map_or(Observed::Missing, Observed::Number)
+    });
+    let squared = limit.mul(limit, Rounding::HalfEven).unwrap_or(Dec::ONE);
+    checks.note(Rule::Correlation, worst.is_none(), observed, Observed::Number(squared))
+}
+
+/// (peak − equity) / peak > limit, multiplied out.
+fn exceeds(peak: Dec, equity: Dec, limit: Dec) -> bool {
+    let order = cmp_products(&[(peak - equity).0, Dec::ONE.0], &[limit.0, peak.0.max(0)]);
+    order.is_none_or(|o| o == Ordering::Greater)
+}
+
+fn drawdown(peak: Dec, equity: Option<Dec>) -> Dec {
+    let Some(equity) = equity.filter(|_| peak.0 > 0) else { return Dec::ZERO };
+    (peak - equity).div(peak, Rounding::HalfEven).unwrap_or(Dec::ZERO).max(Dec::ZERO)
+}
+
+fn note(
+    changes: &mut LimitChanges,
+    limit: Limit,
+    active: bool,
+    observed: Dec,
+    threshold: Dec,
+    until_ns: TimeNs,
+) {
+    // One change a limit and event; the list has room for each.
+    let _ = changes.try_push(LimitChanged { observed, threshold, until_ns, limit, active, pad: [0; 6] });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::num::NS_PER_DAY;
+
+    fn controller(wallet: i64) -> Controller {
+        let mut c = Controller::default();
+        c.roll(TimeNs(0));
+        c.set_wallet(Dec::int(wallet));
+        c
+    }
+
+    fn lose(c: &mut Controller, money: i64, now: TimeNs) -> Vec<Limit> {
+        let mut changes = LimitChanges::new();
+        c.book(Dec::int(-money));
+        c.update_limits(now, &Settings::DEFAULT, &mut changes);
+        changes.iter().map(|change| change.limit).collect()
+    }
+
+    fn refusal(c: &Controller, now: TimeNs, holdings: &[Holding]) -> Option<Rule> {
+        let mut checks = Checks::default();
+        c.may_enter(Side::Buy, now, holdings, &Settings::DEFAULT, &mut checks);
+        checks.failure().map(|check| check.rule)
+    }
+
+    #[test]
+    fn limits_are_strict_latch_and_lift_with_the_day_and_week() {
+        let mut c = controller(10_000);
+        assert_eq!(lose(&mut c, 300, TimeNs(1)), [Limit::Recovery], "3% exactly is not above 3%");
+        assert_eq!(c.risk_multiplier(&Settings::DEFAULT), Dec::new(5, 1));
+        assert_eq!(refusal(&c, TimeNs(1), &[]), None);
+        assert_eq!(lose(&mut c, 1, TimeNs(2)), [Limit::Daily]);
+        assert_eq!(refusal(&c, TimeNs(2), &[]), Some(Rule::DailyDrawdown));
+        lose(&mut c, -301, TimeNs(3));
+        assert_eq!(refusal(&c, TimeNs(3), &[]), Some(Rule::DailyDrawdown), "latched though recovered");
+        c.roll(TimeNs(NS_PER_DAY));
+        assert_eq!(refusal(&c, TimeNs(NS_PER_DAY), &[]), None);
+        // Thursday to Monday: the week's peak is still the old one.
+        assert!(lose(&mut c, 1_001, TimeNs(NS_PER_DAY)).contains(&Limit::Weekly));
+        c.roll(TimeNs(2 * NS_PER_DAY));
+        assert_eq!(refusal(&c, TimeNs(2 * NS_PER_DAY), &[]), Some(Rule::WeeklyDrawdown));
+        c.roll(TimeNs(4 * NS_PER_DAY));
+        assert_eq!(refusal(&c, TimeNs(4 * NS_PER_DAY), &[]), None);
+    }
+
+    #[test]
+    fn the_breaker_trips_once_a_day_and_holds_across_midnight() {
+        let mut c = controller(10_000);
+        let late = TimeNs(NS_PER_DAY - NS_PER_HOUR);
+        assert!(lose(&mut c, 501, late).contains(&Limit::CircuitBreaker));
+        assert!(!lose(&mut c, 100, late).contains(&Limit::CircuitBreaker));
+        c.roll(TimeNs(NS_PER_DAY));
+        let end = late + 4 * NS_PER_HOUR;
+        assert_eq!(refusal(&c, end - 1, &[]), Some(Rule::CircuitBreaker));
+        assert_eq!(refusal(&c, end, &[]), None);
+    }
+
+    #[test]
+    fn streaks_count_net_losses_and_zero_ends_them() {
+        let s = Settings::DEFAULT;
+        let mut c = controller(10_000);
+        let close = |c: &mut Controller, pnl: i64| {
+            let mut changes = LimitChanges::new();
+            c.on_trade_closed(Dec::int(pnl), &s, &mut changes);
+            changes.len()
+        };
+        assert_eq!((close(&mut c, -1), close(&mut c, -1), close(&mut c, -1)), (0, 0, 1));
+        assert_eq!(c.risk_multiplier(&s), Dec::new(5, 1));
+        assert_eq!(close(&mut c, 0), 1);
+        assert_eq!(c.risk_multiplier(&s), Dec::ONE);
+    }
+
+    #[test]
+    fn the_state_falls_by_itself_and_rises_by_the_operator() {
+        let mut c = controller(1);
+        assert_eq!(c.lower(TradingState::Halted), Some(TradingState::Active));
+        assert_eq!(c.lower(TradingState::Reducing), None, "not up");
+        assert_eq!(c.resume(AlarmKind::FeedDown), None);
+        assert_eq!(c.resume(AlarmKind::Operator), Some(TradingState::Halted));
+    }
+
+    #[test]
+    fn transfers_and_corrections_shift_the_peaks() {
+        let mut c = controller(10_000);
+        assert_eq!(c.set_wallet(Dec::int(5_000)), Dec::int(-5_000));
+        assert_eq!(c.daily_drawdown(), Dec::ZERO);
+    }
+}

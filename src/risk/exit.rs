@@ -1,0 +1,340 @@
+//! ExitPolicyEngine: what a price does to an open position. `docs/RULES.md` §6.
+//!
+//! Pure: it decides, the caller sends orders. The stop only ever moves in the position's favour.
+
+use std::cmp::Ordering;
+
+use super::config::Settings;
+use super::levels::{self, AveragePrice};
+use crate::event::StopMove;
+use crate::num::{
+    Dec, Lots, NS_PER_HOUR, Rounding, Side, Ticks, TimeNs, Wide, cmp_products, div_wide, wide_product,
+};
+
+/// Below this share of R a trade counts as going nowhere.
+const NO_PROGRESS_R: Dec = Dec::new(5, 1);
+/// A stop closer than this to the tested price would trigger at once.
+const STOP_GAP_TICKS: i64 = 2;
+
+/// Everything the exit rules know of a position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ExitState {
+    pub side: Side,
+    /// Of everything filled so far; fixed after the entry's last fill.
+    pub entry: AveragePrice,
+    /// ATR of the decision.
+    pub atr: Dec,
+    /// Initial stop computed from the entry: with it, R.
+    pub initial_stop: Ticks,
+    pub stop: Ticks,
+    pub target: Ticks,
+    pub opened_ns: TimeNs,
+    /// Best and worst price tested since the entry.
+    pub best: Option<Ticks>,
+    pub worst: Option<Ticks>,
+    pub breakeven_done: bool,
+    pub partial_tried: bool,
+    pub trailing: bool,
+}
+
+/// What the price means for the position, in the order the rules apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExitActions {
+    pub stop_hit: bool,
+    pub target_hit: bool,
+    /// Close this many lots of it.
+    pub partial: Option<Lots>,
+    /// At most one move each.
+    pub breakeven: Option<Ticks>,
+    pub trailing: Option<Ticks>,
+    pub time_out: bool,
+}
+
+/// Limits the venue sets on a part of a position.
+#[derive(Clone, Copy, Debug)]
+pub struct PartLimits {
+    pub min_quantity: Lots,
+    pub min_notional: Dec,
+    pub tick_lot_value: Dec,
+}
+
+impl ExitState {
+    /// Levels from an entry; `None` when they leave the number range.
+    pub fn open(
+        side: Side,
+        entry: AveragePrice,
+        atr: Dec,
+        tick: Dec,
+        now: TimeNs,
+        s: &Settings,
+    ) -> Option<ExitState> {
+        let stop = levels::stop(side, entry, atr, s.sl_multiplier, tick)?;
+        let target = levels::target(side, entry, atr, s.tp_multiplier, tick)?;
+        Some(ExitState {
+            side,
+            entry,
+            atr,
+            initial_stop: stop,
+            stop,
+            target,
+            opened_ns: now,
+            best: None,
+            worst: None,
+            breakeven_done: false,
+            partial_tried: false,
+            trailing: false,
+        })
+    }
+
+    /// Another part of the entry filled: levels follow the average, but a stop that has already
+    /// moved does not move back.
+    pub fn refill(&mut self, entry: AveragePrice, tick: Dec, s: &Settings) -> Option<()> {
+        let fresh = ExitState::open(self.side, entry, self.atr, tick, self.opened_ns, s)?;
+        let moved = self.stop != self.initial_stop;
+        let stop = if moved && !self.better(fresh.stop, self.stop) { self.stop } else { fresh.stop };
+        *self = ExitState { stop, initial_stop: fresh.initial_stop, entry, target: fresh.target, ..*self };
+        Some(())
+    }
+
+    /// Whether `a` is further in the position's favour than `b`.
+    fn better(&self, a: Ticks, b: Ticks) -> bool {
+        self.profit(a, b) > 0
+    }
+
+    /// `price − from` in the position's favour, in ticks.
+    fn profit(&self, price: Ticks, from: Ticks) -> i64 {
+        (price - from).0 * self.side.sign()
+    }
+
+    /// R × entry quantity, in tick-lots.
+    pub fn risk_tick_lots(&self) -> i128 {
+        (self.entry.cost - self.initial_stop.wide() * self.entry.quantity.wide()).abs()
+    }
+
+    /// Profit at `price` of the whole entry quantity, in tick-lots.
+    pub fn profit_tick_lots(&self, price: Ticks) -> i128 {
+        (price.wide() * self.entry.quantity.wide() - self.entry.cost) * i128::from(self.side.sign())
+    }
+
+    /// R at `price`, half away from zero at 18 places: for display.
+    pub fn r_at(&self, price: Ticks) -> Dec {
+        let value = || {
+            let n = wide_product(&[self.profit_tick_lots(price), Dec::ONE.0])?;
+            div_wide(n, Wide::from(self.risk_tick_lots()), Rounding::HalfAway)
+        };
+        Dec(value().unwrap_or(0))
+    }
+
+    /// r at `price` compared with `limit`, multiplied out.
+    fn compare_r(&self, price: Ticks, limit: Dec) -> Option<Ordering> {
+        cmp_products(&[self.profit_tick_lots(price), Dec::ONE.0], &[limit.0, self.risk_tick_lots()])
+    }
+
+    fn reached(&self, price: Ticks, limit: Dec) -> bool {
+        self.compare_r(price, limit).is_some_and(|order| order != Ordering::Less)
+    }
+
+    /// Whether `price` is at or past the stop.
+    pub fn beyond_stop(&self, price: Ticks) -> bool {
+        self.profit(price, self.stop) <= 0
+    }
+
+    /// Notes a tested price for MFE and MAE.
+    pub fn track(&mut self, price: Ticks) {
+        let best = self.best.map_or(price, |best| if self.better(price, best) { price } else { best });
+        let worst = self.worst.map_or(price, |worst| if self.better(worst, price) { price } else { worst });
+        (self.best, self.worst) = (Some(best), Some(worst));
+    }
+
+    /// Tests `price` and moves the stop where the rules say so. `open` is what is not exited yet.
+    /// After a full close the remaining rules are not looked at.
+    pub fn test(
+        &mut self,
+        price: Ticks,
+        now: TimeNs,
+        open: Lots,
+        limits: &PartLimits,
+        tick: Dec,
+        s: &Settings,
+    ) -> ExitActions {
+        let mut actions = ExitActions::default();
+        if self.beyond_stop(price) {
+            actions.stop_hit = true;
+            return actions;
+        }
+        if self.profit(price, self.target) >= 0 {
+            actions.target_hit = true;
+            return actions;
+        }
+        actions.partial = self.partial(price, open, limits, s);
+        if s.enable_breakeven && !self.breakeven_done && self.reached(price, s.breakeven_at_r) {
+            let level = levels::breakeven(self.side, self.entry, s.breakeven_offset_pct);
+            // Done once the stop stands at the level or better; a refused move is tried again.
+            self.breakeven_done = level.is_some_and(|level| !self.better(level, self.stop));
+            actions.breakeven = level.and_then(|level| self.move_stop(level, price));
+            self.breakeven_done |= actions.breakeven.is_some();
+        }
+        if s.enable_trailing && self.reached(price, s.trailing_start_r) {
+            self.trailing = true;
+            let best = self.best.unwrap_or(price);
+            let level = levels::trailing(self.side, best, self.atr, s.trailing_distance_atr, tick);
+            actions.trailing = level.and_then(|level| self.move_stop(level, price));
+        }
+        actions.time_out = s.enable_time_exit && self.timed_out(price, now, s);
+        actions
+    }
+
+    /// Tried once, at the first price that reaches it.
+    fn partial(&mut self, price: Ticks, open: Lots, limits: &PartLimits, s: &Settings) -> Option<Lots> {
+        if !s.enable_partial_tp || self.partial_tried || !self.reached(price, s.partial_tp_at_r) {
+            return None;
+        }
+        self.partial_tried = true;
+        let share = s.partial_tp_percent.0.checked_mul(self.entry.quantity.wide())?;
+        let part = Lots(i64::try_from(share / Dec::ONE.0).ok()?);
+        let large_enough = |lots: Lots| {
+            let notional =
+                price.wide().checked_mul(lots.wide()).and_then(|v| limits.tick_lot_value.checked_mul_int(v));
+            lots.0 > 0 && lots >= limits.min_quantity && notional.is_some_and(|n| n >= limits.min_notional)
+        };
+        (large_enough(part) && large_enough(open - part)).then_some(part)
+    }
+
+    /// Moves the stop if that is strictly better and at least two ticks inside the tested price.
+    fn move_stop(&mut self, level: Ticks, price: Ticks) -> Option<Ticks> {
+        let allowed = self.better(level, self.stop) && self.profit(price, level) >= STOP_GAP_TICKS;
+        allowed.then(|| self.stop = level)?;
+        Some(level)
+    }
+
+    fn timed_out(&self, price: Ticks, now: TimeNs, s: &Settings) -> bool {
+        let open_ns = i128::from(now.since(self.opened_ns)) * Dec::ONE.0;
+        let late = open_ns > s.max_hours_no_progress.0.saturating_mul(NS_PER_HOUR.into());
+        late && self.compare_r(price, NO_PROGRESS_R) == Some(Ordering::Less)
+    }
+
+    /// Best and worst excursion in R, at least zero, half away from zero at 18 places.
+    pub fn excursions(&self) -> (Dec, Dec) {
+        let best = self.best.map_or(Dec::ZERO, |price| self.r_at(price));
+        let worst = self.worst.map_or(Dec::ZERO, |price| self.r_at(price));
+        (best.max(Dec::ZERO), (-worst).max(Dec::ZERO))
+    }
+}
+
+/// Why a stop moved and where to, in the order the rules apply.
+impl ExitActions {
+    pub fn moves(&self) -> impl Iterator<Item = (StopMove, Ticks)> {
+        let breakeven = self.breakeven.map(|stop| (StopMove::Breakeven, stop));
+        breakeven.into_iter().chain(self.trailing.map(|stop| (StopMove::Trailing, stop)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: PartLimits =
+        PartLimits { min_quantity: Lots(1), min_notional: Dec::int(5), tick_lot_value: Dec::new(1, 4) };
+
+    /// Long 0.010 at 50,000.0 with an ATR of 1,500: the worked example of the rules.
+    fn position(side: Side, s: &Settings) -> ExitState {
+        let entry = AveragePrice { cost: 500_000 * 10, quantity: Lots(10) };
+        ExitState::open(side, entry, Dec::int(1_500), Dec::new(1, 1), TimeNs(0), s).unwrap()
+    }
+
+    fn test(state: &mut ExitState, price: i64, s: &Settings) -> ExitActions {
+        state.track(Ticks(price));
+        state.test(Ticks(price), TimeNs(1), Lots(10), &LIMITS, Dec::new(1, 1), s)
+    }
+
+    #[test]
+    fn worked_example_and_its_mirror() {
+        let s = Settings::DEFAULT;
+        let mut long = position(Side::Buy, &s);
+        assert_eq!((long.stop, long.target), (Ticks(477_500), Ticks(556_250)));
+        assert_eq!(test(&mut long, 522_500, &s).breakeven, Some(Ticks(500_500)), "at +1R");
+        let at_two_r = test(&mut long, 545_000, &s);
+        assert_eq!((at_two_r.partial, at_two_r.trailing), (Some(Lots(5)), Some(Ticks(530_000))));
+        assert!(test(&mut long, 530_000, &s).stop_hit);
+
+        let mut short = position(Side::Sell, &s);
+        assert_eq!((short.stop, short.target), (Ticks(522_500), Ticks(443_750)));
+        assert_eq!(test(&mut short, 477_500, &s).breakeven, Some(Ticks(499_500)));
+        let at_two_r = test(&mut short, 455_000, &s);
+        assert_eq!((at_two_r.partial, at_two_r.trailing), (Some(Lots(5)), Some(Ticks(470_000))));
+        assert!(test(&mut short, 443_750, &s).target_hit);
+    }
+
+    #[test]
+    fn one_price_may_cross_several_levels() {
+        let s = Settings::DEFAULT;
+        let mut long = position(Side::Buy, &s);
+        let actions = test(&mut long, 550_000, &s);
+        assert_eq!(actions.partial, Some(Lots(5)));
+        assert_eq!(
+            actions.moves().collect::<Vec<_>>(),
+            [(StopMove::Breakeven, Ticks(500_500)), (StopMove::Trailing, Ticks(535_000))]
+        );
+        assert_eq!(test(&mut long, 549_000, &s), ExitActions::default(), "nothing twice");
+    }
+
+    #[test]
+    fn a_part_the_venue_would_refuse_is_never_closed() {
+        let s = Settings::DEFAULT;
+        let mut long = position(Side::Buy, &s);
+        let strict = PartLimits { min_notional: Dec::int(273), ..LIMITS };
+        assert_eq!(long.test(Ticks(545_000), TimeNs(1), Lots(10), &strict, Dec::new(1, 1), &s).partial, None);
+        assert_eq!(test(&mut long, 546_000, &s).partial, None, "tried once");
+    }
+
+    #[test]
+    fn time_exit_needs_both_strictly() {
+        let s = Settings::DEFAULT;
+        let mut long = position(Side::Buy, &s);
+        let day = TimeNs(24 * NS_PER_HOUR);
+        let at = |long: &mut ExitState, price, now| {
+            long.test(Ticks(price), now, Lots(10), &LIMITS, Dec::new(1, 1), &s).time_out
+        };
+        assert!(!at(&mut long, 500_000, day), "exactly 24 h");
+        assert!(at(&mut long, 500_000, day + 1));
+        assert!(!at(&mut long, 511_250, day + 1), "exactly 0.5R");
+        assert!(at(&mut long, 511_249, day + 1));
+    }
+
+    #[test]
+    fn a_stop_that_would_trigger_at_once_waits() {
+        let s = Settings { breakeven_offset_pct: Dec::new(449, 4), ..Settings::DEFAULT };
+        let mut long = position(Side::Buy, &s);
+        // Breakeven would be 522,450 with the price at 522,451: one tick inside.
+        assert_eq!(
+            long.test(Ticks(522_451), TimeNs(1), Lots(10), &LIMITS, Dec::new(1, 1), &s).breakeven,
+            None
+        );
+        assert_eq!(test(&mut long, 522_500, &s).breakeven, Some(Ticks(522_450)));
+    }
+
+    proptest! {
+        /// Whatever prices come, the stop only moves one way and stays inside the tested price.
+        #[test]
+        fn stops_ratchet(prices in proptest::collection::vec(470_000i64..560_000, 1..80), long: bool) {
+            let s = Settings::DEFAULT;
+            let side = if long { Side::Buy } else { Side::Sell };
+            let mut state = position(side, &s);
+            for price in prices {
+                let before = state.stop;
+                let actions = test(&mut state, price, &s);
+                let moved = (state.stop - before).0 * side.sign();
+                prop_assert!(moved >= 0);
+                prop_assert_eq!(moved > 0, actions.moves().count() > 0);
+                if moved > 0 {
+                    prop_assert!((price - state.stop.0) * side.sign() >= STOP_GAP_TICKS);
+                }
+                if actions.stop_hit || actions.target_hit {
+                    prop_assert_eq!(actions.moves().count(), 0);
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! One order at the venue and what we know of it.
+
+use crate::event::{Order, OrderKind, OrderStatus, Purpose};
+use crate::num::{Lots, OrderId, Side, Ticks, TimeNs};
+
+/// What we know of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OrderState {
+    /// Handed over; no answer yet.
+    Sent,
+    /// Accepted: working, or resting until its trigger.
+    Working,
+    /// A conditional order that is now a market order.
+    Triggered,
+    /// No answer in time. Neither accepted nor rejected: it is queried, never sent again.
+    Unknown,
+    Filled,
+    Canceled,
+    Expired,
+    Rejected,
+}
+
+impl OrderState {
+    pub const ALL: [OrderState; 8] = [
+        OrderState::Sent,
+        OrderState::Working,
+        OrderState::Triggered,
+        OrderState::Unknown,
+        OrderState::Filled,
+        OrderState::Canceled,
+        OrderState::Expired,
+        OrderState::Rejected,
+    ];
+
+    /// No further fills follow.
+    pub const fn is_final(self) -> bool {
+        matches!(self, OrderState::Filled | OrderState::Canceled | OrderState::Expired | OrderState::Rejected)
+    }
+
+    /// The state after the venue's word; `None` when that word changes nothing. A final state never
+    /// changes: duplicates and late answers are harmless. `NotFound` is not absence (a fresh order
+    /// can be unqueryable for a while), so it leaves the order unknown.
+    pub const fn after(self, status: OrderStatus) -> Option<OrderState> {
+        use OrderState::{Canceled, Expired, Filled, Rejected, Sent, Triggered, Unknown, Working};
+        if self.is_final() {
+            return None;
+        }
+        match (status, self) {
+            (OrderStatus::Filled, _) => Some(Filled),
+            (OrderStatus::Canceled, _) => Some(Canceled),
+            (OrderStatus::Expired, _) => Some(Expired),
+            // Accepted once, it can't be rejected any more: the refusal is of something else.
+            (OrderStatus::Rejected, Sent | Unknown) => Some(Rejected),
+            (OrderStatus::Rejected, _) => None,
+            (OrderStatus::Triggered, Triggered) => None,
+            (OrderStatus::Triggered, _) => Some(Triggered),
+            (OrderStatus::Accepted, Sent | Unknown) => Some(Working),
+            (OrderStatus::Accepted, _) => None,
+            (OrderStatus::Unknown | OrderStatus::NotFound, Unknown) => None,
+            (OrderStatus::Unknown | OrderStatus::NotFound, _) => Some(Unknown),
+            (OrderStatus::CancelRejected, _) => None,
+        }
+    }
+}
+
+/// An order and its progress.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LiveOrder {
+    pub id: OrderId,
+    pub purpose: Purpose,
+    pub kind: OrderKind,
+    pub side: Side,
+    pub state: OrderState,
+    pub cancel_sent: bool,
+    /// Of an exit: it closes a part by rule, and the rest stays open.
+    pub partial: bool,
+    pub quantity: Lots,
+    pub filled: Lots,
+    pub trigger: Ticks,
+    pub reference: Ticks,
+    pub sent_ns: TimeNs,
+    /// When its state was last asked for.
+    pub queried_ns: TimeNs,
+}
+
+impl LiveOrder {
+    pub fn sent(order: &Order, partial: bool, now: TimeNs) -> LiveOrder {
+        LiveOrder {
+            id: order.id,
+            purpose: order.purpose,
+            kind: order.kind,
+            side: order.side,
+            state: OrderState::Sent,
+            cancel_sent: false,
+            partial,
+            quantity: order.quantity,
+            filled: Lots::ZERO,
+            trigger: order.trigger,
+            reference: order.reference,
+            sent_ns: now,
+            queried_ns: now,
+        }
+    }
+
+    /// Final, and every fill it reported has arrived.
+    pub fn is_done(&self) -> bool {
+        self.state.is_final() && (self.state != OrderState::Filled || self.filled >= self.quantity)
+    }
+
+    /// Acknowledged and able to protect.
+    pub fn rests(&self) -> bool {
+        matches!(self.state, OrderState::Working | OrderState::Triggered)
+    }
+
+    pub fn unfilled(&self) -> Lots {
+        self.quantity - self.filled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUSES: [OrderStatus; 9] = [
+        OrderStatus::Accepted,
+        OrderStatus::Rejected,
+        OrderStatus::Filled,
+        OrderStatus::Canceled,
+        OrderStatus::Expired,
+        OrderStatus::Triggered,
+        OrderStatus::Unknown,
+        OrderStatus::NotFound,
+        OrderStatus::CancelRejected,
+    ];
+
+    /// Every (state, status) pair: `.` is no change.
+    #[test]
+    fn every_pair_is_decided() {
+        use OrderState::*;
+        //                      Acc  Rej  Fil  Can  Exp  Tri  Unk  NFo  CRe
+        let table = [
+            (Sent, "WRFCETUU."),
+            (Working, "..FCETUU."),
+            (Triggered, "..FCE.UU."),
+            (Unknown, "WRFCET..."),
+            (Filled, "........."),
+            (Canceled, "........."),
+            (Expired, "........."),
+            (Rejected, "........."),
+        ];
+        assert_eq!(table.map(|row| row.0), OrderState::ALL);
+        for (state, row) in table {
+            for (status, expected) in STATUSES.iter().zip(row.chars()) {
+                let next = match state.after(*status) {
+                    None => '.',
+                    Some(Working) => 'W',
+                    Some(Rejected) => 'R',
+                    Some(Filled) => 'F',
+                    Some(Canceled) => 'C',
+                    Some(Expired) => 'E',
+                    Some(Triggered) => 'T',
+                    Some(Unknown) => 'U',
+                    Some(Sent) => 'S',
+                };
+                assert_eq!(next, expected, "{state:?} {status:?}");
+            }
+        }
+    }
+}

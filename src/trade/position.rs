@@ -1,0 +1,263 @@
+//! One trade: its plan, its orders, its fills, its protection.
+
+use arrayvec::ArrayVec;
+
+use super::{LiveOrder, OrderState, Step, next_state};
+use crate::event::{Consensus, ExitSignal, Fill, Instrument, Purpose, TradeClosed, TradeState};
+use crate::num::{
+    Dec, InstrumentId, Lots, OrderId, Rounding, Side, Ticks, TimeNs, Wide, div_wide, wide_product,
+};
+use crate::risk::exit::ExitState;
+use crate::risk::levels::AveragePrice;
+use crate::risk::sizing::Plan;
+
+/// Orders a trade may have unfinished at once: the entry, an exit, a stop and its successor, and as
+/// many again being cancelled.
+pub const ORDERS_MAX: usize = 8;
+/// Trade ids remembered to recognise a fill reported twice.
+const FILLS_REMEMBERED: usize = 16;
+
+/// How the position is covered.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Protection {
+    /// Since when the position has had no acknowledged stop.
+    pub bare_since: Option<TimeNs>,
+    /// Longest such time so far.
+    pub bare_ns_max: i64,
+    /// When a stop was last sent.
+    pub placed_ns: Option<TimeNs>,
+    /// The next replacement must not wait: breakeven, or another quantity.
+    pub urgent: bool,
+    /// Since when the price has been beyond the stop.
+    pub beyond_since: Option<TimeNs>,
+}
+
+/// A close in progress.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Closing {
+    pub signal: ExitSignal,
+    /// Exit orders sent for it; a refused one is sent again only on a timer.
+    pub attempts: u32,
+}
+
+/// A trade.
+#[derive(Clone, Debug)]
+pub struct Trade {
+    /// Client order id of the entry.
+    pub id: OrderId,
+    pub instrument: InstrumentId,
+    pub plan: Plan,
+    pub consensus: Consensus,
+    pub state: TradeState,
+    pub orders: ArrayVec<LiveOrder, ORDERS_MAX>,
+    /// Everything bought (sold) to enter.
+    pub entry: AveragePrice,
+    /// Tick-lots and lots of what was exited.
+    pub exit_value: i128,
+    pub exited: Lots,
+    pub fees: Dec,
+    pub funding: Dec,
+    /// Against reference prices, in tick-lots; positive is worse.
+    slippage: i128,
+    /// Levels; from the first fill on.
+    pub exit: Option<ExitState>,
+    pub protection: Protection,
+    pub closing: Option<Closing>,
+    /// The rule that ended it.
+    pub ended_by: Option<ExitSignal>,
+    /// A part was closed by rule.
+    pub had_partial: bool,
+    /// Its account is closed; orders may still be on their way out.
+    pub finished: bool,
+    /// Contribution to unrealised PnL at the last price.
+    pub unrealised: Dec,
+    opened_ns: TimeNs,
+    fills_seen: [i64; FILLS_REMEMBERED],
+    fills_count: usize,
+}
+
+impl Trade {
+    pub fn approved(id: OrderId, instrument: InstrumentId, plan: Plan, consensus: Consensus) -> Trade {
+        Trade {
+            id,
+            instrument,
+            plan,
+            consensus,
+            state: TradeState::Approved,
+            orders: ArrayVec::new(),
+            entry: AveragePrice { cost: 0, quantity: Lots::ZERO },
+            exit_value: 0,
+            exited: Lots::ZERO,
+            fees: Dec::ZERO,
+            funding: Dec::ZERO,
+            slippage: 0,
+            exit: None,
+            protection: Protection::default(),
+            closing: None,
+            ended_by: None,
+            had_partial: false,
+            finished: false,
+            unrealised: Dec::ZERO,
+            opened_ns: TimeNs(0),
+            fills_seen: [i64::MIN; FILLS_REMEMBERED],
+            fills_count: 0,
+        }
+    }
+
+    pub fn side(&self) -> Side {
+        self.plan.side
+    }
+
+    /// Filled and not yet exited.
+    pub fn open(&self) -> Lots {
+        self.entry.quantity - self.exited
+    }
+
+    /// Approved and not yet exited: what counts for exposure while the entry is working.
+    pub fn committed(&self) -> Lots {
+        let working = self.order(self.id).is_some_and(|order| !order.is_done());
+        if working { self.plan.quantity - self.exited } else { self.open() }
+    }
+
+    pub fn order(&self, id: OrderId) -> Option<&LiveOrder> {
+        self.orders.iter().find(|order| order.id == id)
+    }
+
+    pub fn order_mut(&mut self, id: OrderId) -> Option<&mut LiveOrder> {
+        self.orders.iter_mut().find(|order| order.id == id)
+    }
+
+    /// Unfinished orders of a purpose, oldest first.
+    pub fn live(&self, purpose: Purpose) -> impl DoubleEndedIterator<Item = &LiveOrder> {
+        self.orders.iter().filter(move |order| order.purpose == purpose && !order.is_done())
+    }
+
+    /// Whether the entry can still fill.
+    pub fn entry_working(&self) -> bool {
+        self.live(Purpose::Entry).next().is_some()
+    }
+
+    /// Lots that exit orders on their way will close.
+    pub fn exiting(&self) -> Lots {
+        Lots(self.live(Purpose::Exit).map(|order| order.unfilled().0).sum())
+    }
+
+    /// An acknowledged stop stands.
+    pub fn is_covered(&self) -> bool {
+        self.live(Purpose::Stop).any(LiveOrder::rests)
+    }
+
+    /// Nothing of it is left at the venue.
+    pub fn is_gone(&self) -> bool {
+        self.finished && self.orders.iter().all(LiveOrder::is_done)
+    }
+
+    /// Takes a step if the state allows it; the state left.
+    pub fn take(&mut self, step: Step) -> Option<TradeState> {
+        let next = next_state(self.state, step)?;
+        Some(std::mem::replace(&mut self.state, next))
+    }
+
+    /// Makes room for another order by forgetting finished ones; false when all are unfinished.
+    pub fn make_room(&mut self) -> bool {
+        if self.orders.is_full() {
+            // The entry stays: its id is the trade's.
+            let id = self.id;
+            self.orders.retain(|order| order.id == id || !order.is_done());
+        }
+        !self.orders.is_full()
+    }
+
+    /// True the first time a fill is seen.
+    pub fn is_new_fill(&mut self, fill: &Fill) -> bool {
+        if self.fills_seen.contains(&fill.trade_id) {
+            return false;
+        }
+        self.fills_seen[self.fills_count % FILLS_REMEMBERED] = fill.trade_id;
+        self.fills_count = (self.fills_count + 1) % FILLS_REMEMBERED;
+        true
+    }
+
+    /// Books an entry fill.
+    pub fn book_entry(&mut self, fill: &Fill, now: TimeNs) {
+        if self.entry.quantity == Lots::ZERO {
+            self.opened_ns = now;
+            self.protection.bare_since = Some(now);
+        }
+        self.entry.cost += fill.price.wide() * fill.quantity.wide();
+        self.entry.quantity += fill.quantity;
+        self.book_costs(fill, self.plan.price, self.side());
+    }
+
+    /// Books an exit fill; `reference` is the price the exit was decided at.
+    pub fn book_exit(&mut self, fill: &Fill, reference: Ticks) {
+        self.exit_value += fill.price.wide() * fill.quantity.wide();
+        self.exited += fill.quantity;
+        self.book_costs(fill, reference, self.side().opposite());
+    }
+
+    fn book_costs(&mut self, fill: &Fill, reference: Ticks, side: Side) {
+        self.fees += fill.fee;
+        if reference != Ticks::ZERO {
+            let worse = (fill.price - reference).wide() * i128::from(side.sign());
+            self.slippage += worse * fill.quantity.wide();
+        }
+    }
+
+    /// Gross result with the open rest valued at `price`, in tick-lots.
+    pub fn gross_tick_lots(&self, price: Ticks) -> i128 {
+        let value = self.exit_value + price.wide() * self.open().wide();
+        (value - self.entry.cost) * i128::from(self.side().sign())
+    }
+
+    /// What the open rest loses from `price` to its stop, the worse of the engine's and the resting
+    /// one; at least zero, in tick-lots. A pending entry counts with the decision's stop.
+    pub fn stop_loss_tick_lots(&self, price: Ticks) -> i128 {
+        let own = self.exit.as_ref().map_or(self.plan.stop, |exit| exit.stop);
+        let sign = i128::from(self.side().sign());
+        let resting = self.live(Purpose::Stop).filter(|order| order.rests()).map(|order| order.trigger);
+        let worst = resting.fold(own, |a, b| if (b - a).wide() * sign < 0 { b } else { a });
+        ((price - worst).wide() * sign * self.committed().wide()).max(0)
+    }
+
+    /// The account of the closed trade.
+    pub fn account(&self, instrument: &Instrument, now: TimeNs) -> TradeClosed {
+        let money = |tick_lots: i128| instrument.money(tick_lots).unwrap_or(Dec::ZERO);
+        let pnl = money(self.gross_tick_lots(Ticks::ZERO)) - self.fees + self.funding;
+        let risk = self.exit.as_ref().map_or(0, ExitState::risk_tick_lots);
+        let risk_money = money(risk);
+        let r_multiple = || {
+            let n = wide_product(&[pnl.0, Dec::ONE.0])?;
+            div_wide(n, Wide::from(risk_money.0), Rounding::HalfAway)
+        };
+        let (mfe, mae) = self.exit.as_ref().map_or((Dec::ZERO, Dec::ZERO), ExitState::excursions);
+        let exit = AveragePrice { cost: self.exit_value, quantity: self.exited };
+        TradeClosed {
+            pnl,
+            fees: self.fees,
+            funding: self.funding,
+            slippage: money(self.slippage),
+            r_multiple: Dec(r_multiple().unwrap_or(0)),
+            mfe,
+            mae,
+            entry: self.entry.to_dec(instrument.tick),
+            exit: exit.to_dec(instrument.tick),
+            trade: self.id,
+            quantity: self.entry.quantity,
+            opened_ns: self.opened_ns,
+            closed_ns: now,
+            best: self.exit.as_ref().and_then(|e| e.best).unwrap_or(Ticks::ZERO),
+            worst: self.exit.as_ref().and_then(|e| e.worst).unwrap_or(Ticks::ZERO),
+            state: self.state,
+            signal: self.ended_by.unwrap_or(ExitSignal::Manual),
+            side: self.side(),
+            consensus: self.consensus,
+            pad: [0; 12],
+        }
+    }
+
+    /// Whether an order's answer is missing.
+    pub fn has_unknown(&self) -> bool {
+        self.orders.iter().any(|order| order.state == OrderState::Unknown)
+    }
+}
