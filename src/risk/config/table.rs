@@ -9,6 +9,7 @@ use crate::num::Dec;
 /// One row of the table.
 #[derive(Debug)]
 pub struct Setting {
+    pub key: Key,
     /// As in the environment, in a file and after a flag.
     pub name: &'static str,
     pub section: &'static str,
@@ -55,9 +56,17 @@ macro_rules! settings {
             pub const DEFAULT: Settings = Settings { $($($field: $default,)*)* };
         }
 
+        /// The name of a setting, as an index into [`SETTINGS`].
+        #[allow(non_camel_case_types)] // The variable's own name is the one to search for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Key {
+            $($($name,)*)*
+        }
+
         /// Every setting, in the order of the rules.
         pub static SETTINGS: &[Setting] = &[$($(
             Setting {
+                key: Key::$name,
                 name: stringify!($name),
                 section: $section,
                 unit: $unit,
@@ -71,6 +80,13 @@ macro_rules! settings {
             },
         )*)*];
     };
+}
+
+impl Key {
+    pub fn setting(self) -> &'static Setting {
+        // Keys and rows are made from the same list.
+        &SETTINGS[self as usize]
+    }
 }
 
 impl Default for Settings {
