@@ -29,12 +29,17 @@ impl Settings {
         load(&[], env, Some(("journal", text)), None).map(|loaded| loaded.settings)
     }
 
-    /// FNV-1a (64 bits) of [`Settings::to_toml`]: the same on every machine, for run ids.
+    /// A hash of [`Settings::to_toml`], the same on every machine, for run ids.
     pub fn digest(&self) -> u64 {
-        const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-        const PRIME: u64 = 0x0000_0100_0000_01b3;
-        self.to_toml().bytes().fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+        fnv1a(self.to_toml().as_bytes())
     }
+}
+
+/// FNV-1a, 64 bits (Fowler, Noll and Vo).
+pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    bytes.iter().fold(OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
 }
 
 /// A file with every setting at its default, commented out, under what it means and allows.
