@@ -9,6 +9,7 @@ use crate::num::Dec;
 /// One row of the table.
 #[derive(Debug)]
 pub struct Setting {
+    pub key: Key,
     /// As in the environment, in a file and after a flag.
     pub name: &'static str,
     pub section: &'static str,
@@ -40,7 +41,10 @@ impl Setting {
 /// Makes the struct, its defaults and the table from the rows.
 macro_rules! settings {
     ($($section:literal {
-        $(#[doc = $doc:literal] $name:ident $field:ident: $type:ty = $default:expr, $allowed:expr, $unit:literal;)*
+        $(
+            #[doc = $doc:literal]
+            $name:ident $field:ident: $type:ty = $default:expr, $allowed:expr, $unit:literal;
+        )*
     })*) => {
         /// The values in force. Fractions are fractions (0.01 is 1%), money is in quote currency.
         #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,9 +59,17 @@ macro_rules! settings {
             pub const DEFAULT: Settings = Settings { $($($field: $default,)*)* };
         }
 
+        /// The name of a setting, as an index into [`SETTINGS`].
+        #[allow(non_camel_case_types)] // The variable's own name is the one to search for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Key {
+            $($($name,)*)*
+        }
+
         /// Every setting, in the order of the rules.
         pub static SETTINGS: &[Setting] = &[$($(
             Setting {
+                key: Key::$name,
                 name: stringify!($name),
                 section: $section,
                 unit: $unit,
@@ -71,6 +83,13 @@ macro_rules! settings {
             },
         )*)*];
     };
+}
+
+impl Key {
+    pub fn setting(self) -> &'static Setting {
+        // Keys and rows are made from the same list.
+        &SETTINGS[self as usize]
+    }
 }
 
 impl Default for Settings {
@@ -135,7 +154,8 @@ const SWITCH: Allowed = Allowed::Bool;
 settings! {
 "Signal filter" {
     /// Consensus that may trade.
-    RM_MIN_CONSENSUS_TYPES min_consensus_types: ConsensusSet = ConsensusSet::of(&[Consensus::Unanimous, Consensus::Strong]), Allowed::ConsensusSet, "";
+    RM_MIN_CONSENSUS_TYPES min_consensus_types: ConsensusSet =
+        ConsensusSet::of(&[Consensus::Unanimous, Consensus::Strong]), Allowed::ConsensusSet, "";
     /// Least confidence of a signal.
     RM_MIN_CONFIDENCE min_confidence: Dec = dec("0.7"), SHARE, "fraction";
     /// Ask for more confidence while ATR / price is above RM_MAX_ATR_RATIO.
@@ -255,7 +275,8 @@ settings! {
 }
 "Indicators" {
     /// How true ranges are averaged.
-    RM_ATR_SMOOTHING atr_smoothing: AtrSmoothing = AtrSmoothing::Wilder, Allowed::Words(AtrSmoothing::WORDS), "";
+    RM_ATR_SMOOTHING atr_smoothing: AtrSmoothing =
+        AtrSmoothing::Wilder, Allowed::Words(AtrSmoothing::WORDS), "";
     /// Period of the trend's EMA.
     RM_EMA_PERIOD ema_period: u32 = 200, integer(2, 1_000), "bars";
     /// Period of the ATR.
@@ -281,7 +302,8 @@ settings! {
     /// Write trade_decisions.log beside the journal.
     RM_LOG_TO_FILE log_to_file: bool = true, SWITCH, "";
     /// Database to write decisions to.
-    RM_LOG_TO_DATABASE log_to_database: bool = false, Allowed::Empty("this version has no database to write to"), "";
+    RM_LOG_TO_DATABASE log_to_database: bool =
+        false, Allowed::Empty("this version has no database to write to"), "";
 }
 "Votes" {
     /// Weight of the XGBoost vote.

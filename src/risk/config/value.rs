@@ -152,7 +152,7 @@ impl fmt::Display for Allowed {
                 write!(f, "a symbol of at most {} ASCII characters, or empty", Symbol::BYTES_MAX)
             }
             Allowed::BarInterval => f.write_str("a whole number of s, m, h or d that divides a day, as 15m"),
-            Allowed::Empty(why) => write!(f, "empty only: {why}"),
+            Allowed::Empty(why) => write!(f, "empty, since {why}"),
         }
     }
 }

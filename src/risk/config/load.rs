@@ -1,0 +1,197 @@
+//! From flags, environment, file and preset to [`Settings`].
+
+use std::ffi::OsString;
+use std::fmt;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{ConfigError, Key, SETTINGS, Setting, Settings, check};
+
+/// Read by the tests only; accepted wherever a setting is.
+const IGNORED: &str = "QT_TEST_DATA";
+
+/// Where a value came from; a later one overrides an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    Default,
+    /// Its name.
+    Preset(String),
+    /// Its path.
+    File(String),
+    Environment,
+    Flag,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Default => f.write_str("default"),
+            Source::Preset(name) => write!(f, "preset {name}"),
+            Source::File(path) => write!(f, "file {path}"),
+            Source::Environment => f.write_str("environment"),
+            Source::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// Values that lie over the defaults and under everything the user says.
+#[derive(Clone, Debug)]
+pub struct Preset {
+    pub name: String,
+    /// Variable and value.
+    pub values: Vec<(String, String)>,
+}
+
+impl Preset {
+    pub fn new(name: &str, values: &[(&str, &str)]) -> Preset {
+        let values = values.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        Preset { name: name.to_string(), values: values.collect() }
+    }
+
+    /// All of another run's settings, to ask what would have been with some of them changed.
+    pub fn of(name: &str, settings: &Settings) -> Preset {
+        let values = SETTINGS.iter().map(|s| (s.name.to_string(), s.value(settings)));
+        Preset { name: name.to_string(), values: values.collect() }
+    }
+}
+
+/// The settings in force and where each came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    pub settings: Settings,
+    /// In the order of [`SETTINGS`].
+    sources: Vec<Source>,
+}
+
+impl Default for Loaded {
+    fn default() -> Loaded {
+        Loaded { settings: Settings::DEFAULT, sources: vec![Source::Default; SETTINGS.len()] }
+    }
+}
+
+impl Loaded {
+    pub fn source(&self, key: Key) -> &Source {
+        // As many as there are keys, and never fewer.
+        &self.sources[key as usize]
+    }
+
+    fn set(&mut self, name: &str, value: &str, from: &Source) -> Result<(), ConfigError> {
+        if name == IGNORED {
+            return Ok(());
+        }
+        let setting = Setting::named(name).ok_or_else(|| ConfigError::Unknown {
+            name: name.to_string(),
+            from: from.clone(),
+            nearest: nearest(name),
+        })?;
+        setting.set(&mut self.settings, value).ok_or_else(|| ConfigError::NotAllowed {
+            name: setting.name,
+            value: value.to_string(),
+            from: from.clone(),
+            allowed: &setting.allowed,
+        })?;
+        self.sources[setting.key as usize] = from.clone();
+        Ok(())
+    }
+
+    /// Keys of the file are names of settings. Numbers are taken by their digits, since 0.1 read as a
+    /// binary float is no longer 0.1.
+    fn set_from_file(&mut self, path: &str, text: &str) -> Result<(), ConfigError> {
+        let from = Source::File(path.to_string());
+        let document = DeTable::parse(text).map_err(|error| ConfigError::Toml {
+            path: path.to_string(),
+            line: 1 + error.span().and_then(|span| text.get(..span.start)).map_or(0, newlines),
+            message: error.message().to_string(),
+        })?;
+        for (name, value) in document.get_ref() {
+            self.set(name.get_ref(), plain(value, text), &from)?;
+        }
+        Ok(())
+    }
+
+    /// Variables that are not ours are left alone.
+    fn set_from_environment(&mut self, variables: Vec<(OsString, OsString)>) -> Result<(), ConfigError> {
+        for (name, value) in variables {
+            let name = name.to_string_lossy();
+            if !is_ours(&name) || name == IGNORED {
+                continue;
+            }
+            match (value.to_str(), Setting::named(&name)) {
+                (None, Some(setting)) => return Err(ConfigError::NotUtf8 { name: setting.name }),
+                (value, _) => self.set(&name, value.unwrap_or_default(), &Source::Environment)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the settings: a flag over the environment over a TOML file (path and text) over a preset
+/// over the defaults. A flag given twice counts as last given. `env` is `std::env::vars_os()`.
+///
+/// # Errors
+/// A name that is no setting, a value that is not allowed, text that is not TOML or not UTF-8, or
+/// values that contradict each other; even when another source would have overridden the value.
+pub fn load<K: Into<OsString>, V: Into<OsString>>(
+    flags: &[(String, String)],
+    env: impl IntoIterator<Item = (K, V)>,
+    file: Option<(&str, &str)>,
+    preset: Option<&Preset>,
+) -> Result<Loaded, ConfigError> {
+    let mut loaded = Loaded::default();
+    if let Some(Preset { name, values }) = preset {
+        let from = Source::Preset(name.clone());
+        values.iter().try_for_each(|(name, value)| loaded.set(name, value, &from))?;
+    }
+    if let Some((path, text)) = file {
+        loaded.set_from_file(path, text)?;
+    }
+    let mut variables: Vec<(OsString, OsString)> =
+        env.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    // The environment has no order; which error is told first should not depend on it.
+    variables.sort_unstable();
+    loaded.set_from_environment(variables)?;
+    flags.iter().try_for_each(|(name, value)| loaded.set(name, value, &Source::Flag))?;
+    check::consistent(&loaded)?;
+    Ok(loaded)
+}
+
+/// Whether a variable claims to be a setting: by its prefix, or by everything but its case.
+fn is_ours(name: &str) -> bool {
+    name.starts_with("RM_")
+        || name.starts_with("QT_")
+        || SETTINGS.iter().any(|setting| setting.name.eq_ignore_ascii_case(name))
+}
+
+/// The setting a wrong name was probably meant for.
+fn nearest(name: &str) -> Option<&'static str> {
+    // Beyond any of ours; the comparison takes the product of both lengths.
+    const NAME_BYTES_MAX: usize = 64;
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let upper = name.to_ascii_uppercase();
+    SETTINGS
+        .iter()
+        .map(|setting| (strsim::damerau_levenshtein(&upper, setting.name), setting.name))
+        .min()
+        .filter(|(edits, _)| edits * 3 <= name.len())
+        .map(|(_, name)| name)
+}
+
+fn newlines(text: &str) -> usize {
+    text.bytes().filter(|byte| *byte == b'\n').count()
+}
+
+/// The value as the user wrote it; what is no plain value is shown as it stands in the file, and no
+/// setting allows it.
+fn plain<'a>(value: &'a Spanned<DeValue>, text: &'a str) -> &'a str {
+    match value.get_ref() {
+        DeValue::String(string) => string,
+        DeValue::Integer(digits) if digits.radix() == 10 => digits.as_str(),
+        DeValue::Float(digits) => digits.as_str(),
+        DeValue::Boolean(true) => "true",
+        DeValue::Boolean(false) => "false",
+        _ => text.get(value.span()).unwrap_or("a table"),
+    }
+}

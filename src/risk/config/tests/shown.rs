@@ -1,0 +1,86 @@
+//! The example file, the listing and the digest.
+
+use super::*;
+
+/// `UPDATE_EXPECT=1 cargo test` writes the file anew.
+#[test]
+fn the_example_file_is_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/qtx.example.toml");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(path, example()).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert!(
+        committed == example(),
+        "qtx.example.toml differs from the table: UPDATE_EXPECT=1 writes it anew"
+    );
+    assert_eq!(from_file(&committed).unwrap().settings, Settings::DEFAULT);
+    let assignment = |line: &&str| line.starts_with("# RM_") || line.starts_with("# QT_");
+    let taken_off: Vec<&str> = committed.lines().filter(assignment).map(|line| &line[2..]).collect();
+    let loaded = from_file(&taken_off.join("\n")).unwrap();
+    assert_eq!(loaded.settings, Settings::DEFAULT);
+    for setting in SETTINGS {
+        assert_eq!(*loaded.source(setting.key), Source::File("qtx.toml".into()), "{}", setting.name);
+    }
+}
+
+#[test]
+fn the_listing_is_aligned_and_complete() {
+    let loaded = from_env(&[("RM_MIN_CONFIDENCE", "0.75"), ("RM_REGIME_SYMBOL", "BTCUSDT")]).unwrap();
+    let short = table(&loaded, false);
+    let lines: Vec<&str> = short.lines().collect();
+    assert_eq!(lines.len(), 1 + SETTINGS.len());
+    let value_at = lines[0].find("VALUE").unwrap();
+    let source_at = lines[0].find("SOURCE").unwrap();
+    for (line, setting) in lines[1..].iter().zip(SETTINGS) {
+        assert_eq!(line[..value_at].trim_end(), setting.name);
+        let value = setting.value(&loaded.settings);
+        assert_eq!(line[value_at..source_at].trim_end().trim_matches('"'), value);
+        assert_eq!(&line[source_at..], loaded.source(setting.key).to_string());
+    }
+    let long = table(&loaded, true);
+    for (line, setting) in long.lines().skip(1).zip(SETTINGS) {
+        assert!(line.contains(&setting.allowed.to_string()) && line.ends_with(setting.doc), "{line}");
+    }
+}
+
+#[test]
+fn json_has_every_setting() {
+    let loaded = from_env(&[("RM_MIN_CONFIDENCE", "0.75")]).unwrap();
+    let rows = json(&loaded);
+    assert_eq!(rows.as_array().unwrap().len(), SETTINGS.len());
+    assert_eq!(
+        rows[Key::RM_MIN_CONFIDENCE as usize],
+        serde_json::json!({
+            "name": "RM_MIN_CONFIDENCE",
+            "value": "0.75",
+            "source": "environment",
+            "default": "0.7",
+            "unit": "fraction",
+            "allowed": "a decimal from 0 to 1 with at most 6 places",
+            "doc": "Least confidence of a signal.",
+        })
+    );
+}
+
+#[test]
+fn the_digest_sees_every_setting() {
+    // The published vectors of FNV-1a.
+    assert_eq!(text::fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+    assert_eq!(text::fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    assert_eq!(Settings::DEFAULT.digest(), text::fnv1a(Settings::DEFAULT.to_toml().as_bytes()));
+    let mut digests = vec![Settings::DEFAULT.digest()];
+    for setting in SETTINGS {
+        let other = edges(&setting.allowed).0.into_iter().find_map(|text| {
+            let mut settings = Settings::DEFAULT;
+            setting.set(&mut settings, &text)?;
+            (settings != Settings::DEFAULT).then_some(settings)
+        });
+        digests.extend(other.map(|settings| settings.digest()));
+    }
+    // All but RM_LOG_TO_DATABASE have a second value.
+    assert_eq!(digests.len(), SETTINGS.len());
+    digests.sort_unstable();
+    digests.dedup();
+    assert_eq!(digests.len(), SETTINGS.len());
+}
