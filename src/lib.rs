@@ -14,3 +14,5 @@ pub mod signal;
 pub mod risk;
 /// A trade from approval to account, and its orders.
 pub mod trade;
+/// `step`: events in, outputs out.
+pub mod engine;

@@ -20,7 +20,9 @@ pub struct RunStart {
     /// A stop rests at the venue and owns STOP_LOSS; false where nothing rests (scenario lines).
     pub resting_stops: bool,
     pub simulated: bool,
-    pub pad: [u8; 6],
+    /// The engine's own rule voters make signals at bar close.
+    pub rule_voters: bool,
+    pub pad: [u8; 5],
 }
 
 /// The run was closed in order; a journal without it was cut.

@@ -102,9 +102,10 @@ impl LiveOrder {
         }
     }
 
-    /// Final, and every fill it reported has arrived.
+    /// Nothing more can come of it: filled completely, or ended otherwise. A fill may be reported
+    /// before or after the word that the order is filled; only the fills count.
     pub fn is_done(&self) -> bool {
-        self.state.is_final() && (self.state != OrderState::Filled || self.filled >= self.quantity)
+        self.filled >= self.quantity || (self.state.is_final() && self.state != OrderState::Filled)
     }
 
     /// Acknowledged and able to protect.

@@ -1,0 +1,271 @@
+//! The engine: one pure function from events to outputs.
+//!
+//! [`Engine::step`] reads no clock, does no I/O, draws no randomness and allocates nothing. Time is
+//! the event's. The same events give the same outputs, bit for bit.
+
+mod account;
+mod decide;
+mod market;
+mod orders;
+mod outbox;
+mod protect;
+#[cfg(test)]
+mod tests;
+
+pub use outbox::{OUTBOX_MAX, Outbox};
+
+use crate::event::{
+    Alarm, AlarmKind, Command, CommandKind, Event, EventBody, ExitSignal, Feed, FeedState, FeedStatus,
+    InstrumentTable, OutputBody, RunStart, SEATS, TradeChanged, TradingState, TradingStateChanged,
+    VenueSetup,
+};
+use crate::market::{MarketParams, MarketState, Smoothing};
+use crate::num::{Dec, InstrumentId, OrderId, TimeNs};
+use crate::risk::check::Checks;
+use crate::risk::config::{AtrSmoothing, Settings};
+use crate::risk::controller::Controller;
+use crate::signal::RuleVoters;
+use crate::trade::{Step, Trade};
+
+/// Trades held at once: twice the most that may be open (32), since a closed one stays until its
+/// last order is off the venue's book.
+pub const TRADES_MAX: usize = 64;
+/// No trade in this instrument.
+const NO_TRADE: u8 = u8::MAX;
+
+/// The whole decision state.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    settings: Settings,
+    weights: [Dec; SEATS],
+    markets: Vec<MarketState>,
+    voters: Vec<RuleVoters>,
+    /// In order of approval; never reallocated.
+    trades: Vec<Trade>,
+    /// Index into `trades` by instrument.
+    trade_of: Vec<u8>,
+    controller: Controller,
+    regime: Option<InstrumentId>,
+    now: TimeNs,
+    epoch: u32,
+    sequence: u32,
+    resting_stops: bool,
+    rule_voters: bool,
+    /// Leverage read from the venue.
+    leverage: Option<u32>,
+    checks: Checks,
+    equity_shown: (TimeNs, Dec),
+}
+
+impl Engine {
+    /// An engine that has seen nothing. Every allocation happens here.
+    pub fn new(settings: &Settings, instruments: &InstrumentTable) -> Engine {
+        let params = MarketParams {
+            bar_interval_s: settings.bar_interval_s,
+            ema_period: settings.ema_period,
+            atr_period: settings.atr_period,
+            atr_smoothing: match settings.atr_smoothing {
+                AtrSmoothing::Wilder => Smoothing::Wilder,
+                AtrSmoothing::Sma => Smoothing::Sma,
+            },
+            correlation_bars: settings.correlation_bars,
+        };
+        let markets: Vec<MarketState> =
+            instruments.iter().map(|(_, row)| MarketState::new(*row, params)).collect();
+        Engine {
+            settings: *settings,
+            weights: [
+                settings.weight_xgboost,
+                settings.weight_lightgbm,
+                settings.weight_nhits,
+                settings.weight_patchtst,
+            ],
+            voters: vec![RuleVoters::default(); markets.len()],
+            trade_of: vec![NO_TRADE; markets.len()],
+            markets,
+            trades: Vec::with_capacity(TRADES_MAX),
+            controller: Controller::default(),
+            regime: settings.regime_symbol.and_then(|symbol| instruments.find(symbol.as_str())),
+            now: TimeNs(i64::MIN),
+            epoch: 0,
+            sequence: 0,
+            resting_stops: true,
+            rule_voters: true,
+            leverage: None,
+            checks: Checks::default(),
+            equity_shown: (TimeNs(i64::MIN), Dec::ZERO),
+        }
+    }
+
+    /// Applies one event; `out` then holds what it caused.
+    pub fn step(&mut self, event: &Event, out: &mut Outbox) {
+        out.clear();
+        // Clocks that step back do not take the engine with them.
+        self.now = self.now.max(event.recv_ns);
+        self.controller.roll(self.now);
+        let id = event.instrument;
+        let known = id.index() < self.markets.len();
+        match &event.body {
+            EventBody::AggTrade(trade) if known => self.on_trade(id, trade, true, out),
+            EventBody::Trade(trade) if known => self.on_trade(id, trade, false, out),
+            EventBody::Quote(quote) if known => self.on_quote(id, quote, out),
+            EventBody::Bar(bar) if known => self.on_bar(id, bar, out),
+            EventBody::MarkPrice(mark) if known => self.on_mark(id, mark, out),
+            EventBody::Ticker(ticker) if known => self.markets[id.index()].on_ticker(ticker),
+            EventBody::Signal(signal) if known => self.decide(id, signal, out),
+            EventBody::OrderUpdate(update) => self.on_order_update(id, update, out),
+            EventBody::Fill(fill) => self.on_fill(id, fill, out),
+            EventBody::AccountUpdate(update) => self.on_account(id, update, out),
+            EventBody::VenuePosition(position) if known => self.on_venue_position(id, position, out),
+            EventBody::VenueSetup(setup) => self.on_setup(setup, out),
+            EventBody::Timer(_) => self.on_timer(out),
+            EventBody::Command(command) => self.on_command(id, command, out),
+            EventBody::FeedStatus(status) => self.on_feed(status, out),
+            EventBody::Divergence(d) => self.fault(
+                AlarmKind::Divergence,
+                TradingState::Halted,
+                OrderId::NONE,
+                d.sequence as i64,
+                id,
+                out,
+            ),
+            EventBody::Gap(gap) => self.fault(
+                AlarmKind::QueueFull,
+                TradingState::Reducing,
+                OrderId::NONE,
+                gap.frames as i64,
+                id,
+                out,
+            ),
+            EventBody::Reconcile(found) => self.on_reconcile(id, found, out),
+            EventBody::RunStart(start) => self.on_start(start),
+            // Recorded for the reader of the journal; they change no decision.
+            _ => {}
+        }
+    }
+
+    fn on_start(&mut self, start: &RunStart) {
+        self.epoch = start.epoch;
+        self.sequence = 0;
+        self.resting_stops = start.resting_stops;
+        self.rule_voters = start.rule_voters;
+    }
+
+    /// One-way position mode and single-asset margin are what reduce-only stops need.
+    fn on_setup(&mut self, setup: &VenueSetup, out: &mut Outbox) {
+        self.leverage = Some(setup.leverage);
+        if !setup.one_way || !setup.single_asset {
+            let none = InstrumentId::NONE;
+            self.fault(AlarmKind::VenueSetup, TradingState::Halted, OrderId::NONE, 0, none, out);
+        }
+    }
+
+    fn on_feed(&mut self, status: &FeedStatus, out: &mut Outbox) {
+        let ours = matches!(status.feed, Feed::User | Feed::Orders);
+        if ours && matches!(status.state, FeedState::Down | FeedState::Stale) {
+            let (none, feed) = (InstrumentId::NONE, status.feed as i64);
+            self.fault(AlarmKind::FeedDown, TradingState::Reducing, OrderId::NONE, feed, none, out);
+        }
+    }
+
+    fn on_command(&mut self, id: InstrumentId, command: &Command, out: &mut Outbox) {
+        match command.command {
+            CommandKind::Halt => self.lower(AlarmKind::Operator, TradingState::Halted, out),
+            CommandKind::Reduce => self.lower(AlarmKind::Operator, TradingState::Reducing, out),
+            CommandKind::Resume => {
+                if let Some(from) = self.controller.resume(AlarmKind::Operator) {
+                    self.say_state(from, AlarmKind::Operator, out);
+                }
+            }
+            CommandKind::Flatten => self.flatten(ExitSignal::Flatten, out),
+            CommandKind::Close => {
+                if let Some(t) = self.trade_index(id) {
+                    self.close_at_market(t, ExitSignal::Manual, out);
+                }
+            }
+        }
+    }
+
+    /// A safety fault: tell the operator, and trade less until the operator says otherwise.
+    fn fault(
+        &mut self,
+        kind: AlarmKind,
+        to: TradingState,
+        order: OrderId,
+        value: i64,
+        id: InstrumentId,
+        out: &mut Outbox,
+    ) {
+        alarm(kind, order, value, id, out);
+        self.lower(kind, to, out);
+    }
+
+    fn lower(&mut self, cause: AlarmKind, to: TradingState, out: &mut Outbox) {
+        let Some(from) = self.controller.lower(to) else { return };
+        self.say_state(from, cause, out);
+        if to == TradingState::Halted {
+            for t in 0..self.trades.len() {
+                self.cancel_entry(t, out);
+            }
+        }
+    }
+
+    fn say_state(&mut self, from: TradingState, cause: AlarmKind, out: &mut Outbox) {
+        let to = self.controller.state();
+        let changed = TradingStateChanged { from, to, cause, pad: [0; 5] };
+        out.push(InstrumentId::NONE, OutputBody::TradingStateChanged(changed));
+    }
+
+    fn trade_index(&self, id: InstrumentId) -> Option<usize> {
+        self.trade_of.get(id.index()).filter(|slot| **slot != NO_TRADE).map(|slot| usize::from(*slot))
+    }
+
+    fn remove_trade(&mut self, t: usize) {
+        let gone = self.trades.remove(t);
+        self.trade_of[gone.instrument.index()] = NO_TRADE;
+        for (slot, trade) in self.trades.iter().enumerate().skip(t) {
+            self.trade_of[trade.instrument.index()] = slot as u8;
+        }
+    }
+
+    /// Takes a step of the trade's life and says so if it changed the state.
+    fn advance(&mut self, t: usize, step: Step, out: &mut Outbox) {
+        let trade = &mut self.trades[t];
+        if let Some(from) = trade.take(step) {
+            let changed = TradeChanged { trade: trade.id, from, to: trade.state, pad: [0; 6] };
+            out.push(trade.instrument, OutputBody::TradeChanged(changed));
+        }
+    }
+
+    /// Order ids: the epoch is durable before the first, so none is ever issued twice.
+    fn next_order_id(&mut self) -> OrderId {
+        // 4 billion orders in one start is beyond any rate limit; the addition is checked.
+        self.sequence += 1;
+        OrderId::new(self.epoch, self.sequence)
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    pub fn trades(&self) -> &[Trade] {
+        &self.trades
+    }
+
+    pub fn market(&self, id: InstrumentId) -> Option<&MarketState> {
+        self.markets.get(id.index())
+    }
+
+    /// The rules the last signal went through.
+    pub fn checks(&self) -> &Checks {
+        &self.checks
+    }
+}
+
+fn alarm(kind: AlarmKind, order: OrderId, value: i64, id: InstrumentId, out: &mut Outbox) {
+    out.push(id, OutputBody::Alarm(Alarm { order, value, kind, pad: [0; 7] }));
+}

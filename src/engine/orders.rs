@@ -1,0 +1,289 @@
+//! The venue's word on our orders, and fills. `docs/RULES.md` §6 and §7.
+
+use super::account::say_limits;
+use super::{Engine, Outbox, alarm};
+use crate::event::{
+    AlarmKind, Cancel, EntryFilled, ExitFired, ExitSignal, Fill, FillCause, Order, OrderKind, OrderStatus,
+    OrderUpdate, OutputBody, Protected, Purpose, Query, TradingState,
+};
+use crate::num::{InstrumentId, NS_PER_SEC, OrderId, Ticks, TimeNs};
+use crate::risk::controller::LimitChanges;
+use crate::risk::exit::ExitState;
+use crate::trade::{LiveOrder, OrderState, Step};
+
+/// An order unanswered this long is unknown, and asked for this often.
+const ANSWER_DUE_NS: i64 = 5 * NS_PER_SEC;
+/// A fresh order can be unqueryable for a while: only after this does "not found" mean absent.
+const ABSENT_AFTER_NS: i64 = 60 * NS_PER_SEC;
+/// The venue refuses a close while reduce-only orders are open.
+const CODE_REDUCE_ONLY_CONFLICT: i32 = -4118;
+/// The stop's trigger is already behind the price.
+const CODE_WOULD_TRIGGER: i32 = -2021;
+
+impl Engine {
+    fn find_order(&self, id: InstrumentId, order: OrderId) -> Option<usize> {
+        self.trade_index(id).filter(|t| self.trades[*t].order(order).is_some())
+    }
+
+    /// Sends an order of a trade. False when the trade has too many unfinished ones.
+    pub(super) fn send(&mut self, t: usize, order: Order, partial: bool, out: &mut Outbox) -> bool {
+        let (now, trade) = (self.now, &mut self.trades[t]);
+        if !trade.make_room() {
+            return false;
+        }
+        trade.orders.push(LiveOrder::sent(&order, partial, now));
+        out.push(trade.instrument, OutputBody::Order(order));
+        true
+    }
+
+    /// Cancels unfinished orders of a purpose, once each.
+    pub(super) fn cancel(&mut self, t: usize, purpose: Purpose, out: &mut Outbox) {
+        let trade = &mut self.trades[t];
+        for order in &mut trade.orders {
+            if order.purpose == purpose && !order.is_done() && !order.cancel_sent {
+                order.cancel_sent = true;
+                let cancel = Cancel { id: order.id, kind: order.kind, pad: [0; 7] };
+                out.push(trade.instrument, OutputBody::Cancel(cancel));
+            }
+        }
+    }
+
+    pub(super) fn cancel_entry(&mut self, t: usize, out: &mut Outbox) {
+        self.cancel(t, Purpose::Entry, out);
+    }
+
+    pub(super) fn on_order_update(&mut self, id: InstrumentId, update: &OrderUpdate, out: &mut Outbox) {
+        let Some(t) = self.find_order(id, update.order) else {
+            // Final words on orders of trades already gone are expected; anything else is not ours.
+            let harmless = matches!(
+                update.status,
+                OrderStatus::Canceled
+                    | OrderStatus::Expired
+                    | OrderStatus::Filled
+                    | OrderStatus::CancelRejected
+            );
+            if !harmless {
+                alarm(AlarmKind::UnknownOrder, update.order, i64::from(update.code), id, out);
+            }
+            return;
+        };
+        let now = self.now;
+        let Some(order) = self.trades[t].order_mut(update.order) else { return };
+        let absent = update.status == OrderStatus::NotFound && now.since(order.sent_ns) >= ABSENT_AFTER_NS;
+        let status = if absent { OrderStatus::Rejected } else { update.status };
+        if status == OrderStatus::CancelRejected && !order.state.is_final() {
+            ask(order, now, id, out);
+        }
+        let Some(next) = order.state.after(status) else { return };
+        order.state = next;
+        let order = *order;
+        match order.purpose {
+            Purpose::Entry => self.on_entry_update(t, &order, update.code, out),
+            Purpose::Stop => self.on_stop_update(t, &order, update.code, out),
+            Purpose::Exit => self.on_exit_update(t, &order, update.code, out),
+        }
+        self.maintain(t, out);
+    }
+
+    fn on_entry_update(&mut self, t: usize, order: &LiveOrder, code: i32, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let (id, filled) = (trade.instrument, trade.entry.quantity.0 > 0);
+        match order.state {
+            OrderState::Unknown => self.advance(t, Step::AnswerMissing, out),
+            OrderState::Working if !filled => self.advance(t, Step::AnsweredPending, out),
+            OrderState::Rejected => alarm(AlarmKind::EntryRefused, order.id, i64::from(code), id, out),
+            _ => {}
+        }
+        if order.is_done() && !filled {
+            self.advance(t, Step::EntryEnded, out);
+            self.trades[t].finished = true;
+        }
+    }
+
+    fn on_stop_update(&mut self, t: usize, order: &LiveOrder, code: i32, out: &mut Outbox) {
+        if order.state != OrderState::Rejected || self.trades[t].closing.is_some() {
+            return;
+        }
+        let id = self.trades[t].instrument;
+        alarm(AlarmKind::StopRefused, order.id, i64::from(code), id, out);
+        // Refused because the price is already there: the stop has done its work, only late.
+        if code == CODE_WOULD_TRIGGER {
+            self.close_at_market(t, ExitSignal::StopLoss, out);
+        } else {
+            self.lower(AlarmKind::StopRefused, TradingState::Reducing, out);
+            self.close_at_market(t, ExitSignal::Unprotected, out);
+        }
+    }
+
+    fn on_exit_update(&mut self, t: usize, order: &LiveOrder, code: i32, out: &mut Outbox) {
+        if order.state != OrderState::Rejected {
+            return;
+        }
+        let id = self.trades[t].instrument;
+        alarm(AlarmKind::ExitRefused, order.id, i64::from(code), id, out);
+        if code == CODE_REDUCE_ONLY_CONFLICT {
+            self.cancel(t, Purpose::Stop, out);
+        } else if let Some(closing) = self.trades[t].closing.as_mut() {
+            // The position may be smaller than we know; a timer tries again once fills had time.
+            closing.attempts = super::protect::EXIT_ATTEMPTS_MAX;
+        }
+    }
+
+    pub(super) fn on_fill(&mut self, id: InstrumentId, fill: &Fill, out: &mut Outbox) {
+        let found = match fill.cause {
+            FillCause::Order => self.find_order(id, fill.order),
+            FillCause::Liquidation | FillCause::Adl | FillCause::Settlement => self.trade_index(id),
+        };
+        let Some(t) = found else {
+            let lots = fill.quantity.0;
+            return self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
+        };
+        if !self.trades[t].is_new_fill(fill) {
+            return;
+        }
+        self.controller.book(-fill.fee);
+        let order = self.trades[t].order_mut(fill.order).map(|order| {
+            order.filled += fill.quantity;
+            *order
+        });
+        match order {
+            Some(order) if order.purpose == Purpose::Entry => self.on_entry_fill(t, fill, out),
+            Some(order) => self.on_exit_fill(t, fill, &order, out),
+            None => self.on_forced_fill(t, fill, out),
+        }
+        self.value_trade(t);
+        self.refresh_equity(out);
+        self.maintain(t, out);
+    }
+
+    fn on_entry_fill(&mut self, t: usize, fill: &Fill, out: &mut Outbox) {
+        let (now, settings, trade) = (self.now, &self.settings, &mut self.trades[t]);
+        let tick = self.markets[trade.instrument.index()].instrument.tick;
+        trade.book_entry(fill, now);
+        let levels = match trade.exit.as_mut() {
+            Some(exit) => exit.refill(trade.entry, tick, settings),
+            None => {
+                trade.exit = ExitState::open(trade.side(), trade.entry, trade.plan.atr, tick, now, settings);
+                trade.exit.is_some().then_some(())
+            }
+        };
+        trade.protection.urgent = true;
+        if levels.is_none() {
+            // The approved plan had levels; an average that has none is a broken invariant.
+            let (id, order) = (trade.instrument, trade.id);
+            self.fault(AlarmKind::Arithmetic, TradingState::Halted, order, 0, id, out);
+            return self.close_at_market(t, ExitSignal::Unprotected, out);
+        }
+        if let Some(exit) = &trade.exit {
+            let filled = EntryFilled {
+                entry: trade.entry.to_dec(tick),
+                trade: trade.id,
+                quantity: trade.entry.quantity,
+                stop: exit.stop,
+                target: exit.target,
+                side: trade.side(),
+                pad: [0; 15],
+            };
+            out.push(trade.instrument, OutputBody::EntryFilled(filled));
+        }
+        self.advance(t, Step::EntryFilled, out);
+    }
+
+    fn on_exit_fill(&mut self, t: usize, fill: &Fill, order: &LiveOrder, out: &mut Outbox) {
+        let trade = &mut self.trades[t];
+        if fill.quantity > trade.open() {
+            let (id, lots) = (trade.instrument, fill.quantity.0);
+            self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
+        }
+        let trade = &mut self.trades[t];
+        let reference = if order.purpose == Purpose::Stop { order.trigger } else { order.reference };
+        let first = order.filled == fill.quantity;
+        if order.purpose == Purpose::Stop && first && trade.closing.is_none() {
+            let fired = ExitFired {
+                r: trade.exit.as_ref().map_or(crate::num::Dec::ZERO, |exit| exit.r_at(fill.price)),
+                trade: trade.id,
+                quantity: order.quantity.min(trade.open()),
+                price: fill.price,
+                signal: ExitSignal::StopLoss,
+                side: trade.side(),
+                pad: [0; 6],
+            };
+            out.push(trade.instrument, OutputBody::ExitFired(fired));
+        }
+        let trade = &mut self.trades[t];
+        trade.book_exit(fill, reference);
+        trade.protection.urgent = true;
+        if order.purpose == Purpose::Stop {
+            trade.ended_by.get_or_insert(ExitSignal::StopLoss);
+        }
+        if order.partial {
+            trade.had_partial = true;
+            self.advance(t, Step::PartFilled, out);
+        }
+    }
+
+    /// Liquidation, auto-deleveraging, settlement: the venue closed it, and so must the rest be.
+    fn on_forced_fill(&mut self, t: usize, fill: &Fill, out: &mut Outbox) {
+        let id = self.trades[t].instrument;
+        alarm(AlarmKind::ForcedExit, OrderId::NONE, fill.quantity.0, id, out);
+        let trade = &mut self.trades[t];
+        trade.book_exit(fill, Ticks::ZERO);
+        trade.ended_by = Some(ExitSignal::Forced);
+        if trade.open().0 > 0 {
+            self.close_at_market(t, ExitSignal::Forced, out);
+        }
+    }
+
+    /// The last part is out: the account of the trade.
+    pub(super) fn finish(&mut self, t: usize, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let (id, signal, after_partial) =
+            (trade.instrument, trade.ended_by.unwrap_or(ExitSignal::Manual), trade.had_partial);
+        self.trades[t].ended_by = Some(signal);
+        self.advance(t, Step::Closed { signal, after_partial }, out);
+        let instrument = self.markets[id.index()].instrument;
+        let trade = &mut self.trades[t];
+        if let Some(since) = trade.protection.bare_since.take() {
+            let unprotected_ns = self.now.since(since);
+            let protected = Protected { trade: trade.id, unprotected_ns, by_stop: false, pad: [0; 7] };
+            out.push(id, OutputBody::Protected(protected));
+        }
+        let account = trade.account(&instrument, self.now);
+        trade.finished = true;
+        trade.unrealised = crate::num::Dec::ZERO;
+        // Fees and funding were booked when they came.
+        self.controller.book(account.pnl + account.fees - account.funding);
+        out.push(id, OutputBody::TradeClosed(account));
+        let mut changes = LimitChanges::new();
+        self.controller.on_trade_closed(account.pnl, &self.settings, &mut changes);
+        say_limits(&changes, out);
+        self.refresh_equity(out);
+    }
+
+    /// Orders whose answer is missing become unknown and are asked for; never sent again.
+    pub(super) fn ask_for_answers(&mut self, t: usize, out: &mut Outbox) {
+        let (now, trade) = (self.now, &mut self.trades[t]);
+        let id = trade.instrument;
+        let mut missing = false;
+        for order in &mut trade.orders {
+            let waiting = matches!(order.state, OrderState::Sent | OrderState::Unknown);
+            if waiting && now.since(order.queried_ns) >= ANSWER_DUE_NS {
+                if order.state == OrderState::Sent {
+                    order.state = OrderState::Unknown;
+                    missing |= order.purpose == Purpose::Entry;
+                    alarm(AlarmKind::UnknownOrder, order.id, now.since(order.sent_ns), id, out);
+                }
+                ask(order, now, id, out);
+            }
+        }
+        if missing {
+            self.advance(t, Step::AnswerMissing, out);
+        }
+    }
+}
+
+fn ask(order: &mut LiveOrder, now: TimeNs, id: InstrumentId, out: &mut Outbox) {
+    order.queried_ns = now;
+    let kind: OrderKind = order.kind;
+    out.push(id, OutputBody::Query(Query { id: order.id, kind, pad: [0; 7] }));
+}

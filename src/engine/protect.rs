@@ -1,0 +1,364 @@
+//! Exits and protection: the stop that rests at the venue, the engine's own exits, and the deadline
+//! after which an uncovered position is closed. `docs/RULES.md` §6.
+
+use super::{Engine, Outbox, alarm};
+use crate::event::{
+    AlarmKind, Cancel, ExitFired, ExitSignal, Order, OrderKind, OutputBody, Protected, Purpose, StopMove,
+    StopMoved, TradingState, WorkingType,
+};
+use crate::num::{Dec, InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, Side, Ticks, cmp_products};
+use crate::risk::config::ExitPrice;
+use crate::risk::exit::PartLimits;
+use crate::trade::{Closing, OrderState, Step};
+
+/// A trailing stop follows at most this often, and by at least a tenth of the ATR.
+const REPLACE_EVERY_NS: i64 = NS_PER_SEC;
+const REPLACE_PER_ATR: i128 = 10;
+/// Exit orders sent at once when one comes back unfilled; afterwards a timer tries again.
+pub(super) const EXIT_ATTEMPTS_MAX: u32 = 3;
+const EXIT_RETRY_NS: i64 = NS_PER_SEC;
+
+/// A price exits are tested against.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tested {
+    /// What the exit could get: bid for longs, ask for shorts.
+    Book {
+        bid: Ticks,
+        ask: Ticks,
+    },
+    At(Ticks),
+}
+
+impl Tested {
+    fn price(self, side: Side) -> Ticks {
+        match (self, side) {
+            (Tested::Book { bid, .. }, Side::Buy) => bid,
+            (Tested::Book { ask, .. }, Side::Sell) => ask,
+            (Tested::At(price), _) => price,
+        }
+    }
+}
+
+impl Engine {
+    /// Runs the exit rules of the instrument's trade at a price.
+    pub(super) fn test_exits(&mut self, id: InstrumentId, tested: Tested, out: &mut Outbox) {
+        let Some(t) = self.trade_index(id) else { return };
+        let trade = &mut self.trades[t];
+        let (open, side) = (trade.open(), trade.side());
+        let Some(exit) = trade.exit.as_mut().filter(|_| !trade.finished && open.0 > 0) else { return };
+        let price = tested.price(side);
+        exit.track(price);
+        let beyond = exit.beyond_stop(price);
+        if trade.closing.is_some() {
+            return;
+        }
+        if self.resting_stops && beyond {
+            // The resting stop owns this price; it gets a moment to trigger.
+            trade.protection.beyond_since.get_or_insert(self.now);
+            return self.check_stop_grace(t, price, out);
+        }
+        trade.protection.beyond_since = None;
+        if self.controller.state() == TradingState::Halted {
+            return;
+        }
+        self.apply_exits(t, price, out);
+    }
+
+    fn apply_exits(&mut self, t: usize, price: Ticks, out: &mut Outbox) {
+        let (now, settings, trade) = (self.now, &self.settings, &mut self.trades[t]);
+        let instrument = &self.markets[trade.instrument.index()].instrument;
+        let limits = PartLimits {
+            min_quantity: instrument.min_quantity,
+            min_notional: instrument.min_notional,
+            tick_lot_value: instrument.tick_lot_value(),
+        };
+        let open = trade.open() - trade.exiting();
+        let Some(exit) = trade.exit.as_mut() else { return };
+        let previous = exit.stop;
+        let actions = exit.test(price, now, open, &limits, instrument.tick, settings);
+        if actions.stop_hit {
+            return self.close(t, ExitSignal::StopLoss, price, out);
+        }
+        if actions.target_hit {
+            return self.close(t, ExitSignal::TakeProfit, price, out);
+        }
+        if let Some(part) = actions.partial {
+            self.say_exit(t, ExitSignal::PartialTp, part, price, out);
+            self.send_exit(t, part, price, true, out);
+        }
+        let mut from = previous;
+        for (kind, stop) in actions.moves() {
+            self.stop_moved(t, kind, stop, from, out);
+            from = stop;
+        }
+        if actions.time_out {
+            return self.close(t, ExitSignal::TimeExit, price, out);
+        }
+        if from != previous {
+            self.maintain(t, out);
+        }
+    }
+
+    fn stop_moved(&mut self, t: usize, kind: StopMove, stop: Ticks, previous: Ticks, out: &mut Outbox) {
+        let trade = &mut self.trades[t];
+        trade.protection.urgent |= kind == StopMove::Breakeven;
+        let moved = StopMoved { trade: trade.id, stop, previous, kind, side: trade.side(), pad: [0; 6] };
+        out.push(trade.instrument, OutputBody::StopMoved(moved));
+        let step = match kind {
+            StopMove::Breakeven => Step::StopAtBreakeven,
+            StopMove::Trailing => Step::StopTrailing,
+        };
+        self.advance(t, step, out);
+    }
+
+    /// The price has been beyond the resting stop for too long without a trigger.
+    fn check_stop_grace(&mut self, t: usize, price: Ticks, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let Some(since) = trade.protection.beyond_since else { return };
+        let triggered = trade.live(Purpose::Stop).any(|order| order.state == OrderState::Triggered);
+        if triggered || self.now.since(since) < self.settings.stop_grace_ms * NS_PER_MS {
+            return;
+        }
+        let (id, waited_ms) = (trade.instrument, self.now.since(since) / NS_PER_MS);
+        alarm(AlarmKind::StopNotTriggered, trade.id, waited_ms, id, out);
+        self.cancel(t, Purpose::Stop, out);
+        self.close(t, ExitSignal::StopLoss, price, out);
+    }
+
+    /// Closes every trade, in order of approval.
+    pub(super) fn flatten(&mut self, signal: ExitSignal, out: &mut Outbox) {
+        // Closing sends orders and removes nothing; trades go when their fills come.
+        for t in 0..self.trades.len() {
+            self.close_at_market(t, signal, out);
+        }
+    }
+
+    /// Closes a trade at whatever the market gives.
+    pub(super) fn close_at_market(&mut self, t: usize, signal: ExitSignal, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let market = &self.markets[trade.instrument.index()];
+        let tested = self.exit_price_now(trade.instrument).map(|tested| tested.price(trade.side()));
+        self.close(t, signal, tested.unwrap_or(market.price), out);
+    }
+
+    fn close(&mut self, t: usize, signal: ExitSignal, price: Ticks, out: &mut Outbox) {
+        self.cancel_entry(t, out);
+        let trade = &mut self.trades[t];
+        if trade.finished || trade.closing.is_some() {
+            return;
+        }
+        trade.closing = Some(Closing { signal, attempts: 0 });
+        let open = trade.open();
+        if open.0 > 0 {
+            trade.ended_by.get_or_insert(signal);
+            self.say_exit(t, signal, open, price, out);
+        }
+        self.pursue_close(t, price, out);
+    }
+
+    fn say_exit(&mut self, t: usize, signal: ExitSignal, quantity: Lots, price: Ticks, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let r = trade.exit.as_ref().map_or(Dec::ZERO, |exit| exit.r_at(price));
+        let fired =
+            ExitFired { r, trade: trade.id, quantity, price, signal, side: trade.side(), pad: [0; 6] };
+        out.push(trade.instrument, OutputBody::ExitFired(fired));
+    }
+
+    /// Sends what is still to be closed and not on its way.
+    fn pursue_close(&mut self, t: usize, price: Ticks, out: &mut Outbox) {
+        let trade = &mut self.trades[t];
+        let missing = trade.open() - trade.exiting();
+        let Some(closing) = trade.closing.as_mut() else { return };
+        if missing.0 <= 0 || closing.attempts >= EXIT_ATTEMPTS_MAX {
+            return;
+        }
+        closing.attempts += 1;
+        let signal = closing.signal;
+        trade.ended_by.get_or_insert(signal);
+        self.send_exit(t, missing, price, false, out);
+    }
+
+    fn send_exit(&mut self, t: usize, quantity: Lots, price: Ticks, partial: bool, out: &mut Outbox) {
+        let order = Order {
+            id: self.next_order_id(),
+            trade: self.trades[t].id,
+            quantity,
+            trigger: Ticks::ZERO,
+            reference: price,
+            side: self.trades[t].side().opposite(),
+            kind: OrderKind::Market,
+            purpose: Purpose::Exit,
+            working_type: WorkingType::ContractPrice,
+            reduce_only: true,
+            pad: [0; 3],
+        };
+        self.send(t, order, partial, out);
+    }
+
+    /// Brings the orders of a trade to what they should be. Idempotent: called after everything that
+    /// changed them.
+    pub(super) fn maintain(&mut self, t: usize, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let flat = trade.entry.quantity.0 > 0 && trade.open().0 <= 0;
+        if flat && !trade.finished && !trade.entry_working() {
+            self.finish(t, out);
+        }
+        if self.trades[t].finished {
+            self.cancel(t, Purpose::Stop, out);
+            self.cancel(t, Purpose::Exit, out);
+            if self.trades[t].is_gone() {
+                self.remove_trade(t);
+            }
+            return;
+        }
+        if self.trades[t].open().0 <= 0 {
+            return;
+        }
+        self.note_cover(t, out);
+        if self.trades[t].closing.is_some() {
+            let price = self.markets[self.trades[t].instrument.index()].price;
+            self.pursue_close(t, price, out);
+        }
+        if self.resting_stops {
+            self.follow_stop(t, out);
+        }
+    }
+
+    /// Keeps the time a position has had no acknowledged stop.
+    fn note_cover(&mut self, t: usize, out: &mut Outbox) {
+        let (now, trade) = (self.now, &mut self.trades[t]);
+        if !trade.is_covered() {
+            trade.protection.bare_since.get_or_insert(now);
+        } else if let Some(since) = trade.protection.bare_since.take() {
+            let unprotected_ns = now.since(since);
+            trade.protection.bare_ns_max = trade.protection.bare_ns_max.max(unprotected_ns);
+            let protected = Protected { trade: trade.id, unprotected_ns, by_stop: true, pad: [0; 7] };
+            out.push(trade.instrument, OutputBody::Protected(protected));
+        }
+    }
+
+    /// The resting stop follows the engine's: the new one is acknowledged before the old one is
+    /// cancelled, so there is no gap.
+    fn follow_stop(&mut self, t: usize, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let (open, newest) = (trade.open(), trade.live(Purpose::Stop).next_back().copied());
+        let Some(exit) = trade.exit.as_ref() else { return };
+        match newest {
+            // A close on its way needs no new stop; one that got stuck does.
+            None if trade.closing.is_some() && trade.exiting().0 > 0 => {}
+            None => self.place_stop(t, exit.stop, open, out),
+            Some(newest) if newest.state == OrderState::Working => {
+                self.cancel_older_stops(t, out);
+                if self.trades[t].closing.is_none()
+                    && self.stop_is_outdated(t, newest.trigger, newest.unfilled())
+                {
+                    let stop = self.trades[t].exit.as_ref().map_or(newest.trigger, |exit| exit.stop);
+                    self.place_stop(t, stop, open, out);
+                }
+            }
+            // Unanswered, unknown or triggering: wait for the venue's word.
+            Some(_) => {}
+        }
+    }
+
+    fn stop_is_outdated(&self, t: usize, trigger: Ticks, quantity: Lots) -> bool {
+        let trade = &self.trades[t];
+        let Some(exit) = trade.exit.as_ref() else { return false };
+        // While a part is being closed the quantity is about to change: one replacement, not two.
+        if trade.exiting().0 > 0 {
+            return false;
+        }
+        if quantity != trade.open() {
+            return true;
+        }
+        let distance = (exit.stop - trigger).abs();
+        if distance == Ticks::ZERO {
+            return false;
+        }
+        let tick = self.markets[trade.instrument.index()].instrument.tick;
+        let far = cmp_products(&[distance.wide(), tick.0, REPLACE_PER_ATR], &[exit.atr.0]);
+        let rested = trade.protection.placed_ns.is_none_or(|at| self.now.since(at) >= REPLACE_EVERY_NS);
+        trade.protection.urgent || (rested && far.is_none_or(|order| order != std::cmp::Ordering::Less))
+    }
+
+    fn place_stop(&mut self, t: usize, trigger: Ticks, quantity: Lots, out: &mut Outbox) {
+        let working_type = match self.settings.exit_price {
+            ExitPrice::Mark => WorkingType::MarkPrice,
+            ExitPrice::Book | ExitPrice::Last => WorkingType::ContractPrice,
+        };
+        let order = Order {
+            id: self.next_order_id(),
+            trade: self.trades[t].id,
+            quantity,
+            trigger,
+            reference: trigger,
+            side: self.trades[t].side().opposite(),
+            kind: OrderKind::StopMarket,
+            purpose: Purpose::Stop,
+            working_type,
+            reduce_only: true,
+            pad: [0; 3],
+        };
+        if self.send(t, order, false, out) {
+            let protection = &mut self.trades[t].protection;
+            (protection.placed_ns, protection.urgent) = (Some(self.now), false);
+        }
+    }
+
+    /// The newest stop stands: the ones before it go.
+    fn cancel_older_stops(&mut self, t: usize, out: &mut Outbox) {
+        let trade = &mut self.trades[t];
+        let Some(newest) = trade.live(Purpose::Stop).next_back().map(|order| order.id) else { return };
+        for order in &mut trade.orders {
+            let older =
+                order.purpose == Purpose::Stop && order.id != newest && order.state == OrderState::Working;
+            if older && !order.cancel_sent {
+                order.cancel_sent = true;
+                let cancel = Cancel { id: order.id, kind: order.kind, pad: [0; 7] };
+                out.push(trade.instrument, OutputBody::Cancel(cancel));
+            }
+        }
+    }
+
+    /// Deadlines, retries, answers that are due.
+    pub(super) fn on_timer(&mut self, out: &mut Outbox) {
+        // Backwards, because maintaining a trade may remove it.
+        for t in (0..self.trades.len()).rev() {
+            self.ask_for_answers(t, out);
+            self.check_deadline(t, out);
+            self.retry_close(t, out);
+            let id = self.trades[t].instrument;
+            let tested = self.exit_price_now(id).map(|tested| tested.price(self.trades[t].side()));
+            if let (Some(price), None) = (tested, self.trades[t].closing) {
+                self.check_stop_grace(t, price, out);
+            }
+            self.maintain(t, out);
+        }
+        self.say_equity(out);
+    }
+
+    /// A position without an acknowledged stop is an emergency with a deadline.
+    fn check_deadline(&mut self, t: usize, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let Some(since) = trade.protection.bare_since else { return };
+        let bare_ms = self.now.since(since) / NS_PER_MS;
+        if trade.finished || trade.closing.is_some() || bare_ms < self.settings.protection_deadline_ms {
+            return;
+        }
+        let (id, order) = (trade.instrument, trade.id);
+        self.fault(AlarmKind::UnprotectedDeadline, TradingState::Reducing, order, bare_ms, id, out);
+        self.close_at_market(t, ExitSignal::Unprotected, out);
+    }
+
+    fn retry_close(&mut self, t: usize, out: &mut Outbox) {
+        let trade = &mut self.trades[t];
+        let newest = trade.orders.iter().filter(|o| o.purpose == Purpose::Exit).map(|o| o.sent_ns).max();
+        let rested = newest.is_none_or(|at| self.now.since(at) >= EXIT_RETRY_NS);
+        let idle = rested && trade.exiting().0 == 0;
+        if let Some(closing) = trade.closing.as_mut().filter(|_| idle) {
+            closing.attempts = 0;
+            let price = self.markets[trade.instrument.index()].price;
+            self.pursue_close(t, price, out);
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! The engine driven by hand, event by event: what comes out, and in which order.
+
+use super::*;
+use crate::event::*;
+use crate::num::{Lots, NS_PER_MS, Side, Size, Ticks};
+
+const BTC: InstrumentId = InstrumentId(0);
+/// 2024-01-01T00:00:00Z, a Monday.
+const START_MS: i64 = 1_704_067_200_000;
+
+struct Desk {
+    engine: Engine,
+    out: Box<Outbox>,
+    now: TimeNs,
+    trade_id: i64,
+}
+
+impl Desk {
+    /// 210 flat bars at 48,000 with a range of 1,500: EMA 48,000, ATR 1,500. Then 50,000 trades.
+    fn new(settings: Settings) -> Desk {
+        let instrument = Instrument::from_spec(&InstrumentSpec {
+            symbol: "BTCUSDT",
+            tick: "0.1",
+            step: "0.001",
+            min_quantity: "0.001",
+            max_quantity: "",
+            min_notional: "50",
+            taker_fee: "0.0005",
+            maintenance_margin: "0.004",
+            size_unit: SizeUnit::Base,
+        });
+        let table = InstrumentTable::new(vec![instrument.unwrap()]).unwrap();
+        let engine = Engine::new(&settings, &table);
+        let mut desk = Desk { engine, out: Outbox::new(), now: TimeNs::from_ms(START_MS), trade_id: 0 };
+        desk.send(EventBody::RunStart(RunStart {
+            run_id: 1,
+            build_id: 1,
+            epoch: 7,
+            instruments: 1,
+            resting_stops: true,
+            simulated: true,
+            rule_voters: false,
+            pad: [0; 5],
+        }));
+        desk.wallet(10_000, AccountReason::Snapshot);
+        for i in 0..210i64 {
+            let (high, low, close) = (Ticks(487_500), Ticks(472_500), Ticks(480_000));
+            desk.send(EventBody::Bar(Bar {
+                open_ms: START_MS - (210 - i) * 900_000,
+                open: close,
+                high,
+                low,
+                close,
+                volume: Size(1),
+                quote_volume: Dec::ZERO,
+                taker_buy_volume: Size(0),
+                event_ms: 0,
+                trades: 1,
+                interval_s: 900,
+                closed: true,
+                source: BarSource::History,
+                pad: [0; 6],
+            }));
+        }
+        desk.send(EventBody::Ticker(Ticker {
+            last: Ticks(1),
+            open: Ticks(1),
+            high: Ticks(1),
+            low: Ticks(1),
+            volume: Dec::ONE,
+            quote_volume: Dec::int(5_000_000_000),
+            trades: 1,
+            event_ms: 0,
+        }));
+        desk.quote(499_750, 500_250);
+        desk.trade(500_000);
+        desk
+    }
+
+    fn send(&mut self, body: EventBody) -> Vec<OutputBody> {
+        self.engine.step(&Event { recv_ns: self.now, instrument: BTC, body }, &mut self.out);
+        self.out.outputs().iter().map(|o| o.body).collect()
+    }
+
+    fn pass_ms(&mut self, ms: i64) {
+        self.now = self.now + ms * NS_PER_MS;
+    }
+
+    fn wallet(&mut self, wallet: i64, reason: AccountReason) -> Vec<OutputBody> {
+        let wallet = Dec::int(wallet);
+        let update = AccountUpdate { wallet, change: Dec::ZERO, event_ms: 0, reason, pad: [0; 7] };
+        self.send(EventBody::AccountUpdate(update))
+    }
+
+    fn trade(&mut self, price: i64) -> Vec<OutputBody> {
+        let ms = self.now.ms();
+        self.send(EventBody::AggTrade(crate::event::Trade {
+            price: Ticks(price),
+            size: Size(1),
+            id: 1,
+            first_id: 1,
+            last_id: 1,
+            trade_ms: ms,
+            event_ms: ms,
+            buyer_maker: false,
+            market: true,
+            pad: [0; 6],
+        }))
+    }
+
+    fn quote(&mut self, bid: i64, ask: i64) -> Vec<OutputBody> {
+        self.send(EventBody::Quote(Quote {
+            bid: Ticks(bid),
+            bid_size: Size(1_000_000),
+            ask: Ticks(ask),
+            ask_size: Size(1_000_000),
+            update_id: 1,
+            transaction_ms: 0,
+            event_ms: 0,
+        }))
+    }
+
+    fn signal(&mut self, action: Action, consensus: Consensus) -> Vec<OutputBody> {
+        let none = Ballot::of([Action::Abstain; SEATS]);
+        self.send(EventBody::Signal(Signal {
+            confidence: [Dec::new(75, 2), Dec::ZERO, Dec::ZERO, Dec::ZERO],
+            ballot: none,
+            given: true,
+            action,
+            consensus,
+            source: SignalSource::External,
+            pad: [0; 8],
+        }))
+    }
+
+    fn update(&mut self, order: OrderId, status: OrderStatus, code: i32) -> Vec<OutputBody> {
+        let filled = Lots::ZERO;
+        self.send(EventBody::OrderUpdate(OrderUpdate {
+            order,
+            venue_id: 1,
+            filled,
+            event_ms: 0,
+            code,
+            status,
+            pad: [0; 3],
+        }))
+    }
+
+    fn fill(&mut self, order: OrderId, side: Side, price: i64, lots: i64) -> Vec<OutputBody> {
+        self.trade_id += 1;
+        self.refill(order, side, price, lots)
+    }
+
+    /// The same trade id as the fill before.
+    fn refill(&mut self, order: OrderId, side: Side, price: i64, lots: i64) -> Vec<OutputBody> {
+        self.send(EventBody::Fill(Fill {
+            order,
+            trade_id: self.trade_id,
+            fee: Dec::new(25, 2),
+            price: Ticks(price),
+            quantity: Lots(lots),
+            event_ms: 0,
+            side,
+            maker: false,
+            cause: FillCause::Order,
+            pad: [0; 5],
+        }))
+    }
+
+    /// An open long of 0.010 at 50,000 whose stop is acknowledged; ids of entry and stop.
+    fn long(&mut self) -> (OrderId, OrderId) {
+        let entry = order(&self.signal(Action::Long, Consensus::Strong)).id;
+        self.update(entry, OrderStatus::Accepted, 0);
+        let stop = order(&self.fill(entry, Side::Buy, 500_000, 10)).id;
+        self.update(entry, OrderStatus::Filled, 0);
+        self.pass_ms(3);
+        let said = self.update(stop, OrderStatus::Accepted, 0);
+        assert!(
+            said.iter().any(|o| matches!(o, OutputBody::Protected(p) if p.unprotected_ns == 3 * NS_PER_MS))
+        );
+        (entry, stop)
+    }
+}
+
+fn order(outputs: &[OutputBody]) -> Order {
+    let found =
+        outputs.iter().find_map(|o| if let OutputBody::Order(order) = o { Some(*order) } else { None });
+    found.unwrap_or_else(|| panic!("no order in {outputs:?}"))
+}
+
+fn has_order(outputs: &[OutputBody]) -> bool {
+    outputs.iter().any(|o| matches!(o, OutputBody::Order(_)))
+}
+
+fn decision(outputs: &[OutputBody]) -> Decision {
+    let found = outputs.iter().find_map(|o| if let OutputBody::Decision(d) = o { Some(*d) } else { None });
+    found.unwrap_or_else(|| panic!("no decision in {outputs:?}"))
+}
+
+fn closed(outputs: &[OutputBody]) -> TradeClosed {
+    let found = outputs.iter().find_map(|o| if let OutputBody::TradeClosed(c) = o { Some(*c) } else { None });
+    found.unwrap_or_else(|| panic!("no closed trade in {outputs:?}"))
+}
+
+fn cancels(outputs: &[OutputBody]) -> Vec<OrderId> {
+    outputs.iter().filter_map(|o| if let OutputBody::Cancel(c) = o { Some(c.id) } else { None }).collect()
+}
+
+#[test]
+fn the_worked_example_comes_out_exactly() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    let d = decision(&desk.signal(Action::Long, Consensus::Strong));
+    assert!(d.approved);
+    assert_eq!(
+        (d.quantity, d.price, d.stop, d.target),
+        (Lots(10), Ticks(500_000), Ticks(477_500), Ticks(556_250))
+    );
+    assert_eq!((d.observed, d.threshold), (Dec::int(1_500), Dec::int(10_000)), "ATR and equity");
+    let mut short = Desk::new(Settings { require_trend: false, ..Settings::DEFAULT });
+    let d = decision(&short.signal(Action::Short, Consensus::Strong));
+    assert_eq!((d.quantity, d.stop, d.target), (Lots(10), Ticks(522_500), Ticks(443_750)));
+}
+
+#[test]
+fn breakeven_then_partial_then_trailing_each_with_its_stop() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    let (_, first) = desk.long();
+    desk.pass_ms(5_000);
+    let said = desk.quote(522_500, 522_600);
+    let moved =
+        said.iter().find_map(|o| if let OutputBody::StopMoved(m) = o { Some(*m) } else { None }).unwrap();
+    assert_eq!((moved.kind, moved.stop), (StopMove::Breakeven, Ticks(500_500)));
+    let second = order(&said);
+    assert_eq!(
+        (second.trigger, second.quantity, second.kind),
+        (Ticks(500_500), Lots(10), OrderKind::StopMarket)
+    );
+    assert!(cancels(&said).is_empty(), "the old stop stands until the new one is acknowledged");
+    assert_eq!(cancels(&desk.update(second.id, OrderStatus::Accepted, 0)), [first]);
+    desk.update(first, OrderStatus::Canceled, 0);
+
+    desk.pass_ms(5_000);
+    let said = desk.quote(545_000, 545_100);
+    let part = order(&said);
+    assert_eq!((part.purpose, part.quantity, part.reduce_only), (Purpose::Exit, Lots(5), true));
+    // The stop follows once the part is out: its quantity is then settled too.
+    let said = desk.fill(part.id, Side::Sell, 545_000, 5);
+    let third = order(&said);
+    assert_eq!((third.trigger, third.quantity), (Ticks(530_000), Lots(5)));
+    desk.update(part.id, OrderStatus::Filled, 0);
+    assert_eq!(cancels(&desk.update(third.id, OrderStatus::Accepted, 0)), [second.id]);
+    desk.update(second.id, OrderStatus::Canceled, 0);
+
+    desk.update(third.id, OrderStatus::Triggered, 0);
+    let said = desk.fill(third.id, Side::Sell, 529_900, 5);
+    let account = closed(&said);
+    assert_eq!((account.state, account.signal), (TradeState::ClosedPartial, ExitSignal::StopLoss));
+    // 5 lots × 4,500 + 5 lots × 2,990 − 3 fees of 0.25.
+    assert_eq!(account.pnl, Dec::new(3_670, 2));
+    assert_eq!(desk.engine.controller().wallet(), Some(Dec::new(1_003_670, 2)));
+    desk.update(third.id, OrderStatus::Filled, 0);
+    assert!(desk.engine.trades().is_empty());
+}
+
+#[test]
+fn the_target_closes_and_takes_the_stop_with_it() {
+    let mut desk =
+        Desk::new(Settings { enable_partial_tp: false, enable_trailing: false, ..Settings::DEFAULT });
+    let (_, stop) = desk.long();
+    desk.pass_ms(1);
+    let said = desk.quote(556_250, 556_300);
+    let exit = order(&said);
+    assert_eq!((exit.purpose, exit.side, exit.quantity), (Purpose::Exit, Side::Sell, Lots(10)));
+    assert!(!has_order(&desk.quote(556_300, 556_400)), "one exit at a time");
+    let said = desk.fill(exit.id, Side::Sell, 556_250, 10);
+    assert_eq!(closed(&said).state, TradeState::ClosedTp);
+    assert_eq!(cancels(&said), [stop]);
+    desk.update(exit.id, OrderStatus::Filled, 0);
+    assert_eq!(desk.engine.trades().len(), 1, "the stop may still be on the book");
+    desk.update(stop, OrderStatus::Canceled, 0);
+    assert!(desk.engine.trades().is_empty());
+}
+
+#[test]
+fn fills_reported_twice_count_once() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+    desk.fill(entry, Side::Buy, 500_000, 4);
+    assert!(desk.refill(entry, Side::Buy, 500_000, 4).is_empty());
+    assert_eq!(desk.engine.trades()[0].open(), Lots(4));
+}
+
+#[test]
+fn the_stop_follows_an_entry_filled_in_parts() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+    let first = order(&desk.fill(entry, Side::Buy, 500_000, 4));
+    assert_eq!((first.quantity, first.trigger), (Lots(4), Ticks(477_500)));
+    assert!(!has_order(&desk.fill(entry, Side::Buy, 500_010, 6)), "the first stop is not answered yet");
+    let second = order(&desk.update(first.id, OrderStatus::Accepted, 0));
+    // Average 50,000.6; minus 2,250 is 47,750.6.
+    assert_eq!((second.quantity, second.trigger), (Lots(10), Ticks(477_506)));
+}
+
+#[test]
+fn a_refused_stop_closes_the_position() {
+    for (code, state) in [(-2021, TradeState::ClosedSl), (-4131, TradeState::ClosedManual)] {
+        let mut desk = Desk::new(Settings::DEFAULT);
+        let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+        let stop = order(&desk.fill(entry, Side::Buy, 500_000, 10));
+        desk.update(entry, OrderStatus::Filled, 0);
+        let exit = order(&desk.update(stop.id, OrderStatus::Rejected, code));
+        assert_eq!((exit.purpose, exit.quantity), (Purpose::Exit, Lots(10)));
+        assert_eq!(closed(&desk.fill(exit.id, Side::Sell, 499_000, 10)).state, state);
+    }
+}
+
+#[test]
+fn no_stop_within_the_deadline_closes_even_when_halted() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+    desk.fill(entry, Side::Buy, 500_000, 10);
+    desk.update(entry, OrderStatus::Filled, 0);
+    desk.send(EventBody::Command(Command { command: CommandKind::Halt, pad: [0; 7] }));
+    desk.pass_ms(1_499);
+    assert!(!has_order(&desk.send(EventBody::Timer(Timer { count: 1 }))));
+    desk.pass_ms(1);
+    let said = desk.send(EventBody::Timer(Timer { count: 2 }));
+    assert_eq!(order(&said).purpose, Purpose::Exit);
+    assert!(
+        said.iter().any(|o| matches!(o, OutputBody::Alarm(a) if a.kind == AlarmKind::UnprotectedDeadline))
+    );
+}
+
+#[test]
+fn a_stop_that_does_not_trigger_is_overtaken() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    let (_, stop) = desk.long();
+    assert!(desk.quote(477_400, 477_500).is_empty(), "the resting stop owns this price");
+    desk.pass_ms(250);
+    let said = desk.quote(477_300, 477_500);
+    assert_eq!(cancels(&said), [stop]);
+    assert_eq!(order(&said).purpose, Purpose::Exit);
+}
+
+#[test]
+fn a_missing_answer_is_asked_for_and_never_sent_again() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+    let mut queries = 0;
+    for _ in 0..12 {
+        desk.pass_ms(1_000);
+        let said = desk.send(EventBody::Timer(Timer { count: 1 }));
+        assert!(!has_order(&said));
+        queries += said.iter().filter(|o| matches!(o, OutputBody::Query(q) if q.id == entry)).count();
+    }
+    assert_eq!(queries, 2);
+    assert_eq!(desk.engine.trades()[0].state, TradeState::Unknown);
+    desk.update(entry, OrderStatus::NotFound, -2013);
+    assert_eq!(desk.engine.trades().len(), 1, "not found within a minute is not absence");
+    desk.pass_ms(60_000);
+    desk.update(entry, OrderStatus::NotFound, -2013);
+    assert!(desk.engine.trades().is_empty());
+}
+
+#[test]
+fn states_refuse_entries_and_the_operator_closes() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    desk.long();
+    let said = desk.send(EventBody::Command(Command { command: CommandKind::Reduce, pad: [0; 7] }));
+    assert!(matches!(said[0], OutputBody::TradingStateChanged(c) if c.to == TradingState::Reducing));
+    let said = desk.send(EventBody::Command(Command { command: CommandKind::Close, pad: [0; 7] }));
+    assert_eq!(order(&said).purpose, Purpose::Exit);
+    let mut idle = Desk::new(Settings::DEFAULT);
+    idle.send(EventBody::Command(Command { command: CommandKind::Halt, pad: [0; 7] }));
+    assert_eq!(decision(&idle.signal(Action::Long, Consensus::Strong)).rule, Rule::TradingState);
+}
+
+#[test]
+fn rejections_name_the_first_rule_that_failed() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    assert_eq!(decision(&desk.signal(Action::Long, Consensus::Weak)).rule, Rule::Consensus);
+    assert_eq!(decision(&desk.signal(Action::Short, Consensus::Strong)).rule, Rule::Trend);
+    assert!(desk.signal(Action::Hold, Consensus::Strong).is_empty(), "HOLD never reaches the filter");
+    desk.pass_ms(5_001);
+    assert_eq!(decision(&desk.signal(Action::Long, Consensus::Strong)).rule, Rule::Stale);
+    desk.quote(499_750, 503_000);
+    assert_eq!(decision(&desk.signal(Action::Long, Consensus::Strong)).rule, Rule::Spread);
+    desk.quote(499_750, 500_250);
+    desk.long();
+    assert_eq!(decision(&desk.signal(Action::Long, Consensus::Strong)).rule, Rule::Position);
+}
+
+#[test]
+fn equity_follows_every_price_and_limits_latch_by_themselves() {
+    let settings = Settings {
+        max_position_usd: Dec::int(1_000_000),
+        max_exposure_pct: Dec::int(2),
+        ..Settings::DEFAULT
+    };
+    let mut desk = Desk::new(settings);
+    let entry = order(&desk.signal(Action::Long, Consensus::Strong));
+    assert_eq!(entry.quantity, Lots(44), "1% of 10,000 over a stop of 2,250");
+    desk.fill(entry.id, Side::Buy, 500_000, 44);
+    let said = desk.trade(420_000);
+    assert_eq!(desk.engine.controller().equity(), Some(Dec::new(964_775, 2)));
+    let daily = |o: &&OutputBody| matches!(o, OutputBody::LimitChanged(c) if c.limit == Limit::Daily);
+    assert_eq!(said.iter().filter(daily).count(), 1);
+}
+
+#[test]
+fn the_same_events_give_the_same_outputs() {
+    let run = || {
+        let mut desk = Desk::new(Settings::DEFAULT);
+        desk.long();
+        let mut all = Vec::new();
+        for i in 0..500 {
+            desk.pass_ms(700);
+            all.extend(desk.quote(500_000 + i * 120, 500_010 + i * 120));
+            all.extend(desk.trade(500_000 + i * 120));
+            all.extend(desk.send(EventBody::Timer(Timer { count: i as u64 })));
+        }
+        all
+    };
+    assert_eq!(run(), run());
+}
