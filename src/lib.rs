@@ -2,7 +2,11 @@
 //! journal. Rooms in the order of the flow; `docs/ARCHITECTURE.md` has the map and the invariants.
 #![deny(unsafe_code)]
 
+/// Frames to events.
+pub mod decode;
 /// The records that cross rooms, and their binary form.
 pub mod event;
 /// Exact decimals, ticks, lots, time, ids.
 pub mod num;
+/// The venues' dialects: names, filters, error codes, instrument tables.
+pub mod venue;
