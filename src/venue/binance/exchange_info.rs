@@ -169,7 +169,10 @@ mod tests {
 
     #[test]
     fn a_zero_market_filter_sets_no_limit() {
-        let json = BTC.replace(r#""stepSize":"0.001","minQty":"0.002","maxQty":"120""#, r#""stepSize":"0","minQty":"0","maxQty":"0.0""#);
+        let json = BTC.replace(
+            r#""stepSize":"0.001","minQty":"0.002","maxQty":"120""#,
+            r#""stepSize":"0","minQty":"0","maxQty":"0.0""#,
+        );
         let table = parse_exchange_info(json.as_bytes(), "0").unwrap();
         let (_, btc) = table.iter().next().unwrap();
         assert_eq!((btc.step, btc.max_quantity), (Dec::new(1, 4), Lots(10_000_000)));
