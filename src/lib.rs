@@ -4,5 +4,9 @@
 
 /// The records that cross rooms, and their binary form.
 pub mod event;
+/// What the process asks of the machine: clocks, signals, allocations counted.
+pub mod host;
+/// Every input and output, in order, on disk: ring, archive, and what reads them.
+pub mod journal;
 /// Exact decimals, ticks, lots, time, ids.
 pub mod num;
