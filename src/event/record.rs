@@ -30,7 +30,7 @@ pub const OUTPUT_KIND_MIN: u16 = 128;
 pub const COMMIT: u8 = 1;
 
 /// One slot of the journal.
-#[derive(Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C, align(64))]
 pub struct Record {
     /// From 1, without gaps; 0 is a slot being written.

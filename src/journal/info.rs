@@ -1,0 +1,126 @@
+//! A journal at a glance, without reading its records.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::archive::{ArchiveReader, segments};
+use super::folder::{RingState, is_live, open_ring};
+use super::{FORMAT_VERSION, Identity, JournalError};
+use crate::event::record::RECORD_BYTES;
+use crate::num::TimeNs;
+
+/// What [`info`] found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Info {
+    pub format_version: u32,
+    pub identity: Option<Identity>,
+    /// A process is writing it.
+    pub live: bool,
+    pub segments: Vec<SegmentInfo>,
+    /// Whole records in the segments.
+    pub archived_records: u64,
+    pub ring: RingInfo,
+    /// `recv_ns` of the first record.
+    pub started_ns: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SegmentInfo {
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub records: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum RingInfo {
+    /// The journal was closed in order and its ring removed.
+    Closed,
+    /// The memory it was kept in is gone.
+    Lost {
+        path: PathBuf,
+    },
+    Damaged {
+        problem: String,
+    },
+    Present {
+        path: PathBuf,
+        slots: u64,
+        newest: u64,
+        drained: u64,
+        durable: u64,
+    },
+}
+
+/// Looks at a journal's folder, also while it is being written.
+pub fn info(dir: &Path) -> Result<Info, JournalError> {
+    if !dir.is_dir() {
+        return Err(JournalError::NotAFolder { dir: dir.to_path_buf() });
+    }
+    let (ring, ring_identity) = match open_ring(dir) {
+        RingState::None => (RingInfo::Closed, None),
+        RingState::Lost(path) => (RingInfo::Lost { path }, None),
+        RingState::Damaged(problem) => (RingInfo::Damaged { problem: problem.to_string() }, None),
+        RingState::Open(ring, identity) => {
+            let path = ring.path().to_path_buf();
+            let (newest, drained, durable) = (ring.newest(), ring.drained(), ring.durable());
+            (RingInfo::Present { path, slots: ring.slots(), newest, drained, durable }, Some(identity))
+        }
+    };
+    let segments = segment_infos(dir)?;
+    if segments.is_empty() && ring == RingInfo::Closed {
+        return Err(JournalError::NoJournal { dir: dir.to_path_buf() });
+    }
+    let mut archive = ArchiveReader::open(dir);
+    let first = archive.next_record()?;
+    Ok(Info {
+        format_version: FORMAT_VERSION,
+        identity: archive.identity().or(ring_identity),
+        live: is_live(dir),
+        archived_records: segments.iter().map(|segment| segment.records).sum(),
+        segments,
+        ring,
+        started_ns: first.map(|(record, _)| record.recv_ns),
+    })
+}
+
+fn segment_infos(dir: &Path) -> Result<Vec<SegmentInfo>, JournalError> {
+    let mut infos = Vec::new();
+    for (_, path) in segments(dir)? {
+        let bytes = path.metadata().map_err(JournalError::io(&path, "read the segment's length"))?.len();
+        // The header is as long as a record.
+        let records = (bytes / RECORD_BYTES as u64).saturating_sub(1);
+        infos.push(SegmentInfo { path, bytes, records });
+    }
+    Ok(infos)
+}
+
+impl fmt::Display for Info {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "format    {}", self.format_version)?;
+        if let Some(identity) = &self.identity {
+            let Identity { run_id, build_id, epoch, .. } = identity;
+            writeln!(f, "run       {run_id:016x}  build {build_id:016x}  epoch {epoch}")?;
+        }
+        if let Some(started_ns) = self.started_ns {
+            writeln!(f, "started   {}", TimeNs(started_ns))?;
+        }
+        writeln!(f, "live      {}", if self.live { "yes" } else { "no" })?;
+        writeln!(f, "archive   {} records in {} segments", self.archived_records, self.segments.len())?;
+        for segment in &self.segments {
+            writeln!(f, "  {}  {} bytes", segment.path.display(), segment.bytes)?;
+        }
+        match &self.ring {
+            RingInfo::Closed => write!(f, "ring      removed after a clean close"),
+            RingInfo::Lost { path } => write!(f, "ring      lost: {} is gone", path.display()),
+            RingInfo::Damaged { problem } => write!(f, "ring      damaged: {problem}"),
+            RingInfo::Present { path, slots, newest, drained, durable } => write!(
+                f,
+                "ring      {}  {slots} slots, newest {newest}, drained {drained}, durable {durable}",
+                path.display()
+            ),
+        }
+    }
+}

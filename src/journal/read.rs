@@ -1,0 +1,207 @@
+//! Reading a journal in order: the archive, then what only the ring still has.
+
+use std::path::{Path, PathBuf};
+
+use super::archive::{ArchiveReader, Place, segment_name, segments};
+use super::folder::{RingState, open_ring};
+use super::ring::{RingRead, RingReader};
+use super::{Identity, JournalError, Problem};
+use crate::event::record::{Assembler, Entry, Record};
+
+/// An entry and the sequence numbers of its parts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Numbered {
+    pub first_sequence: u64,
+    pub last_sequence: u64,
+    pub entry: Entry,
+}
+
+/// Reads a journal from sequence number 1, also one that is being written.
+///
+/// After an error or the end of a journal that nobody writes, everything recoverable was returned.
+#[derive(Debug)]
+pub struct JournalReader {
+    dir: PathBuf,
+    archive: ArchiveReader,
+    ring: RingState,
+    next: u64,
+    /// The archive had nothing at the last look, so the ring is asked first.
+    in_ring: bool,
+    assembler: Assembler,
+    entry_first: u64,
+}
+
+impl JournalReader {
+    /// Refuses a folder with neither segment nor ring.
+    pub fn open(dir: &Path) -> Result<JournalReader, JournalError> {
+        if !dir.is_dir() {
+            return Err(JournalError::NotAFolder { dir: dir.to_path_buf() });
+        }
+        let ring = open_ring(dir);
+        if matches!(ring, RingState::None) && segments(dir)?.is_empty() {
+            return Err(JournalError::NoJournal { dir: dir.to_path_buf() });
+        }
+        Ok(JournalReader {
+            dir: dir.to_path_buf(),
+            archive: ArchiveReader::open(dir),
+            ring,
+            next: 1,
+            in_ring: false,
+            assembler: Assembler::default(),
+            entry_first: 1,
+        })
+    }
+
+    /// Sequence number of the next record.
+    pub fn next_sequence(&self) -> u64 {
+        self.next
+    }
+
+    /// Whose journal it is: from the first segment read, else from the ring.
+    pub fn identity(&self) -> Option<Identity> {
+        match &self.ring {
+            RingState::Open(_, identity) => self.archive.identity().or(Some(*identity)),
+            _ => self.archive.identity(),
+        }
+    }
+
+    pub(super) fn ring(&self) -> &RingState {
+        &self.ring
+    }
+
+    /// File and offset of a place, for a message.
+    pub(super) fn locate(&self, place: Place) -> (PathBuf, u64) {
+        match (place, &self.ring) {
+            (Place::Segment(number, offset), _) => (self.dir.join(segment_name(number)), offset),
+            (Place::Ring(offset), RingState::Open(ring, _)) => (ring.path().to_path_buf(), offset),
+            (Place::Ring(offset), _) => (self.dir.clone(), offset),
+        }
+    }
+
+    /// The next record, checked against its checksum and its place in the sequence.
+    pub fn next_record(&mut self) -> Result<Option<(Record, Place)>, JournalError> {
+        if !self.in_ring
+            && let Some(found) = self.next_archived()?
+        {
+            return Ok(Some(found));
+        }
+        self.in_ring = true;
+        match self.read_ring()? {
+            RingAnswer::Record(record, place) => {
+                self.next += 1;
+                Ok(Some((record, place)))
+            }
+            RingAnswer::End => Ok(None),
+            // The drain went by between the two looks: the archive has it now.
+            RingAnswer::Lapped(problem) => {
+                self.in_ring = false;
+                match self.next_archived()? {
+                    Some(found) => Ok(Some(found)),
+                    None => Err(self.archive.cut().cloned().unwrap_or(*problem).into()),
+                }
+            }
+        }
+    }
+
+    /// The record at `next` from the archive, passing over those already read from the ring.
+    fn next_archived(&mut self) -> Result<Option<(Record, Place)>, JournalError> {
+        while let Some((record, place)) = self.archive.next_record()? {
+            if record.sequence == self.next {
+                self.next += 1;
+                return Ok(Some((record, place)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_ring(&mut self) -> Result<RingAnswer, JournalError> {
+        let ring = match &self.ring {
+            RingState::Open(ring, identity) => {
+                self.check_same_run(ring, *identity)?;
+                ring
+            }
+            RingState::None | RingState::Lost(_) => return self.end_of_archive(),
+            RingState::Damaged(problem) => {
+                return Err(self.archive.cut().unwrap_or(problem).clone().into());
+            }
+        };
+        let problem = |found: &str| {
+            Box::new(Problem {
+                file: ring.path().to_path_buf(),
+                offset: ring.offset_of(self.next),
+                sequence: self.next,
+                expected: "this record, which the archive does not have".to_string(),
+                found: found.to_string(),
+            })
+        };
+        match ring.read(self.next) {
+            RingRead::Record(record) => {
+                Ok(RingAnswer::Record(record, Place::Ring(ring.offset_of(record.sequence))))
+            }
+            RingRead::NotYet => self.end_of_archive(),
+            RingRead::Lapped => Ok(RingAnswer::Lapped(problem("a later record"))),
+            RingRead::Torn => Err(JournalError::Damaged(problem("damaged bytes"))),
+        }
+    }
+
+    /// An archive cut inside a record ends the journal only if nothing continues it.
+    fn end_of_archive(&self) -> Result<RingAnswer, JournalError> {
+        match self.archive.cut() {
+            Some(cut) if !super::folder::is_live(&self.dir) => Err(cut.clone().into()),
+            _ => Ok(RingAnswer::End),
+        }
+    }
+
+    fn check_same_run(&self, ring: &RingReader, identity: Identity) -> Result<(), JournalError> {
+        match self.archive.identity() {
+            Some(archived) if archived != identity => Err(JournalError::from(Problem {
+                file: ring.path().to_path_buf(),
+                offset: 20,
+                sequence: 0,
+                expected: format!("the ring of the archive's run, {archived:?}"),
+                found: format!("{identity:?}"),
+            })),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next event or output, put together from its parts.
+    pub fn next_entry(&mut self) -> Result<Option<Numbered>, JournalError> {
+        while let Some((record, place)) = self.next_record()? {
+            if let Some(numbered) = self.assemble(&record, place)? {
+                return Ok(Some(numbered));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Feeds a record just read; an entry once its last part is there.
+    pub(super) fn assemble(
+        &mut self,
+        record: &Record,
+        place: Place,
+    ) -> Result<Option<Numbered>, JournalError> {
+        if record.part == 0 {
+            self.entry_first = record.sequence;
+        }
+        match self.assembler.push(record) {
+            Ok(entry) => Ok(entry.map(|entry| Numbered {
+                first_sequence: self.entry_first,
+                last_sequence: record.sequence,
+                entry,
+            })),
+            Err(error) => {
+                let (file, offset) = self.locate(place);
+                let expected = "a record this version understands".to_string();
+                let found = error.to_string();
+                Err(Problem { file, offset, sequence: record.sequence, expected, found }.into())
+            }
+        }
+    }
+}
+
+enum RingAnswer {
+    Record(Record, Place),
+    End,
+    Lapped(Box<Problem>),
+}

@@ -1,0 +1,58 @@
+//! The machine's side, in a process of its own: the allocator is global and so are signals.
+
+use quantum_trader::host::alloc::{Counting, thread_allocations};
+use quantum_trader::host::stop::StopFlag;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn allocations_are_counted_on_the_thread_that_makes_them() {
+    let before = thread_allocations();
+    let mut bytes: Vec<u8> = Vec::with_capacity(8);
+    assert_eq!(thread_allocations(), before + 1, "alloc");
+    bytes.reserve_exact(64);
+    assert_eq!(thread_allocations(), before + 2, "realloc");
+    let zeroed = vec![0u64; 4];
+    assert_eq!(thread_allocations(), before + 3, "alloc_zeroed");
+    drop((bytes, zeroed));
+    assert_eq!(thread_allocations(), before + 3, "freeing is not counted");
+
+    let elsewhere = std::thread::spawn(|| {
+        let start = thread_allocations();
+        drop(std::hint::black_box(Box::new([0u8; 100])));
+        thread_allocations() - start
+    });
+    assert_eq!(elsewhere.join().unwrap(), 1);
+}
+
+/// Allocates while its thread's storage is being torn down.
+struct Late;
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        assert!(thread_allocations() > 0 || !std::hint::black_box(vec![1u8]).is_empty());
+    }
+}
+
+thread_local! {
+    static LATE: Late = const { Late };
+}
+
+#[test]
+fn a_thread_may_allocate_while_it_ends() {
+    std::thread::spawn(|| LATE.with(|_| ())).join().unwrap();
+}
+
+#[test]
+fn a_signal_sets_every_clone_of_the_flag() {
+    let stop = StopFlag::on_signals().unwrap();
+    let clone = stop.clone();
+    assert!(!clone.is_set());
+    signal_hook::low_level::raise(signal_hook::consts::SIGTERM).unwrap();
+    assert!(clone.is_set());
+    let manual = StopFlag::manual();
+    assert!(!manual.is_set());
+    manual.request();
+    assert!(manual.clone().is_set());
+}
