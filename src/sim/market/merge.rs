@@ -1,0 +1,71 @@
+//! Several sources as one, by time.
+
+use super::{MarketSource, SourceCounts, SourceError};
+use crate::num::TimeNs;
+
+struct Head {
+    source: Box<dyn MarketSource>,
+    frame: Vec<u8>,
+    /// Of the frame held; `None` when the source is at its end.
+    time: Option<TimeNs>,
+}
+
+impl Head {
+    fn advance(&mut self) -> Result<(), SourceError> {
+        self.time = None;
+        self.time = self.source.next_frame(&mut self.frame)?;
+        Ok(())
+    }
+}
+
+/// Merges sources by time. Frames of the same time come in the order the sources were given.
+pub struct Merge {
+    heads: Vec<Head>,
+    /// Source whose frame was handed out last and is to be read on.
+    taken: Option<usize>,
+    started: bool,
+}
+
+impl Merge {
+    /// A handful of sources: the earliest is found by looking at each.
+    pub fn new(sources: Vec<Box<dyn MarketSource>>) -> Merge {
+        let heads =
+            sources.into_iter().map(|source| Head { source, frame: Vec::new(), time: None }).collect();
+        Merge { heads, taken: None, started: false }
+    }
+
+    fn refill(&mut self) -> Result<(), SourceError> {
+        if !self.started {
+            self.started = true;
+            return self.heads.iter_mut().try_for_each(Head::advance);
+        }
+        self.taken.take().and_then(|i| self.heads.get_mut(i)).map_or(Ok(()), Head::advance)
+    }
+}
+
+impl MarketSource for Merge {
+    fn next_frame(&mut self, frame: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError> {
+        frame.clear();
+        if let Err(error) = self.refill() {
+            self.heads.clear();
+            return Err(error);
+        }
+        let earliest = self
+            .heads
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(i, head)| head.time.map(|time| (time, i, head)))
+            .min_by_key(|(time, i, _)| (*time, *i));
+        let Some((time, i, head)) = earliest else { return Ok(None) };
+        std::mem::swap(frame, &mut head.frame);
+        self.taken = Some(i);
+        Ok(Some(time))
+    }
+
+    fn counts(&self) -> SourceCounts {
+        self.heads.iter().fold(SourceCounts::default(), |mut sum, head| {
+            sum += head.source.counts();
+            sum
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! Telling what a market file holds.
+
+use std::path::Path;
+
+use super::lines::Lines;
+use super::{Candles, Frames, MarketSource, SourceError, Trades, candles, trades};
+use crate::event::{Instrument, InstrumentTable, Symbol};
+
+/// Seed of made event times and quote sizes: the same file gives the same frames.
+const SEED: u64 = 1;
+/// Enough of the first line to know it by.
+const HEAD_BYTES: usize = 512;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarketKind {
+    Frames,
+    Trades,
+    Candles,
+}
+
+/// A market file, recognised and opened.
+pub struct Opened {
+    pub kind: MarketKind,
+    /// The instrument whose rows they are; frames name theirs themselves.
+    pub symbol: Option<Symbol>,
+    pub source: Box<dyn MarketSource>,
+}
+
+/// Opens a market file of any kind. The kind is told by the first line. The instrument of trades
+/// and candles is `symbol`, else the longest symbol of the table that the file's name contains.
+pub fn open(path: &Path, table: &InstrumentTable, symbol: Option<&str>) -> Result<Opened, SourceError> {
+    let kind = kind(path)?;
+    if kind == MarketKind::Frames {
+        return Ok(Opened { kind, symbol: None, source: Box::new(Frames::open(path)?) });
+    }
+    let instrument = instrument(path, table, symbol)?;
+    let source: Box<dyn MarketSource> = match kind {
+        MarketKind::Trades => Box::new(Trades::open(path, instrument, SEED)?),
+        _ => Box::new(Candles::open(path, instrument, SEED)?),
+    };
+    Ok(Opened { kind, symbol: Some(instrument.symbol), source })
+}
+
+fn kind(path: &Path) -> Result<MarketKind, SourceError> {
+    let mut lines = Lines::open(path)?;
+    let mut head = Vec::new();
+    lines.read(&mut head, HEAD_BYTES)?;
+    let columns = head.split(|b| *b == b',').count();
+    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    if head.split(|b| *b == b'\t').next().is_some_and(|first| first.len() < head.len() && is_number(first)) {
+        return Ok(MarketKind::Frames);
+    }
+    let is_row = head.split(|b| *b == b',').next().is_some_and(is_number);
+    if head.starts_with(trades::HEADER.as_bytes()) || (is_row && columns == trades::COLUMNS) {
+        return Ok(MarketKind::Trades);
+    }
+    if head.starts_with(candles::HEADER.as_bytes()) || (is_row && columns >= candles::COLUMNS_MIN) {
+        return Ok(MarketKind::Candles);
+    }
+    Err(SourceError::new(lines.file(), 1, "line", &head, "recv_ns<TAB>frame, or aggTrades or klines columns"))
+}
+
+fn instrument<'a>(
+    path: &Path,
+    table: &'a InstrumentTable,
+    symbol: Option<&str>,
+) -> Result<&'a Instrument, SourceError> {
+    let file = path.display().to_string();
+    let found = match symbol {
+        Some(symbol) => table.iter().map(|(_, row)| row).find(|row| row.symbol.as_str() == symbol),
+        None => symbol_in_name(path, table),
+    };
+    found.ok_or_else(|| {
+        let known: Vec<&str> = table.iter().map(|(_, row)| row.symbol.as_str()).collect();
+        let (field, value) = symbol.map_or(("symbol in the file's name", ""), |s| ("symbol", s));
+        SourceError::new(&file, 0, field, value.as_bytes(), format!("one of {}", known.join(", ")))
+    })
+}
+
+/// The instrument a file's name speaks of: the longest symbol of the table in it, in any case.
+pub fn symbol_in_name<'a>(path: &Path, table: &'a InstrumentTable) -> Option<&'a Instrument> {
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    table
+        .iter()
+        .map(|(_, row)| row)
+        .filter(|row| name.contains(&row.symbol.as_str().to_ascii_lowercase()))
+        .max_by_key(|row| row.symbol.as_str().len())
+}

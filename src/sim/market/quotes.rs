@@ -1,0 +1,67 @@
+//! Quotes made for data that has none: one tick apart, touching each trade from the side it took.
+
+use super::dialect::{Printer, Touch, book_ticker};
+use super::rng::Rng;
+use crate::event::Instrument;
+use crate::num::{Millis, Ticks};
+
+/// Longest silence between made quotes, in simulated time.
+pub(super) const QUOTE_EVERY_MS: Millis = 1_000;
+/// Made sizes are scattered around this much quote currency.
+const TOUCH_USD: f64 = 50_000.0;
+
+/// Writes made bookTicker frames of one instrument.
+pub(super) struct MadeQuotes {
+    pub printer: Printer,
+    rng: Rng,
+    update_id: i64,
+    touch: Touch,
+    /// Event time of the last quote; `None` before the first.
+    last_ms: Option<Millis>,
+}
+
+impl MadeQuotes {
+    pub fn new(instrument: &Instrument, seed: u64) -> MadeQuotes {
+        MadeQuotes {
+            printer: Printer::new(instrument),
+            rng: Rng::new(seed, 1),
+            update_id: 0,
+            touch: Touch::default(),
+            last_ms: None,
+        }
+    }
+
+    /// When the next quote is due even if nothing trades; `None` before the first trade.
+    pub fn due_ms(&self) -> Option<Millis> {
+        self.last_ms.map(|last| last + QUOTE_EVERY_MS)
+    }
+
+    /// The quote a trade at `price` took: buyers take the ask, sellers the bid.
+    pub fn around(
+        &mut self,
+        price: Ticks,
+        buyer_maker: bool,
+        trade_ms: Millis,
+        event_ms: Millis,
+        frame: &mut Vec<u8>,
+    ) {
+        // Nothing can be bid below one tick.
+        let bid = Ticks(if buyer_maker { price.0 } else { (price.0 - 1).max(1) });
+        self.touch.bid = bid;
+        self.touch.ask = Ticks(bid.0 + 1);
+        self.write(trade_ms, event_ms, frame);
+    }
+
+    /// The same prices again, with fresh sizes.
+    pub fn again(&mut self, event_ms: Millis, frame: &mut Vec<u8>) {
+        self.write(event_ms, event_ms, frame);
+    }
+
+    fn write(&mut self, transaction_ms: Millis, event_ms: Millis, frame: &mut Vec<u8>) {
+        self.update_id += 1;
+        self.last_ms = Some(event_ms);
+        self.touch.bid_lots = self.printer.lots_worth(self.rng.touch_value(TOUCH_USD), self.touch.bid);
+        self.touch.ask_lots = self.printer.lots_worth(self.rng.touch_value(TOUCH_USD), self.touch.ask);
+        book_ticker(frame, &self.printer, &self.touch, self.update_id, transaction_ms, event_ms);
+    }
+}

@@ -1,0 +1,236 @@
+//! A market made from a seed. The same seed and settings give the same bytes on any machine.
+//!
+//! Time goes in steps of 100 ms. In each, every instrument's price moves ([`path`]) and its streams
+//! say what happened ([`feed`], [`slow`]); frames wait in a heap until their receive time, since
+//! aggregates are up to 150 ms late and the streams overlap. Generation is in floats of plain
+//! IEEE arithmetic without libm; what leaves is integers of ticks and lots, printed exactly.
+
+mod feed;
+mod history;
+mod listing;
+mod path;
+mod pending;
+mod slow;
+
+pub use listing::{LISTINGS, Listing};
+pub use path::Regime;
+
+use self::feed::{Feed, Rates, Step};
+use self::path::{Direction, Pace, Paths};
+use self::pending::Pending;
+use super::{MarketSource, SourceError};
+use crate::event::{Bar, InstrumentError, InstrumentTable};
+use crate::num::{InstrumentId, Millis, NS_PER_SEC, Ticks, TimeNs};
+
+/// Length of a step, and period of the depth stream.
+const STEP_MS: Millis = 100;
+/// Quotes for each trade: 2.5 of their own, and about one when a trade finds the touch moved.
+const QUOTES_PER_TRADE: f64 = 2.5;
+const QUOTES_PER_TRADE_MEASURED: f64 = 3.5;
+/// However few frames are asked for, an instrument keeps this share of its trades.
+const THINNING_MIN: f64 = 0.02;
+
+/// What market to make.
+#[derive(Clone, Debug)]
+pub struct SyntheticConfig {
+    /// First instant; floored to the bar interval.
+    pub start: TimeNs,
+    /// The bars whose volatility `atr_fraction` states, and the unit of a regime's length.
+    pub bar_interval_s: u32,
+    /// Average true range of such a bar, as a fraction of the price.
+    pub atr_fraction: f64,
+    /// Frames of all instruments together; trades, quotes and depth are thinned to it. `None`:
+    /// natural rates, about 270.
+    pub frames_per_second: Option<u32>,
+    /// Period of the mark price stream; the venue offers 1 and 3.
+    pub mark_interval_s: u32,
+    /// Period of the 24-hour statistics; a multiple of 100.
+    pub ticker_interval_ms: u32,
+    /// Bars of the kline stream; one of the venue's intervals.
+    pub kline_interval_s: u32,
+    /// Period of the updates of a bar that is not closed; a multiple of 100.
+    pub kline_update_ms: u32,
+    /// Instruments, in the order of their ids.
+    pub listings: Vec<Listing>,
+}
+
+/// 2024-01-01T00:00:00Z, a Monday: days and weeks begin here.
+const START: TimeNs = TimeNs(1_704_067_200 * NS_PER_SEC);
+
+impl SyntheticConfig {
+    /// A lively market on 5-second bars, so that the whole life of a trade is seen in minutes: one
+    /// R (1.5 × ATR) is about 0.5% of the price, above twice the costs of a trade, and trends last
+    /// dozens of bars.
+    pub fn newcomer() -> SyntheticConfig {
+        SyntheticConfig {
+            start: START,
+            bar_interval_s: 5,
+            atr_fraction: 0.0035,
+            frames_per_second: Some(150),
+            mark_interval_s: 3,
+            ticker_interval_ms: 2_000,
+            kline_interval_s: 60,
+            kline_update_ms: 2_000,
+            listings: LISTINGS.to_vec(),
+        }
+    }
+
+    /// One-minute bars with the volatility and the frame rates of a calm day.
+    pub fn realistic() -> SyntheticConfig {
+        SyntheticConfig {
+            bar_interval_s: 60,
+            atr_fraction: 0.0009,
+            frames_per_second: None,
+            mark_interval_s: 1,
+            ticker_interval_ms: 1_000,
+            kline_update_ms: 300,
+            ..SyntheticConfig::newcomer()
+        }
+    }
+
+    /// The instruments made, with the taker fee given (a fraction, as text).
+    pub fn instruments(&self, taker_fee: &str) -> Result<InstrumentTable, InstrumentError> {
+        let rows: Result<Vec<_>, _> = self.listings.iter().map(|l| l.instrument(taker_fee)).collect();
+        // Far fewer listings than ids.
+        Ok(InstrumentTable::new(rows?).unwrap_or_default())
+    }
+
+    fn check(&self) -> Result<(), SourceError> {
+        let refuse = |field, value: String, allowed: &str| {
+            Err(SourceError::new("synthetic", 0, field, value.as_bytes(), allowed))
+        };
+        if !(1..=86_400).contains(&self.bar_interval_s) {
+            return refuse("bar_interval_s", self.bar_interval_s.to_string(), "1 to 86400 seconds");
+        }
+        if !(self.atr_fraction >= 0.000_01 && self.atr_fraction <= 0.05) {
+            return refuse("atr_fraction", self.atr_fraction.to_string(), "0.00001 to 0.05 of the price");
+        }
+        if !matches!(self.mark_interval_s, 1 | 3) {
+            return refuse("mark_interval_s", self.mark_interval_s.to_string(), "1 or 3 seconds");
+        }
+        for (field, ms) in
+            [("ticker_interval_ms", self.ticker_interval_ms), ("kline_update_ms", self.kline_update_ms)]
+        {
+            if !(100..=60_000).contains(&ms) {
+                return refuse(field, ms.to_string(), "100 to 60000 ms");
+            }
+        }
+        let interval_ms = Millis::from(self.kline_interval_s) * 1_000;
+        if super::dialect::interval_name(interval_ms).is_none() {
+            let allowed = format!("the seconds of {}", super::dialect::interval_names());
+            return refuse("kline_interval_s", self.kline_interval_s.to_string(), &allowed);
+        }
+        if !(0..=4_102_444_800).contains(&(self.start.0 / NS_PER_SEC)) {
+            return refuse("start", self.start.0.to_string(), "1970 to 2100");
+        }
+        if self.listings.is_empty() || self.listings.len() > 1_000 {
+            return refuse("listings", self.listings.len().to_string(), "1 to 1000 instruments");
+        }
+        Ok(())
+    }
+
+    /// Share of the natural trades, quotes and depth updates that are made.
+    fn thinning(&self) -> f64 {
+        let trades: f64 = self.listings.iter().map(|l| l.trades_per_second).sum();
+        let depth = self.listings.len() as f64 * 1_000.0 / STEP_MS as f64;
+        let fast = trades * (1.0 + QUOTES_PER_TRADE_MEASURED) + depth;
+        let each = 1.0 / f64::from(self.mark_interval_s)
+            + 1_000.0 / f64::from(self.ticker_interval_ms)
+            + 1_000.0 / f64::from(self.kline_update_ms);
+        let slow = self.listings.len() as f64 * each;
+        match self.frames_per_second {
+            Some(asked) => ((f64::from(asked) - slow) / fast).clamp(THINNING_MIN, 1.0),
+            None => 1.0,
+        }
+    }
+}
+
+/// The generated market. It has no end.
+pub struct Synthetic {
+    config: SyntheticConfig,
+    seed: u64,
+    starts: Vec<(Ticks, Listing)>,
+    paths: Paths,
+    feeds: Vec<Feed>,
+    pending: Pending,
+    /// Everything before it has been made.
+    now_ms: Millis,
+}
+
+impl Synthetic {
+    /// Refuses settings out of range.
+    pub fn new(config: SyntheticConfig, seed: u64) -> Result<Synthetic, SourceError> {
+        config.check()?;
+        let refuse = |e: InstrumentError| {
+            SourceError::new("synthetic", 0, "listings", b"", format!("usable instruments: {e}"))
+        };
+        let table = config.instruments("0").map_err(refuse)?;
+        let starts: Result<Vec<(Ticks, Listing)>, SourceError> = table
+            .iter()
+            .zip(&config.listings)
+            .map(|((_, row), listing)| match row.parse_price(listing.start.as_bytes()) {
+                Ok(price) if price.0 >= 1_000 && price.0 < 1 << 40 => Ok((price, *listing)),
+                _ => Err(SourceError::new(
+                    "synthetic",
+                    0,
+                    "start price",
+                    listing.start.as_bytes(),
+                    "1,000 ticks or more, on the tick grid",
+                )),
+            })
+            .collect();
+        let starts = starts?;
+        let interval_ms = Millis::from(config.bar_interval_s) * 1_000;
+        let start_ms = config.start.ms() - config.start.ms().rem_euclid(interval_ms);
+        let pace = Pace::new(config.atr_fraction, (interval_ms / STEP_MS) as f64);
+        let paths = Paths::new(&starts, seed, Direction::Forward, pace);
+        let rates = Rates::new(&config);
+        let mut pending = Pending::default();
+        let rows = table.iter().zip(&starts).enumerate();
+        let feeds = rows
+            .map(|(i, ((_, row), (start, listing)))| {
+                let mut feed = Feed::new(row, *listing, *start, seed, i, rates, start_ms);
+                feed.open(start_ms, &mut pending);
+                feed
+            })
+            .collect();
+        Ok(Synthetic { config, seed, starts, paths, feeds, pending, now_ms: start_ms })
+    }
+
+    /// First instant of the stream: the open of its first bar.
+    pub fn start(&self) -> TimeNs {
+        let interval_ms = Millis::from(self.config.bar_interval_s) * 1_000;
+        TimeNs::from_ms(self.config.start.ms() - self.config.start.ms().rem_euclid(interval_ms))
+    }
+
+    /// Closed bars that end where the stream starts, by time and then by instrument: the same walk
+    /// gone backwards from the start prices, so that the last closes are where the stream begins
+    /// and any number of bars agrees with any other. A start that is not on the interval's grid
+    /// leaves the rest of that bar out.
+    pub fn history(&self, interval_s: u32, bars: usize) -> Vec<(InstrumentId, Bar)> {
+        history::bars(&self.config, &self.starts, self.seed, self.start(), interval_s, bars)
+    }
+
+    fn advance(&mut self) {
+        let from_ms = self.now_ms;
+        self.now_ms += STEP_MS;
+        let before: Vec<f64> = self.paths.walkers.iter().map(|w| w.price).collect();
+        self.paths.step();
+        for ((feed, walker), price_from) in self.feeds.iter_mut().zip(&self.paths.walkers).zip(before) {
+            let burst = walker.regime == Regime::Burst;
+            feed.advance(&Step { from_ms, price_from, price_to: walker.price, burst }, &mut self.pending);
+        }
+    }
+}
+
+impl MarketSource for Synthetic {
+    fn next_frame(&mut self, frame: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError> {
+        // Later steps only make frames received after now.
+        loop {
+            if let Some(time) = self.pending.pop_until(TimeNs::from_ms(self.now_ms), frame) {
+                return Ok(Some(time));
+            }
+            self.advance();
+        }
+    }
+}
