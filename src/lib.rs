@@ -6,3 +6,5 @@
 pub mod event;
 /// Exact decimals, ticks, lots, time, ids.
 pub mod num;
+/// The simulated venue: matching, and the latency between it and the engine.
+pub mod sim;

@@ -1,0 +1,5 @@
+//! The simulated venue. Everything here is a state machine driven by simulated time: the same inputs
+//! give the same reports, whatever the host does.
+
+pub mod link;
+pub mod venue;
