@@ -1,0 +1,123 @@
+//! What the venue knows of one instrument: the touch and what is left of it, last and mark price,
+//! the next funding, the position.
+
+use super::Position;
+use crate::event::{Instrument, Quote};
+use crate::num::{Dec, Lots, Millis, Rounding, Side, Size, Ticks, mul_div};
+
+/// Best price of one side and the lots not yet taken from it. An empty side has neither.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Level {
+    pub price: Ticks,
+    pub left: Lots,
+}
+
+impl Level {
+    fn of(instrument: &Instrument, price: Ticks, size: Size) -> Level {
+        if price.0 <= 0 {
+            return Level::default();
+        }
+        Level { price, left: Lots(instrument.lots_in(size, price).0.max(0)) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Touch {
+    bid: Level,
+    ask: Level,
+}
+
+impl Touch {
+    pub fn of(instrument: &Instrument, quote: &Quote) -> Touch {
+        Touch {
+            bid: Level::of(instrument, quote.bid, quote.bid_size),
+            ask: Level::of(instrument, quote.ask, quote.ask_size),
+        }
+    }
+
+    /// The level an order of `side` trades with.
+    pub fn against(&self, side: Side) -> Level {
+        match side {
+            Side::Buy => self.ask,
+            Side::Sell => self.bid,
+        }
+    }
+
+    fn against_mut(&mut self, side: Side) -> &mut Level {
+        match side {
+            Side::Buy => &mut self.ask,
+            Side::Sell => &mut self.bid,
+        }
+    }
+}
+
+/// The next funding, as the last mark price announced it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Funding {
+    pub rate: Dec,
+    pub due_ms: Millis,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Market {
+    pub instrument: Instrument,
+    /// `None` before the first quote.
+    pub touch: Option<Touch>,
+    pub last: Option<Ticks>,
+    pub mark: Option<Dec>,
+    pub funding: Option<Funding>,
+    pub position: Position,
+}
+
+impl Market {
+    pub fn new(instrument: Instrument) -> Market {
+        Market {
+            instrument,
+            touch: None,
+            last: None,
+            mark: None,
+            funding: None,
+            position: Position::default(),
+        }
+    }
+
+    /// The level an order of `side` trades with; empty before the first quote.
+    pub fn against(&self, side: Side) -> Level {
+        self.touch.map_or(Level::default(), |touch| touch.against(side))
+    }
+
+    /// Takes lots from the touch; they are gone until the next quote.
+    pub fn take(&mut self, side: Side, lots: Lots) {
+        if let Some(touch) = self.touch.as_mut() {
+            let level = touch.against_mut(side);
+            level.left = Lots(level.left.0.saturating_sub(lots.0).max(0));
+        }
+    }
+
+    /// Side of an order that closes the position.
+    pub fn closing_side(&self) -> Side {
+        if self.position.quantity.0 > 0 { Side::Sell } else { Side::Buy }
+    }
+
+    /// Price the position is valued at: mark; where the feed has none, last; before any trade, the
+    /// side of the touch that would close it.
+    pub fn valuation(&self) -> Option<Dec> {
+        let touch = || Some(self.against(self.closing_side()).price).filter(|price| price.0 > 0);
+        self.mark.or_else(|| self.last.or_else(touch).map(|ticks| self.instrument.price(ticks)))
+    }
+
+    /// Value of `lots` at the valuation price, signed like the lots; one rounding, half even at 18
+    /// places, since a mark price need not lie on the tick grid.
+    pub fn value(&self, lots: i128) -> Option<Dec> {
+        if lots == 0 {
+            return Some(Dec::ZERO);
+        }
+        let quantity = self.instrument.step.0.checked_mul(lots)?;
+        mul_div(quantity, self.valuation()?.0, Dec::ONE.0, Rounding::HalfEven).map(Dec)
+    }
+
+    /// Unrealised profit of the position.
+    pub fn unrealised(&self) -> Option<Dec> {
+        self.value(self.position.quantity.wide())?.0.checked_sub(self.position.cost.0).map(Dec)
+    }
+}
