@@ -2,17 +2,31 @@
 //! journal. Rooms in the order of the flow; `docs/ARCHITECTURE.md` has the map and the invariants.
 #![deny(unsafe_code)]
 
-/// Exact decimals, ticks, lots, time, ids.
+// Exact decimals, ticks, lots, time, ids.
 pub mod num;
-/// The records that cross rooms, and their binary form.
+// The records that cross rooms, and their binary form.
 pub mod event;
-/// Bars, indicators, volume, spread and correlation, per instrument.
+// The venues' dialects: names, filters, error codes, instrument tables.
+pub mod venue;
+// Frames to events.
+pub mod decode;
+// Bars, indicators, volume, spread and correlation, per instrument.
 pub mod market;
-/// Votes to consensus and confidence; the rule voters.
+// Votes to consensus and confidence; the rule voters.
 pub mod signal;
-/// Which trades may be made, at what size, and when they end.
+// Which trades may be made, at what size, and when they end.
 pub mod risk;
-/// A trade from approval to account, and its orders.
+// A trade from approval to account, and its orders.
 pub mod trade;
-/// `step`: events in, outputs out.
+// `step`: events in, outputs out.
 pub mod engine;
+// Every input and output, in order, on disk: ring, archive, and what reads them.
+pub mod journal;
+// The simulated venue: market, matching, latency.
+pub mod sim;
+// What an operator reads: decision lines, counters, histograms, the summary.
+pub mod observe;
+// What the process asks of the machine: clocks, signals, allocations counted.
+pub mod host;
+// The command line: wiring of all rooms.
+pub mod cli;

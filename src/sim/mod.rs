@@ -1,4 +1,6 @@
-//! The simulated exchange: where its market comes from, and how it trades.
+//! The simulated venue. Everything here is a state machine driven by simulated time: the same inputs
+//! give the same reports, whatever the host does.
 
-/// Sources of market frames: generated, recorded, or expanded from trades and candles.
+pub mod link;
 pub mod market;
+pub mod venue;

@@ -1,0 +1,167 @@
+//! The reporter: reads every record behind the hot path, writes lines, keeps the figures.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Lines, Stats};
+use crate::event::record::{Assembler, Entry, Record};
+use crate::event::{Output, OutputBody, Rule};
+use crate::num::{InstrumentId, NS_PER_SEC, Side, TimeNs};
+
+/// What goes to the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// Nothing: standard output is the machine's.
+    Quiet,
+    /// Decisions, exits, alarms; repeated rejections once a minute of simulated time.
+    Lines,
+    /// Everything the log has.
+    All,
+}
+
+/// The status line is drawn at most this often.
+const STATUS_EVERY: Duration = Duration::from_millis(250);
+/// The same rejection of the same instrument is shown again after this long.
+const REPEAT_AFTER_NS: i64 = 60 * NS_PER_SEC;
+
+/// Figures the command reads when the run has ended.
+pub type Shared = Arc<Mutex<Stats>>;
+
+/// Consumes the journal, off the hot path.
+pub struct Reporter {
+    assembler: Assembler,
+    lines: Lines,
+    stats: Shared,
+    console: Console,
+    log: Option<BufWriter<File>>,
+    log_failed: bool,
+    status: Option<Instant>,
+    status_drawn: bool,
+    shown: BTreeMap<(InstrumentId, u8, Rule), TimeNs>,
+}
+
+impl Reporter {
+    /// `log` gets every line.
+    pub fn new(lines: Lines, console: Console, log: Option<File>) -> (Reporter, Shared) {
+        let stats = Shared::default();
+        let status = (console != Console::Quiet && io::stderr().is_terminal()).then(Instant::now);
+        let reporter = Reporter {
+            assembler: Assembler::default(),
+            lines,
+            stats: Arc::clone(&stats),
+            console,
+            log: log.map(BufWriter::new),
+            log_failed: false,
+            status,
+            status_drawn: false,
+            shown: BTreeMap::new(),
+        };
+        (reporter, stats)
+    }
+
+    /// Takes the next record of the journal.
+    pub fn take(&mut self, record: &Record) {
+        let entry = self.assembler.push(record);
+        let mut stats = lock(&self.stats);
+        stats.records += 1;
+        // The ring was checked on the way out; what does not decode here is in `verify`'s report.
+        let Ok(Some(entry)) = entry else { return };
+        stats.take(&entry);
+        let now = stats.now;
+        drop(stats);
+        match &entry {
+            Entry::Event(event) => {
+                if let Some(line) = self.lines.event(event) {
+                    self.line(now, &line, self.console != Console::Quiet);
+                }
+            }
+            Entry::Output { output, .. } => {
+                let on_console = self.on_console(now, output);
+                for line in self.lines.output(output) {
+                    self.line(now, &line, on_console);
+                }
+            }
+        }
+        self.draw_status();
+    }
+
+    /// Whether the terminal shows an output's lines.
+    fn on_console(&mut self, now: TimeNs, output: &Output) -> bool {
+        match (self.console, &output.body) {
+            (Console::Quiet, _) => false,
+            (Console::All, _) => true,
+            (Console::Lines, OutputBody::Votes(_)) => false,
+            (Console::Lines, OutputBody::Decision(d)) if !d.approved => {
+                let key = (output.instrument, u8::from(d.side == Side::Buy), d.rule);
+                let recent = self.shown.get(&key).is_some_and(|at| now.since(*at) < REPEAT_AFTER_NS);
+                if !recent {
+                    self.shown.insert(key, now);
+                }
+                !recent
+            }
+            (Console::Lines, _) => true,
+        }
+    }
+
+    fn line(&mut self, now: TimeNs, line: &str, on_console: bool) {
+        if on_console {
+            self.clear_status();
+            // A closed terminal must not end the run; the log still has the line.
+            let _ = writeln!(io::stdout(), "{now} {line}");
+        }
+        if let Some(log) = self.log.as_mut()
+            && let Err(error) = writeln!(log, "{now} {line}")
+            && !std::mem::replace(&mut self.log_failed, true)
+        {
+            eprintln!("trade_decisions.log: {error}; further lines may be missing");
+        }
+    }
+
+    fn draw_status(&mut self) {
+        let Some(last) = self.status.as_mut() else { return };
+        if last.elapsed() < STATUS_EVERY {
+            return;
+        }
+        *last = Instant::now();
+        let stats = lock(&self.stats);
+        let equity = stats.equity.map_or_else(|| "-".to_string(), |e| format!("{e:.2}"));
+        let text = format!(
+            "{}  equity {equity}  drawdown {:.2}%  open {}  closed {}  approved {}  rejected {}",
+            stats.now,
+            stats.daily_drawdown.to_f64_lossy() * 100.0,
+            stats.open_now,
+            stats.closed.count,
+            stats.approved,
+            stats.rejections(),
+        );
+        drop(stats);
+        let _ = write!(io::stderr(), "\r\x1b[K{text}");
+        let _ = io::stderr().flush();
+        self.status_drawn = true;
+    }
+
+    fn clear_status(&mut self) {
+        if std::mem::take(&mut self.status_drawn) {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        self.clear_status();
+        if let Some(log) = self.log.as_mut()
+            && let Err(error) = log.flush()
+        {
+            eprintln!("trade_decisions.log: {error}; the last lines may be missing");
+        }
+    }
+}
+
+/// The figures; a panic elsewhere does not make them unreadable.
+fn lock(stats: &Shared) -> MutexGuard<'_, Stats> {
+    stats.lock().unwrap_or_else(PoisonError::into_inner)
+}

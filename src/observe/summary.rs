@@ -1,0 +1,260 @@
+//! The summary of a run: the same figures as text and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+
+use super::{LatencyNs, Stage, Stages, Stats};
+use crate::event::InstrumentTable;
+use crate::num::{Dec, Rounding};
+
+/// What the loop counted beside the journal.
+#[derive(Clone, Debug, Default)]
+pub struct LoopCounts {
+    /// Frames taken from the market.
+    pub frames: u64,
+    /// Frames that are no events: snapshots, replies.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// `None` where the allocator is not the counting one.
+    pub hot_allocations: Option<u64>,
+    /// Longest order → first report in the simulation, ns.
+    pub sim_round_trip_ns_max: Option<u64>,
+    /// Open positions at the end, by venue.
+    pub final_equity: Option<Dec>,
+}
+
+/// The journal's end.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct JournalSummary {
+    pub records: u64,
+    pub bytes: u64,
+    pub durable_seq: u64,
+    pub overruns: u64,
+    pub path: String,
+}
+
+/// Figures of the shadow engine, once there is one.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ShadowSummary {
+    pub verified_seq: u64,
+    pub divergences: u64,
+}
+
+/// One instrument's figures.
+#[derive(Clone, Debug, Serialize)]
+pub struct InstrumentSummary {
+    pub bars: u64,
+    pub approved: u64,
+    pub rejected: u64,
+    pub fills: u64,
+    pub trades_closed: u64,
+    pub realized_pnl: Text,
+}
+
+/// An exact decimal, a JSON string.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Text(String);
+
+impl From<Dec> for Text {
+    fn from(value: Dec) -> Text {
+        Text(value.display(2).to_string())
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// What `qtx run --json` prints. What was not measured is null.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    pub frames: u64,
+    pub frames_skipped: BTreeMap<&'static str, u64>,
+    pub events: u64,
+    pub decode_errors: u64,
+    pub unknown_frames: u64,
+    pub decode_faults: BTreeMap<&'static str, u64>,
+    pub signals: u64,
+    pub approved: u64,
+    pub rejected: BTreeMap<&'static str, u64>,
+    pub orders: u64,
+    pub fills: u64,
+    pub stops_placed: u64,
+    pub stops_refused: u64,
+    pub stop_moves: BTreeMap<&'static str, u64>,
+    pub exits: BTreeMap<&'static str, u64>,
+    pub alarms: BTreeMap<&'static str, u64>,
+    pub trades_closed: u64,
+    pub trades_long: u64,
+    pub trades_short: u64,
+    pub trades_by_state: BTreeMap<&'static str, u64>,
+    pub open_positions: u32,
+    pub win_rate: Option<f64>,
+    pub avg_r: Option<f64>,
+    pub profit_factor: Option<f64>,
+    /// Net of fees and funding, closed trades.
+    pub realized_pnl: Text,
+    pub fees: Text,
+    pub slippage: Text,
+    pub equity: Option<Text>,
+    pub max_daily_drawdown_pct: Option<f64>,
+    pub max_concurrent: u32,
+    pub unprotected_ms_max: Option<f64>,
+    pub sim_round_trip_ms_max: Option<f64>,
+    pub latency_ns: BTreeMap<&'static str, Option<LatencyNs>>,
+    pub hot_allocations: Option<u64>,
+    pub tls_allocations: Option<u64>,
+    pub hot_page_faults: Option<u64>,
+    pub instruments: BTreeMap<String, InstrumentSummary>,
+    pub journal: JournalSummary,
+    pub shadow: Option<ShadowSummary>,
+}
+
+fn ms(ns: f64) -> f64 {
+    ns / 1e6
+}
+
+fn ratio(numerator: Dec, denominator: Dec) -> Option<f64> {
+    (denominator.0 != 0).then(|| numerator.to_f64_lossy() / denominator.to_f64_lossy())
+}
+
+impl Summary {
+    pub fn new(stats: &Stats, counts: &LoopCounts, stages: &Stages, table: &InstrumentTable, journal: JournalSummary) -> Summary {
+        let closed = &stats.closed;
+        let count = Dec::int(i64::try_from(closed.count).unwrap_or(i64::MAX));
+        let wins = Dec::int(i64::try_from(closed.wins).unwrap_or(i64::MAX));
+        let unknown = ["unknown_symbol", "unknown_stream"];
+        let of = |known: bool| {
+            let faults = stats.decode_faults.iter().filter(|(reason, _)| unknown.contains(*reason) == known);
+            faults.map(|(_, n)| n).sum()
+        };
+        let per = |p: &super::stats::PerInstrument| InstrumentSummary {
+            bars: p.bars,
+            approved: p.approved,
+            rejected: p.rejected,
+            fills: p.fills,
+            trades_closed: p.closed,
+            realized_pnl: p.pnl.into(),
+        };
+        Summary {
+            frames: counts.frames,
+            frames_skipped: counts.skipped.clone(),
+            events: stats.events,
+            decode_errors: of(false),
+            unknown_frames: of(true),
+            decode_faults: stats.decode_faults.clone(),
+            signals: stats.approved + stats.rejections(),
+            approved: stats.approved,
+            rejected: stats.rejected.clone(),
+            orders: stats.orders,
+            fills: stats.fills,
+            stops_placed: stats.stops_placed,
+            stops_refused: stats.stops_refused,
+            stop_moves: stats.stop_moves.clone(),
+            exits: stats.exits.clone(),
+            alarms: stats.alarms.clone(),
+            trades_closed: closed.count,
+            trades_long: closed.longs,
+            trades_short: closed.shorts,
+            trades_by_state: closed.by_state.clone(),
+            open_positions: stats.open_now,
+            win_rate: ratio(wins, count),
+            avg_r: ratio(closed.r_sum, count),
+            profit_factor: ratio(closed.gains, -closed.losses),
+            realized_pnl: (closed.gains + closed.losses).into(),
+            fees: closed.fees.into(),
+            slippage: closed.slippage.into(),
+            equity: counts.final_equity.or(stats.equity).map(Text::from),
+            max_daily_drawdown_pct: stats.equity.map(|_| {
+                stats.daily_drawdown_max.round(8, Rounding::HalfEven).to_f64_lossy() * 100.0
+            }),
+            max_concurrent: stats.concurrent_max,
+            unprotected_ms_max: stats.unprotected_ns_max.map(|ns| ms(ns as f64)),
+            sim_round_trip_ms_max: counts.sim_round_trip_ns_max.map(|ns| ms(ns as f64)),
+            latency_ns: Stage::ALL.iter().map(|stage| (stage.as_str(), stages.latency(*stage))).collect(),
+            hot_allocations: counts.hot_allocations,
+            tls_allocations: None,
+            hot_page_faults: None,
+            instruments: stats.instruments(table).map(|(symbol, p)| (symbol, per(p))).collect(),
+            journal,
+            shadow: None,
+        }
+    }
+}
+
+fn or_dash<T: fmt::Display>(value: Option<T>) -> String {
+    value.map_or_else(|| "-".to_string(), |v| v.to_string())
+}
+
+fn two(value: Option<f64>) -> String {
+    or_dash(value.map(|v| format!("{v:.2}")))
+}
+
+fn list(counts: &BTreeMap<&'static str, u64>) -> String {
+    if counts.is_empty() {
+        return "none".to_string();
+    }
+    let mut rows: Vec<_> = counts.iter().collect();
+    rows.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    rows.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        let rate = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 };
+        let rejected: u64 = self.rejected.values().sum();
+        writeln!(text, "frames         {} ({} events, {} decode errors)", self.frames, self.events, self.decode_errors)?;
+        writeln!(
+            text,
+            "signals        {}: {} approved ({:.1}%), {rejected} rejected",
+            self.signals,
+            self.approved,
+            rate(self.approved, self.signals)
+        )?;
+        writeln!(text, "rejected by    {}", list(&self.rejected))?;
+        writeln!(text, "orders         {} ({} stops, {} refused), {} fills", self.orders, self.stops_placed, self.stops_refused, self.fills)?;
+        writeln!(text, "stops moved    {}", list(&self.stop_moves))?;
+        writeln!(text, "exits          {}", list(&self.exits))?;
+        writeln!(
+            text,
+            "trades closed  {} ({} long, {} short), {} still open, at most {} at once",
+            self.trades_closed, self.trades_long, self.trades_short, self.open_positions, self.max_concurrent
+        )?;
+        writeln!(text, "ended          {}", list(&self.trades_by_state))?;
+        writeln!(
+            text,
+            "results        win rate {}%, average R {}, profit factor {}",
+            two(self.win_rate.map(|r| r * 100.0)),
+            two(self.avg_r),
+            two(self.profit_factor)
+        )?;
+        writeln!(
+            text,
+            "money          realised {}, fees {}, slippage {}, equity {}, worst daily drawdown {}%",
+            self.realized_pnl,
+            self.fees,
+            self.slippage,
+            or_dash(self.equity.as_ref()),
+            two(self.max_daily_drawdown_pct)
+        )?;
+        let protection = two(self.unprotected_ms_max);
+        let round_trip = two(self.sim_round_trip_ms_max);
+        writeln!(text, "protection     longest without a stop {protection} ms (simulated round trip up to {round_trip} ms)")?;
+        writeln!(text, "alarms         {}", list(&self.alarms))?;
+        for (stage, latency) in &self.latency_ns {
+            if let Some(l) = latency {
+                let LatencyNs { p50, p99, p999, max, count } = l;
+                writeln!(text, "latency        {stage:<15} p50 {p50} p99 {p99} p99.9 {p999} max {max} ns ({count})")?;
+            }
+        }
+        writeln!(text, "hot path       {} allocations", or_dash(self.hot_allocations))?;
+        let j = &self.journal;
+        write!(text, "journal        {} records, {} bytes, durable to {}, in {}", j.records, j.bytes, j.durable_seq, j.path)?;
+        f.write_str(&text)
+    }
+}
