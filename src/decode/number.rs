@@ -35,6 +35,7 @@ impl Scale {
         let point = text.iter().position(|byte| *byte == b'.');
         let (whole, fraction) = match point {
             None => (text, &b""[..]),
+            // `at` is a position in `text`, so what follows it is at worst empty.
             Some(at) => (&text[..at], &text[at + 1..]),
         };
         if whole.is_empty() || (point.is_some() && fraction.is_empty()) {
