@@ -2,8 +2,8 @@
 //!
 //! One frame of each kind, decoded again and again by the decoder, by serde_json into a `Value` and
 //! by serde_json into a struct of borrowed texts. The last two stop before any number is parsed or
-//! checked, so they are lower bounds of what they would cost here. Warm-up and percentiles are
-//! criterion's.
+//! checked, so they are lower bounds of what they would cost here. Warm-up (3 s), sampling (5 s) and
+//! the confidence interval of the mean are criterion's defaults.
 
 use std::hint::black_box;
 
@@ -17,7 +17,7 @@ use serde_json::Value;
 const BOOK_TICKER: &str = r#"{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":4984028370881,"s":"BTCUSDT","b":"63943.90","B":"46.371","a":"63944.00","A":"0.095","T":1721347022507,"E":1721347022507}}"#;
 const AGG_TRADE: &str = r#"{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":1791391082024,"a":3478018549,"s":"BTCUSDT","p":"83434.40","q":"0.016","nq":"0.016","f":8154045700,"l":8154045704,"T":1791391081874,"m":true,"st":1}}"#;
 
-/// A depth frame of the median size in recordings of a liquid symbol: 20 levels a side.
+/// A depth frame of 20 levels a side; the median of recorded ones is 7 to 13.
 fn depth() -> String {
     let side = |start: usize, step: i64| {
         let level = |n: i64| {

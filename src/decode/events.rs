@@ -7,10 +7,8 @@ use simd_json::tape::Object;
 
 use super::fault::Fault;
 use super::fields::{Slot, fields};
-use super::instruments::Instruments;
-use crate::event::{
-    Bar, BarSource, Depth, EventBody, ForceOrder, Instrument, MarkPrice, Quote, Ticker, Trade,
-};
+use super::instruments::{Instruments, Row};
+use crate::event::{Bar, BarSource, Depth, EventBody, ForceOrder, MarkPrice, Quote, Ticker, Trade};
 use crate::num::{InstrumentId, Side, Size, Ticks};
 use crate::venue::binance::{Channel, interval_seconds};
 
@@ -44,10 +42,10 @@ fields! { AggTradeFields {
 
 fn agg_trade(object: &Object, instruments: &Instruments) -> Known {
     let f = AggTradeFields::read(object)?;
-    let (id, instrument) = instruments.find(f.symbol)?;
+    let row = instruments.find(f.symbol)?;
     let trade = Trade {
-        price: f.price.price(instrument)?,
-        size: f.size.size(instrument)?,
+        price: f.price.price(row)?,
+        size: f.size.size(row)?,
         id: f.id.integer()?,
         first_id: f.first.integer()?,
         last_id: f.last.integer()?,
@@ -60,7 +58,7 @@ fn agg_trade(object: &Object, instruments: &Instruments) -> Known {
     if trade.first_id > trade.last_id {
         return Err(f.last.bad("at least the first id"));
     }
-    Ok((id, EventBody::AggTrade(trade)))
+    Ok((row.id, EventBody::AggTrade(trade)))
 }
 
 fields! { TradeFields {
@@ -76,13 +74,13 @@ fields! { TradeFields {
 
 fn trade(object: &Object, instruments: &Instruments) -> Known {
     let f = TradeFields::read(object)?;
-    let (id, instrument) = instruments.find(f.symbol)?;
+    let row = instruments.find(f.symbol)?;
     let trade_id = f.id.integer()?;
     let market = !f.kind.is_present() || f.kind.text()? == "MARKET";
     let trade = Trade {
         // Placeholders among the trades (X is NA) have price and size zero.
-        price: if market { f.price.price(instrument)? } else { f.price.price_or_zero(instrument)? },
-        size: f.size.size(instrument)?,
+        price: if market { f.price.price(row)? } else { f.price.price_or_zero(row)? },
+        size: f.size.size(row)?,
         id: trade_id,
         first_id: trade_id,
         last_id: trade_id,
@@ -92,7 +90,7 @@ fn trade(object: &Object, instruments: &Instruments) -> Known {
         market,
         pad: [0; 6],
     };
-    Ok((id, EventBody::Trade(trade)))
+    Ok((row.id, EventBody::Trade(trade)))
 }
 
 fields! { BookTickerFields {
@@ -108,17 +106,17 @@ fields! { BookTickerFields {
 
 fn book_ticker(object: &Object, instruments: &Instruments) -> Known {
     let f = BookTickerFields::read(object)?;
-    let (id, instrument) = instruments.find(f.symbol)?;
+    let row = instruments.find(f.symbol)?;
     let quote = Quote {
-        bid: f.bid.price(instrument)?,
-        bid_size: f.bid_size.size(instrument)?,
-        ask: f.ask.price(instrument)?,
-        ask_size: f.ask_size.size(instrument)?,
+        bid: f.bid.price(row)?,
+        bid_size: f.bid_size.size(row)?,
+        ask: f.ask.price(row)?,
+        ask_size: f.ask_size.size(row)?,
         update_id: f.update_id.integer()?,
         transaction_ms: f.time.millis_if_any()?,
         event_ms: f.event.millis_if_any()?,
     };
-    Ok((id, EventBody::Quote(quote)))
+    Ok((row.id, EventBody::Quote(quote)))
 }
 
 fields! { DepthFields {
@@ -134,9 +132,9 @@ fields! { DepthFields {
 
 fn depth_update(object: &Object, instruments: &Instruments) -> Known {
     let f = DepthFields::read(object)?;
-    let (id, instrument) = instruments.find(f.symbol)?;
-    let bids = Levels::read(f.bids, instrument, |price, best| price > best)?;
-    let asks = Levels::read(f.asks, instrument, |price, best| price < best)?;
+    let row = instruments.find(f.symbol)?;
+    let bids = Levels::read(f.bids, row, |price, best| price > best)?;
+    let asks = Levels::read(f.asks, row, |price, best| price < best)?;
     let depth = Depth {
         bid: bids.best,
         bid_size: bids.best_size,
@@ -153,7 +151,7 @@ fn depth_update(object: &Object, instruments: &Instruments) -> Known {
     if depth.first_id > depth.last_id {
         return Err(f.last.bad("at least the first id"));
     }
-    Ok((id, EventBody::Depth(depth)))
+    Ok((row.id, EventBody::Depth(depth)))
 }
 
 /// One side of a depth frame.
@@ -167,7 +165,7 @@ struct Levels {
 
 impl Levels {
     /// Checks every level `[price, size, …]` and keeps the best that has size.
-    fn read(side: Slot, instrument: &Instrument, better: fn(Ticks, Ticks) -> bool) -> Result<Levels, Fault> {
+    fn read(side: Slot, row: &Row, better: fn(Ticks, Ticks) -> bool) -> Result<Levels, Fault> {
         let mut levels = Levels::default();
         for level in side.array()?.iter() {
             let level = side.holding(level);
@@ -175,8 +173,8 @@ impl Levels {
             let (Some(price), Some(size)) = (numbers.next(), numbers.next()) else {
                 return Err(level.bad("a level of price and size"));
             };
-            let price = side.holding(price).price(instrument)?;
-            let size = side.holding(size).size(instrument)?;
+            let price = side.holding(price).price(row)?;
+            let size = side.holding(size).size(row)?;
             // A frame has fewer levels than bytes, and those are far fewer than 2^32.
             levels.count = levels.count.saturating_add(1);
             if size > Size::ZERO && (levels.best == Ticks::ZERO || better(price, levels.best)) {
@@ -209,18 +207,18 @@ fields! { BarFields {
 
 fn kline(object: &Object, instruments: &Instruments) -> Known {
     let outer = KlineFields::read(object)?;
-    let (id, instrument) = instruments.find(outer.symbol)?;
+    let row = instruments.find(outer.symbol)?;
     let f = BarFields::read(&outer.bar.object()?)?;
     let interval = interval_seconds(f.interval.text()?);
     let bar = Bar {
         open_ms: f.start.millis()?,
-        open: f.open.price(instrument)?,
-        high: f.high.price(instrument)?,
-        low: f.low.price(instrument)?,
-        close: f.close.price(instrument)?,
-        volume: f.volume.size(instrument)?,
+        open: f.open.price(row)?,
+        high: f.high.price(row)?,
+        low: f.low.price(row)?,
+        close: f.close.price(row)?,
+        volume: f.volume.size(row)?,
         quote_volume: f.quote_volume.amount()?,
-        taker_buy_volume: f.taker_buy.size(instrument)?,
+        taker_buy_volume: f.taker_buy.size(row)?,
         event_ms: outer.event.millis()?,
         trades: u32::try_from(f.trades.integer()?).map_err(|_| f.trades.bad("a count below 2^32"))?,
         interval_s: interval.ok_or_else(|| f.interval.bad("an interval of fixed length, 1m to 1w"))?,
@@ -234,7 +232,7 @@ fn kline(object: &Object, instruments: &Instruments) -> Known {
     if bar.low > bar.open.min(bar.close) {
         return Err(f.low.bad("at most open and close"));
     }
-    Ok((id, EventBody::Bar(bar)))
+    Ok((row.id, EventBody::Bar(bar)))
 }
 
 fields! { MarkPriceFields {
@@ -249,7 +247,7 @@ fields! { MarkPriceFields {
 
 fn mark_price(object: &Object, instruments: &Instruments) -> Known {
     let f = MarkPriceFields::read(object)?;
-    let (id, _) = instruments.find(f.symbol)?;
+    let row = instruments.find(f.symbol)?;
     let mark = MarkPrice {
         mark: f.mark.amount()?,
         index: f.index.amount_if_any()?,
@@ -261,7 +259,7 @@ fn mark_price(object: &Object, instruments: &Instruments) -> Known {
     if mark.mark.0 == 0 {
         return Err(f.mark.bad("a price above 0"));
     }
-    Ok((id, EventBody::MarkPrice(mark)))
+    Ok((row.id, EventBody::MarkPrice(mark)))
 }
 
 fields! { TickerFields {
@@ -278,18 +276,18 @@ fields! { TickerFields {
 
 fn ticker(object: &Object, instruments: &Instruments) -> Known {
     let f = TickerFields::read(object)?;
-    let (id, instrument) = instruments.find(f.symbol)?;
+    let row = instruments.find(f.symbol)?;
     let ticker = Ticker {
-        last: f.last.price(instrument)?,
-        open: f.open.price(instrument)?,
-        high: f.high.price(instrument)?,
-        low: f.low.price(instrument)?,
+        last: f.last.price(row)?,
+        open: f.open.price(row)?,
+        high: f.high.price(row)?,
+        low: f.low.price(row)?,
         volume: f.volume.amount()?,
         quote_volume: f.quote_volume.amount()?,
         trades: f.trades.integer()?,
         event_ms: f.event.millis()?,
     };
-    Ok((id, EventBody::Ticker(ticker)))
+    Ok((row.id, EventBody::Ticker(ticker)))
 }
 
 fields! { ForceOrderFields {
@@ -311,19 +309,19 @@ fields! { LiquidationFields {
 fn force_order(object: &Object, instruments: &Instruments) -> Known {
     let outer = ForceOrderFields::read(object)?;
     let f = LiquidationFields::read(&outer.order.object()?)?;
-    let (id, instrument) = instruments.find(f.symbol)?;
+    let row = instruments.find(f.symbol)?;
     let order = ForceOrder {
         average_price: f.average.amount()?,
-        price: f.price.price(instrument)?,
-        size: f.size.size(instrument)?,
-        last_size: f.last.size(instrument)?,
-        filled_size: f.filled.size(instrument)?,
+        price: f.price.price(row)?,
+        size: f.size.size(row)?,
+        last_size: f.last.size(row)?,
+        filled_size: f.filled.size(row)?,
         trade_ms: f.time.millis()?,
         event_ms: outer.event.millis()?,
         side: side(f.side)?,
         pad: [0; 15],
     };
-    Ok((id, EventBody::ForceOrder(order)))
+    Ok((row.id, EventBody::ForceOrder(order)))
 }
 
 fn side(slot: Slot) -> Result<Side, Fault> {

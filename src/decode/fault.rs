@@ -65,7 +65,7 @@ impl Fault {
     /// The event that journals the refusal: the frame's head, length and checksum.
     pub fn event(&self, recv_ns: TimeNs, frame: &[u8]) -> Event {
         let mut head = [0; DecodeFault::HEAD_BYTES];
-        let head_length = frame.len().min(head.len());
+        let head_length = frame.len().min(head.len()); // within both slices below
         head[..head_length].copy_from_slice(&frame[..head_length]);
         let body = DecodeFault {
             bytes: u32::try_from(frame.len()).unwrap_or(u32::MAX),

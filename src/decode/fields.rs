@@ -10,7 +10,8 @@ use simd_json::prelude::{TypedValue as _, ValueAsScalar as _, ValueIntoString as
 use simd_json::tape::{Array, Object, Value};
 
 use super::fault::{Excerpt, Expected, Fault};
-use crate::event::{FaultReason, Instrument};
+use super::instruments::Row;
+use crate::event::FaultReason;
 use crate::num::{Dec, DecError, Millis, NS_PER_MS, Size, Ticks};
 
 /// Later times do not fit nanoseconds since 1970 in 64 bits: the year 2262.
@@ -142,17 +143,17 @@ impl<'a> Slot<'a> {
     }
 
     /// A price on the tick grid, above zero.
-    pub(super) fn price(&self, instrument: &Instrument) -> Result<Ticks, Fault> {
-        match self.price_or_zero(instrument)? {
+    pub(super) fn price(&self, row: &Row) -> Result<Ticks, Fault> {
+        match self.price_or_zero(row)? {
             Ticks::ZERO => Err(self.bad("a price above 0")),
             price => Ok(price),
         }
     }
 
     /// A price on the tick grid, or zero.
-    pub(super) fn price_or_zero(&self, instrument: &Instrument) -> Result<Ticks, Fault> {
-        let parsed = instrument.parse_price(self.text()?.as_bytes()).map_err(|error| match error {
-            DecError::NotAMultiple => self.fault(FaultReason::OffTick, Expected::Tick(instrument.tick)),
+    pub(super) fn price_or_zero(&self, row: &Row) -> Result<Ticks, Fault> {
+        let parsed = row.price(self.text()?.as_bytes()).map_err(|error| match error {
+            DecError::NotAMultiple => self.fault(FaultReason::OffTick, Expected::Tick(row.instrument.tick)),
             _ => self.not_a_number(error),
         })?;
         match parsed.0 {
@@ -162,9 +163,8 @@ impl<'a> Slot<'a> {
     }
 
     /// A market-data quantity, zero allowed.
-    pub(super) fn size(&self, instrument: &Instrument) -> Result<Size, Fault> {
-        let parsed =
-            instrument.parse_size(self.text()?.as_bytes()).map_err(|error| self.not_a_number(error))?;
+    pub(super) fn size(&self, row: &Row) -> Result<Size, Fault> {
+        let parsed = row.size(self.text()?.as_bytes()).map_err(|error| self.not_a_number(error))?;
         match parsed.0 {
             0..=MAGNITUDE_MAX => Ok(parsed),
             _ => Err(self.bad("a quantity of 0 to 10^15 size units")),

@@ -2,33 +2,65 @@
 
 use super::fault::{Expected, Fault};
 use super::fields::Slot;
+use super::number::Scale;
 use crate::event::{FaultReason, Instrument, InstrumentTable, Symbol};
-use crate::num::InstrumentId;
+use crate::num::{DecError, InstrumentId, Size, Ticks};
+
+/// One instrument and how its numbers are read.
+pub(super) struct Row {
+    pub(super) id: InstrumentId,
+    pub(super) instrument: Instrument,
+    price: Option<Scale>,
+    size: Option<Scale>,
+}
+
+impl Row {
+    fn new(id: InstrumentId, instrument: &Instrument) -> Row {
+        let (price, size) = (Scale::of(instrument.tick), Scale::of(instrument.size_step));
+        Row { id, instrument: *instrument, price, size }
+    }
+
+    pub(super) fn price(&self, text: &[u8]) -> Result<Ticks, DecError> {
+        match self.price.and_then(|scale| scale.parse(text)) {
+            Some(ticks) => Ok(Ticks(ticks)),
+            None => self.instrument.parse_price(text),
+        }
+    }
+
+    pub(super) fn size(&self, text: &[u8]) -> Result<Size, DecError> {
+        match self.size.and_then(|scale| scale.parse(text)) {
+            Some(size) => Ok(Size(size)),
+            None => self.instrument.parse_size(text),
+        }
+    }
+}
 
 /// The instrument table sorted by symbol: a binary search over a few cache lines, and no hash whose
 /// seed could differ between runs.
 pub(super) struct Instruments {
-    rows: Vec<(InstrumentId, Instrument)>,
+    symbols: Vec<(Symbol, u16)>,
+    rows: Vec<Row>,
 }
 
 impl Instruments {
     pub(super) fn new(table: &InstrumentTable) -> Instruments {
-        let mut rows: Vec<_> = table.iter().map(|(id, row)| (id, *row)).collect();
+        let rows: Vec<_> = table.iter().map(|(id, instrument)| Row::new(id, instrument)).collect();
+        let mut symbols: Vec<_> = rows.iter().map(|row| (row.instrument.symbol, row.id.0)).collect();
         // Of rows with one symbol the first counts, as in `InstrumentTable::find`.
-        rows.sort_by_key(|(id, row)| (row.symbol, *id));
-        rows.dedup_by_key(|(_, row)| row.symbol);
-        Instruments { rows }
+        symbols.sort_unstable();
+        symbols.dedup_by_key(|(symbol, _)| *symbol);
+        Instruments { symbols, rows }
     }
 
     /// The instrument a symbol key names.
-    pub(super) fn find(&self, slot: Slot) -> Result<(InstrumentId, &Instrument), Fault> {
-        let text = slot.text()?;
-        Symbol::new(text)
-            .and_then(|symbol| self.rows.binary_search_by_key(&symbol, |(_, row)| row.symbol).ok())
-            .and_then(|at| self.rows.get(at))
-            .map(|(id, row)| (*id, row))
+    pub(super) fn find(&self, slot: Slot) -> Result<&Row, Fault> {
+        Symbol::new(slot.text()?)
+            .and_then(|wanted| self.symbols.binary_search_by(|(symbol, _)| symbol.cmp(&wanted)).ok())
+            .and_then(|at| self.symbols.get(at))
+            .and_then(|(_, row)| self.rows.get(usize::from(*row)))
             .ok_or_else(|| {
-                slot.fault(FaultReason::UnknownSymbol, Expected::Text("a symbol of the instrument table"))
+                let expected = Expected::Text("a symbol of the instrument table");
+                slot.fault(FaultReason::UnknownSymbol, expected)
             })
     }
 }

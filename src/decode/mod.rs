@@ -13,6 +13,7 @@ mod events;
 mod fault;
 mod fields;
 mod instruments;
+mod number;
 #[cfg(test)]
 mod tests;
 
@@ -30,8 +31,6 @@ use instruments::Instruments;
 const DEPTH_MAX: usize = 32;
 
 /// What a frame says.
-// Clippy would box the event; that would allocate for every frame.
-#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decoded {
     Event(Event),
