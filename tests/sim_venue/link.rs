@@ -48,12 +48,17 @@ fn an_order_takes_both_latencies() {
 #[test]
 fn commands_due_come_before_the_market_frame_of_the_same_instant() {
     for (frame_ms, price) in [(104, 600_000), (105, 500_001), (106, 500_001)] {
-        let mut link = link(CONFIG);
-        send(&mut link, 100, market_order(1, Side::Buy, 4));
-        assert_eq!(drain(&mut link, ms(frame_ms)), []);
-        link.market(ms(frame_ms), &event(frame_ms, quote_of(599_999, 10, 600_000, 10)));
-        let said = drain(&mut link, ms(200));
-        assert!(said[1].1.contains(&format!("@{price} ")), "{frame_ms}: {said:?}");
+        for polled in [true, false] {
+            let mut link = link(CONFIG);
+            send(&mut link, 100, market_order(1, Side::Buy, 4));
+            if polled {
+                assert_eq!(drain(&mut link, ms(frame_ms)), []);
+            }
+            link.market(ms(frame_ms), &event(frame_ms, quote_of(599_999, 10, 600_000, 10)));
+            let said = drain(&mut link, ms(200));
+            assert!(said[1].1.contains(&format!("@{price} ")), "{frame_ms}: {said:?}");
+            assert_eq!(said[0].0, 108);
+        }
     }
 }
 
@@ -158,6 +163,52 @@ proptest! {
         prop_assert!(got.windows(2).all(|pair| pair[0].recv_ns <= pair[1].recv_ns));
         // The same again, polled at another pace, is the same.
         prop_assert_eq!(run(config, &sent, 7_777_777), (got, digest));
+    }
+}
+
+/// A small trader in lockstep with the market: enters long, stops every entry, exits on a trigger.
+/// `extra_polls` adds polls between frames, which must change nothing.
+fn trade(config: LinkConfig, prices: &[i64], extra_polls: i64) -> (Vec<Event>, u64) {
+    let mut link = link(config);
+    let (mut seen, mut id) = (Vec::new(), 0);
+    for (n, price) in prices.iter().enumerate() {
+        let frame = n as i64 * 50;
+        for part in 1..=extra_polls + 1 {
+            let until = TimeNs((frame - 50) * NS_PER_MS + 50 * NS_PER_MS * part / (extra_polls + 1));
+            while let Some(event) = link.poll(until) {
+                id += 1;
+                match event.body {
+                    EventBody::Fill(fill) if fill.side == Side::Buy => {
+                        let stop = stop_order(id, Side::Sell, fill.quantity.0, fill.price.0 - 20);
+                        link.send(event.recv_ns, BTC, Command::Order(stop));
+                    }
+                    EventBody::OrderUpdate(update) if update.status == OrderStatus::Triggered => {
+                        let exit = exit_order(id, Side::Sell, 100);
+                        link.send(event.recv_ns, BTC, Command::Order(exit));
+                    }
+                    _ => {}
+                }
+                seen.push(event);
+            }
+        }
+        link.market(ms(frame), &event(frame, quote_of(price - 1, 8, *price, 8)));
+        link.market(ms(frame), &event(frame, trade_of(*price, true)));
+        id += 1;
+        send(&mut link, frame, market_order(id, Side::Buy, 10));
+    }
+    (seen, link.venue().digest())
+}
+
+proptest! {
+    #[test]
+    fn a_lockstep_run_does_not_depend_on_how_often_it_is_polled(
+        config in configs(),
+        prices in proptest::collection::vec(50_000i64..50_100, 2..60),
+    ) {
+        let run = trade(config, &prices, 0);
+        prop_assert!(run.0.iter().any(|e| matches!(e.body, EventBody::Fill(_))));
+        prop_assert!(run.0.windows(2).all(|pair| pair[0].recv_ns <= pair[1].recv_ns));
+        prop_assert_eq!(trade(config, &prices, 6), run);
     }
 }
 
