@@ -244,6 +244,12 @@ impl Engine {
         OrderId::new(self.epoch, self.sequence)
     }
 
+    /// Whether something waits for time to pass: an answer, a missing stop, a close under way. Until
+    /// then a timer a second is enough.
+    pub fn has_deadline(&self) -> bool {
+        self.trades.iter().any(Trade::has_deadline)
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

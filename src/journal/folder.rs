@@ -54,6 +54,26 @@ impl Folder {
         Ok(Folder { dir, _lock: lock })
     }
 
+    /// Like [`Folder::create`], but removes the journal the folder holds; never one that a process
+    /// is writing. Other files stay.
+    pub fn replace(dir: &Path) -> Result<Folder, JournalError> {
+        if dir.is_dir() {
+            let _lock = lock(dir)?;
+            let ring = dir.join(RING);
+            let target = fs::read_link(&ring).ok();
+            let old = segments(dir)?.into_iter().map(|(_, path)| path);
+            for path in old.chain(target).chain([ring]) {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(JournalError::io(&path, "remove the old journal")(error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Folder::create(dir)
+    }
+
     pub fn path(&self) -> &Path {
         &self.dir
     }

@@ -1,8 +1,9 @@
 //! Decision lines: one event of a trade's life, one line, as an operator greps them.
 
 use crate::event::{
-    Action, Alarm, AlarmKind, Decision, EntryFilled, Event, EventBody, ExitFired, Instrument, InstrumentTable,
-    LimitChanged, Output, OutputBody, Rule, Seat, Signal, StopMoved, TradeClosed, TradingState,
+    Action, Alarm, AlarmKind, Decision, EntryFilled, Event, EventBody, ExitFired, Instrument,
+    InstrumentTable, LimitChanged, Output, OutputBody, Rule, Seat, Signal, StopMoved, TradeClosed,
+    TradingState,
 };
 use crate::num::{Dec, InstrumentId, Rounding, Ticks, TimeNs};
 use crate::risk::config::Settings;
@@ -59,11 +60,17 @@ impl Lines {
             OutputBody::Decision(d) if s.log_filter_rejections => {
                 vec![format!("{symbol} {} REJECTED {}", d.side.direction(), self.reason(row, d))]
             }
-            OutputBody::Votes(votes) if s.log_signal_breakdown => vec![format!("{symbol} {}", breakdown(votes))],
-            OutputBody::EntryFilled(f) if s.log_exit_decisions => vec![format!("{symbol} {}", filled(row, f))],
+            OutputBody::Votes(votes) if s.log_signal_breakdown => {
+                vec![format!("{symbol} {}", breakdown(votes))]
+            }
+            OutputBody::EntryFilled(f) if s.log_exit_decisions => {
+                vec![format!("{symbol} {}", filled(row, f))]
+            }
             OutputBody::StopMoved(m) if s.log_exit_decisions => vec![format!("{symbol} {}", moved(row, m))],
             OutputBody::ExitFired(e) if s.log_exit_decisions => vec![format!("{symbol} {}", fired(row, e))],
-            OutputBody::TradeClosed(c) if s.log_trade_decisions => vec![format!("{symbol} {}", closed(row, c))],
+            OutputBody::TradeClosed(c) if s.log_trade_decisions => {
+                vec![format!("{symbol} {}", closed(row, c))]
+            }
             OutputBody::Alarm(a) => vec![format!("{symbol} {}", alarm(a))],
             _ => Vec::new(),
         }
@@ -72,7 +79,9 @@ impl Lines {
     /// Outputs that concern no instrument.
     fn global(&self, output: &Output) -> Option<String> {
         match &output.body {
-            OutputBody::TradingStateChanged(c) => Some(format!("TRADING {} -> {} ({})", c.from, c.to, c.cause)),
+            OutputBody::TradingStateChanged(c) => {
+                Some(format!("TRADING {} -> {} ({})", c.from, c.to, c.cause))
+            }
             OutputBody::LimitChanged(c) if self.settings.log_risk_metrics => Some(limit(c)),
             OutputBody::Alarm(a) => Some(alarm(a)),
             _ => None,
@@ -105,7 +114,11 @@ impl Lines {
             Rule::Trend => {
                 let side = if d.side.sign() > 0 { "below" } else { "above" };
                 let places = u32::from(row.price_places);
-                format!("price {} {side} EMA limit {}", o.display(places), t.round(places + 1, Rounding::HalfEven))
+                format!(
+                    "price {} {side} EMA limit {}",
+                    o.display(places),
+                    t.round(places + 1, Rounding::HalfEven)
+                )
             }
             Rule::Regime => format!("regime at {:.4} of its EMA, shorts need below {t}", o),
             Rule::Volume => format!("24h volume {o:.0} below {t}"),
@@ -121,8 +134,12 @@ impl Lines {
             }
             Rule::Concurrent => format!("{o} open or pending, {t} allowed"),
             Rule::Position => "already in this instrument".to_string(),
-            Rule::Correlation if o == Dec::ZERO => "returns too short, flat or unaligned to compare".to_string(),
-            Rule::Correlation => format!("{:.2} above {}", o.to_f64_lossy().abs().sqrt(), self.settings.max_correlation),
+            Rule::Correlation if o == Dec::ZERO => {
+                "returns too short, flat or unaligned to compare".to_string()
+            }
+            Rule::Correlation => {
+                format!("{:.2} above {}", o.to_f64_lossy().abs().sqrt(), self.settings.max_correlation)
+            }
             Rule::TradingState => {
                 let state = TradingState::ALL.iter().find(|s| Dec::int(**s as i64) == o);
                 format!("{} allows no entries", state.map_or("?", |s| s.as_str()))
@@ -143,7 +160,8 @@ fn approved(row: &Instrument, d: &Decision) -> String {
     let price = row.price(d.price);
     let distance = |level: Ticks| row.price(level) - price;
     let risk = row.money((d.price - d.stop).abs().wide() * d.quantity.wide()).unwrap_or(Dec::ZERO);
-    let reward = Dec::ratio((d.target - d.price).abs().wide(), (d.price - d.stop).abs().wide(), Rounding::HalfEven);
+    let reward =
+        Dec::ratio((d.target - d.price).abs().wide(), (d.price - d.stop).abs().wide(), Rounding::HalfEven);
     format!(
         "{} APPROVED quantity={} entry={} stop={} ({}%) target={} ({}%) risk={:.2} ({}%) rr={:.2}",
         d.side.direction(),
@@ -180,12 +198,13 @@ fn sizing(row: &Instrument, d: &Decision) -> String {
 }
 
 fn breakdown(votes: &Signal) -> String {
-    let words = Seat::ALL.iter().zip(votes.ballot.votes()).zip(votes.confidence).map(|((seat, vote), confidence)| {
-        match vote {
-            Action::Abstain | Action::Hold => format!("{seat}={vote}"),
-            Action::Long | Action::Short => format!("{seat}={vote}:{confidence:.2}"),
-        }
-    });
+    let words =
+        Seat::ALL.iter().zip(votes.ballot.votes()).zip(votes.confidence).map(|((seat, vote), confidence)| {
+            match vote {
+                Action::Abstain | Action::Hold => format!("{seat}={vote}"),
+                Action::Long | Action::Short => format!("{seat}={vote}:{confidence:.2}"),
+            }
+        });
     format!("VOTES {}", words.collect::<Vec<_>>().join(" "))
 }
 
@@ -207,7 +226,12 @@ fn moved(row: &Instrument, m: &StopMoved) -> String {
 
 fn fired(row: &Instrument, e: &ExitFired) -> String {
     let (quantity, price) = (row.format_quantity(e.quantity), money(row, e.price));
-    format!("{} EXIT {} quantity={quantity} price={price} r={:+.2}", e.side.direction(), e.signal, Signed(e.r))
+    format!(
+        "{} EXIT {} quantity={quantity} price={price} r={:+.2}",
+        e.side.direction(),
+        e.signal,
+        Signed(e.r)
+    )
 }
 
 fn closed(row: &Instrument, c: &TradeClosed) -> String {
@@ -246,7 +270,9 @@ fn limit(c: &LimitChanged) -> String {
 
 fn alarm(a: &Alarm) -> String {
     let what = match a.kind {
-        AlarmKind::StopRefused | AlarmKind::EntryRefused | AlarmKind::ExitRefused => format!("code {}", a.value),
+        AlarmKind::StopRefused | AlarmKind::EntryRefused | AlarmKind::ExitRefused => {
+            format!("code {}", a.value)
+        }
         AlarmKind::UnprotectedDeadline | AlarmKind::StopNotTriggered => format!("after {} ms", a.value),
         AlarmKind::WalletDiffers => format!("by {}", Dec::new(a.value, 8)),
         _ => format!("value {}", a.value),

@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::record::Entry;
-use crate::event::{
-    AlarmKind, EventBody, InstrumentTable, Output, OutputBody, OrderKind, TradeClosed,
-};
+use crate::event::{AlarmKind, EventBody, InstrumentTable, OrderKind, Output, OutputBody, TradeClosed};
 use crate::num::{Dec, InstrumentId, OrderId, Side, TimeNs};
 
 /// What a run did so far.
@@ -164,10 +162,11 @@ impl Stats {
     }
 
     /// Symbols and their figures, instruments without any left out.
-    pub fn instruments<'a>(&'a self, table: &'a InstrumentTable) -> impl Iterator<Item = (String, &'a PerInstrument)> {
-        self.by_instrument
-            .iter()
-            .filter_map(|(id, per)| Some((table.get(*id)?.symbol.to_string(), per)))
+    pub fn instruments<'a>(
+        &'a self,
+        table: &'a InstrumentTable,
+    ) -> impl Iterator<Item = (String, &'a PerInstrument)> {
+        self.by_instrument.iter().filter_map(|(id, per)| Some((table.get(*id)?.symbol.to_string(), per)))
     }
 }
 

@@ -20,7 +20,9 @@ pub struct LoopCounts {
     pub hot_allocations: Option<u64>,
     /// Longest order → first report in the simulation, ns.
     pub sim_round_trip_ns_max: Option<u64>,
-    /// Open positions at the end, by venue.
+    /// Times the loop waited for the drain.
+    pub overruns: u64,
+    /// Marked to the last prices.
     pub final_equity: Option<Dec>,
 }
 
@@ -123,7 +125,13 @@ fn ratio(numerator: Dec, denominator: Dec) -> Option<f64> {
 }
 
 impl Summary {
-    pub fn new(stats: &Stats, counts: &LoopCounts, stages: &Stages, table: &InstrumentTable, journal: JournalSummary) -> Summary {
+    pub fn new(
+        stats: &Stats,
+        counts: &LoopCounts,
+        stages: &Stages,
+        table: &InstrumentTable,
+        journal: JournalSummary,
+    ) -> Summary {
         let closed = &stats.closed;
         let count = Dec::int(i64::try_from(closed.count).unwrap_or(i64::MAX));
         let wins = Dec::int(i64::try_from(closed.wins).unwrap_or(i64::MAX));
@@ -169,9 +177,9 @@ impl Summary {
             fees: closed.fees.into(),
             slippage: closed.slippage.into(),
             equity: counts.final_equity.or(stats.equity).map(Text::from),
-            max_daily_drawdown_pct: stats.equity.map(|_| {
-                stats.daily_drawdown_max.round(8, Rounding::HalfEven).to_f64_lossy() * 100.0
-            }),
+            max_daily_drawdown_pct: stats
+                .equity
+                .map(|_| stats.daily_drawdown_max.round(8, Rounding::HalfEven).to_f64_lossy() * 100.0),
             max_concurrent: stats.concurrent_max,
             unprotected_ms_max: stats.unprotected_ns_max.map(|ns| ms(ns as f64)),
             sim_round_trip_ms_max: counts.sim_round_trip_ns_max.map(|ns| ms(ns as f64)),
@@ -208,7 +216,11 @@ impl fmt::Display for Summary {
         let mut text = String::new();
         let rate = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 };
         let rejected: u64 = self.rejected.values().sum();
-        writeln!(text, "frames         {} ({} events, {} decode errors)", self.frames, self.events, self.decode_errors)?;
+        writeln!(
+            text,
+            "frames         {} ({} events, {} decode errors)",
+            self.frames, self.events, self.decode_errors
+        )?;
         writeln!(
             text,
             "signals        {}: {} approved ({:.1}%), {rejected} rejected",
@@ -217,7 +229,11 @@ impl fmt::Display for Summary {
             rate(self.approved, self.signals)
         )?;
         writeln!(text, "rejected by    {}", list(&self.rejected))?;
-        writeln!(text, "orders         {} ({} stops, {} refused), {} fills", self.orders, self.stops_placed, self.stops_refused, self.fills)?;
+        writeln!(
+            text,
+            "orders         {} ({} stops, {} refused), {} fills",
+            self.orders, self.stops_placed, self.stops_refused, self.fills
+        )?;
         writeln!(text, "stops moved    {}", list(&self.stop_moves))?;
         writeln!(text, "exits          {}", list(&self.exits))?;
         writeln!(
@@ -244,17 +260,27 @@ impl fmt::Display for Summary {
         )?;
         let protection = two(self.unprotected_ms_max);
         let round_trip = two(self.sim_round_trip_ms_max);
-        writeln!(text, "protection     longest without a stop {protection} ms (simulated round trip up to {round_trip} ms)")?;
+        writeln!(
+            text,
+            "protection     longest without a stop {protection} ms (simulated round trip up to {round_trip} ms)"
+        )?;
         writeln!(text, "alarms         {}", list(&self.alarms))?;
         for (stage, latency) in &self.latency_ns {
             if let Some(l) = latency {
                 let LatencyNs { p50, p99, p999, max, count } = l;
-                writeln!(text, "latency        {stage:<15} p50 {p50} p99 {p99} p99.9 {p999} max {max} ns ({count})")?;
+                writeln!(
+                    text,
+                    "latency        {stage:<15} p50 {p50} p99 {p99} p99.9 {p999} max {max} ns ({count})"
+                )?;
             }
         }
         writeln!(text, "hot path       {} allocations", or_dash(self.hot_allocations))?;
         let j = &self.journal;
-        write!(text, "journal        {} records, {} bytes, durable to {}, in {}", j.records, j.bytes, j.durable_seq, j.path)?;
+        write!(
+            text,
+            "journal        {} records, {} bytes, durable to {}, in {}",
+            j.records, j.bytes, j.durable_seq, j.path
+        )?;
         f.write_str(&text)
     }
 }

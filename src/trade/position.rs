@@ -256,8 +256,13 @@ impl Trade {
         }
     }
 
-    /// Whether an order's answer is missing.
-    pub fn has_unknown(&self) -> bool {
-        self.orders.iter().any(|order| order.state == OrderState::Unknown)
+    /// Whether something of it waits for time to pass.
+    pub fn has_deadline(&self) -> bool {
+        let unanswered =
+            |o: &LiveOrder| matches!(o.state, OrderState::Sent | OrderState::Unknown) && !o.is_done();
+        self.protection.bare_since.is_some()
+            || self.protection.beyond_since.is_some()
+            || self.closing.is_some()
+            || self.orders.iter().any(unanswered)
     }
 }

@@ -1,0 +1,128 @@
+//! The hot path: frame → event → journal → step → journal. What the outputs ask for may be done only
+//! after [`Core::take`] returned them.
+
+use crate::decode::{Decoded, Decoder};
+use crate::engine::{Engine, OUTBOX_MAX, Outbox};
+use crate::event::record::PARTS_MAX;
+use crate::event::{Event, InstrumentTable, Output, OutputBody};
+use crate::host::alloc::thread_allocations;
+use crate::host::clock::MonotonicClock;
+use crate::journal::ring::{Full, RingWriter};
+use crate::num::TimeNs;
+use crate::observe::{LoopCounts, Stage, Stages};
+use crate::risk::config::Settings;
+
+/// Records the largest event and its largest outbox take. An event is taken up only when the ring
+/// has this much room, so that no append can fail half-way. Of all outputs only closed trades have
+/// several parts, and one event closes one.
+pub const RECORDS_MAX: u64 = (OUTBOX_MAX + 2 * PARTS_MAX) as u64;
+
+/// Engine, decoder and journal of one hot thread.
+pub struct Core {
+    decoder: Decoder,
+    engine: Engine,
+    ring: RingWriter,
+    out: Box<Outbox>,
+    clock: MonotonicClock,
+    pub stages: Stages,
+    pub counts: LoopCounts,
+    /// Nanoseconds the newest frame took to decode.
+    decode_ns: u64,
+}
+
+impl Core {
+    pub fn new(settings: &Settings, instruments: &InstrumentTable, ring: RingWriter) -> Core {
+        let probe = thread_allocations();
+        drop(std::hint::black_box(Box::new(0u8)));
+        let counting = thread_allocations() != probe;
+        Core {
+            decoder: Decoder::new(instruments, settings.max_frame_bytes as usize),
+            engine: Engine::new(settings, instruments),
+            ring,
+            out: Outbox::new(),
+            clock: MonotonicClock::new(),
+            stages: Stages::default(),
+            counts: LoopCounts { hot_allocations: counting.then_some(0), ..LoopCounts::default() },
+            decode_ns: 0,
+        }
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub fn ring(&self) -> &RingWriter {
+        &self.ring
+    }
+
+    /// Whether the ring has room for whatever the next event causes.
+    pub fn has_room(&mut self) -> bool {
+        self.ring.has_room(RECORDS_MAX)
+    }
+
+    /// A frame to an event; refused frames become one too. `None` for frames that say nothing.
+    pub fn decode(&mut self, recv_ns: TimeNs, frame: &[u8]) -> Option<Event> {
+        let allocations = thread_allocations();
+        let start = self.clock.raw();
+        let decoded = self.decoder.decode(recv_ns, frame);
+        self.decode_ns = self.clock.elapsed_ns(start, self.clock.raw());
+        self.note_allocations(allocations);
+        self.stages.record(Stage::Decode, self.decode_ns);
+        self.counts.frames += 1;
+        match decoded {
+            Ok(Decoded::Event(event)) => Some(event),
+            Ok(Decoded::Skipped(skip)) => {
+                *self.counts.skipped.entry(skip.as_str()).or_default() += 1;
+                None
+            }
+            Err(fault) => Some(fault.event(recv_ns, frame)),
+        }
+    }
+
+    /// One event through the core. The caller made sure of room.
+    pub fn take(&mut self, event: &Event, from_frame: bool) -> Result<&[Output], Full> {
+        let allocations = thread_allocations();
+        let start = self.clock.raw();
+        self.ring.append_event(event)?;
+        let journaled = self.clock.raw();
+        self.engine.step(event, &mut self.out);
+        let decided = self.clock.raw();
+        let outputs = self.out.outputs();
+        if !outputs.is_empty() {
+            self.ring.append_outputs(event.recv_ns, outputs)?;
+        }
+        let done = self.clock.raw();
+
+        self.stages.record(Stage::JournalEvent, self.clock.elapsed_ns(start, journaled));
+        self.stages.record(Stage::Step, self.clock.elapsed_ns(journaled, decided));
+        if !outputs.is_empty() {
+            self.stages.record(Stage::JournalOutputs, self.clock.elapsed_ns(decided, done));
+        }
+        if from_frame {
+            let total_ns = self.decode_ns + self.clock.elapsed_ns(start, done);
+            self.stages.record(Stage::Frame, total_ns);
+            if outputs.iter().any(|output| matches!(output.body, OutputBody::Order(_))) {
+                self.stages.record(Stage::FrameToOrder, total_ns);
+            }
+        }
+        self.note_allocations(allocations);
+        Ok(self.out.outputs())
+    }
+
+    /// Start-up is over: from here on the hot path is measured.
+    pub fn start_measuring(&mut self) {
+        self.stages = Stages::default();
+        self.counts.hot_allocations = self.counts.hot_allocations.map(|_| 0);
+    }
+
+    /// The loop waited for the drain.
+    pub fn note_overrun(&mut self) {
+        self.counts.overruns += 1;
+    }
+
+    fn note_allocations(&mut self, before: u64) {
+        if let Some(count) = self.counts.hot_allocations.as_mut() {
+            *count += thread_allocations() - before;
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Which market a run trades: made from a seed, or read from files.
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use crate::event::{Bar, InstrumentTable};
+use crate::num::{InstrumentId, TimeNs};
+use crate::risk::config::{Preset, Settings};
+use crate::sim::market::{MarketSource, Merge, Synthetic, SyntheticConfig, open};
+use crate::venue::{binance, builtin_instruments};
+
+/// Simulated seconds a second of the made market, unless told otherwise.
+const SYNTHETIC_SPEED: f64 = 60.0;
+/// Seed of the made market, unless told otherwise.
+const SYNTHETIC_SEED: u64 = 1;
+/// Bars of history beyond the longest period, so that the first decision is not the first bar.
+const HISTORY_SPARE_BARS: u32 = 50;
+
+/// A market ready to run.
+pub struct Market {
+    pub source: Box<dyn MarketSource>,
+    pub instruments: InstrumentTable,
+    /// Warm-up bars, oldest first.
+    pub history: Vec<(InstrumentId, Bar)>,
+    /// Begin of the run; `None` is the first frame.
+    pub start: Option<TimeNs>,
+    /// Simulated seconds a second; `None` is as fast as it goes.
+    pub speed: Option<f64>,
+    /// The inputs the run id is derived from.
+    pub identity: Vec<u8>,
+    pub description: String,
+}
+
+/// What `--market` names.
+enum Named<'a> {
+    Synthetic { seed: u64, realistic: bool },
+    File(&'a str),
+}
+
+fn named(text: &str) -> Result<Named<'_>, Failure> {
+    for (word, realistic) in [("synthetic", false), ("realistic", true)] {
+        if text == word {
+            return Ok(Named::Synthetic { seed: SYNTHETIC_SEED, realistic });
+        }
+        if let Some(seed) = text.strip_prefix(word).and_then(|rest| rest.strip_prefix(':')) {
+            let seed = seed.parse().map_err(|_| {
+                let allowed = "a seed from 0 to 18446744073709551615";
+                Failure::refused(format!("--market {text:?}: seed {seed:?} is not allowed: {allowed}"))
+            })?;
+            return Ok(Named::Synthetic { seed, realistic });
+        }
+    }
+    Ok(Named::File(text))
+}
+
+/// Settings that fit a made market, below everything a user says.
+pub fn preset_of(market: &str) -> Option<Preset> {
+    match named(market).ok()? {
+        Named::Synthetic { realistic: false, .. } => {
+            Some(Preset::new("synthetic", &[("QT_BAR_INTERVAL", "5s")]))
+        }
+        Named::Synthetic { realistic: true, .. } => {
+            Some(Preset::new("realistic", &[("QT_BAR_INTERVAL", "1m")]))
+        }
+        Named::File(_) => None,
+    }
+}
+
+/// The instruments of a file of exchangeInfo, else the built-in ones.
+pub fn instruments(file: Option<&Path>, taker_fee: &str) -> Result<InstrumentTable, Failure> {
+    let Some(path) = file else { return Ok(builtin_instruments(taker_fee)?) };
+    let name = |error: &dyn std::fmt::Display| Failure::refused(format!("{}: {error}", path.display()));
+    let text = std::fs::read(path).map_err(|error| name(&format!("can't read: {error}")))?;
+    binance::parse_exchange_info(&text, taker_fee).map_err(|error| name(&error))
+}
+
+impl Market {
+    /// Opens what `--market` names; several files are merged by time.
+    pub fn open(
+        names: &[String],
+        symbol: Option<&str>,
+        instrument_file: Option<&PathBuf>,
+        settings: &Settings,
+    ) -> Result<Market, Failure> {
+        let taker_fee = settings.taker_fee.to_string();
+        if let [only] = names
+            && let Named::Synthetic { seed, realistic } = named(only)?
+        {
+            return Market::synthetic(seed, realistic, settings, &taker_fee);
+        }
+        let table = instruments(instrument_file.map(PathBuf::as_path), &taker_fee)?;
+        let mut sources: Vec<Box<dyn MarketSource>> = Vec::new();
+        let (mut identity, mut description) = (Vec::new(), Vec::new());
+        for name in names {
+            let Named::File(path) = named(name)? else {
+                return Err(Failure::refused(format!("--market {name:?}: a made market stands alone")));
+            };
+            let path = Path::new(path);
+            let opened = open(path, &table, symbol)?;
+            description.push(match opened.symbol {
+                Some(symbol) => format!("{} ({:?} of {symbol})", path.display(), opened.kind),
+                None => format!("{} ({:?})", path.display(), opened.kind),
+            });
+            sources.push(opened.source);
+            identity.extend(content_digest(path)?.to_le_bytes());
+        }
+        let source = if sources.len() == 1 { sources.swap_remove(0) } else { Box::new(Merge::new(sources)) };
+        Ok(Market {
+            source,
+            instruments: table,
+            history: Vec::new(),
+            start: None,
+            speed: None,
+            identity,
+            description: description.join(", "),
+        })
+    }
+
+    fn synthetic(
+        seed: u64,
+        realistic: bool,
+        settings: &Settings,
+        taker_fee: &str,
+    ) -> Result<Market, Failure> {
+        let base = if realistic { SyntheticConfig::realistic() } else { SyntheticConfig::newcomer() };
+        let config = SyntheticConfig { bar_interval_s: settings.bar_interval_s, ..base };
+        let instruments = config.instruments(taker_fee)?;
+        let source = Synthetic::new(config, seed)?;
+        let bars =
+            settings.ema_period.max(settings.atr_period).max(settings.correlation_bars) + HISTORY_SPARE_BARS;
+        let history = source.history(settings.bar_interval_s, bars as usize);
+        let kind = if realistic { "realistic" } else { "synthetic" };
+        Ok(Market {
+            start: Some(source.start()),
+            source: Box::new(source),
+            instruments,
+            history,
+            speed: Some(SYNTHETIC_SPEED),
+            identity: format!("{kind}:{seed}").into_bytes(),
+            description: format!("{kind}, seed {seed}"),
+        })
+    }
+}
+
+/// Length and checksum of a file's content: the same data under another name is the same input.
+fn content_digest(path: &Path) -> Result<u64, Failure> {
+    let content = std::fs::read(path)
+        .map_err(|error| Failure::refused(format!("{}: can't read: {error}", path.display())))?;
+    Ok((content.len() as u64) << 32 | u64::from(crc32c::crc32c(&content)))
+}
