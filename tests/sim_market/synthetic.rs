@@ -274,15 +274,15 @@ fn range_ppm(bars: &[(InstrumentId, Bar)], id: usize) -> i128 {
 fn a_newcomers_stop_is_wider_than_twice_its_costs() {
     // 1.5 × ATR ≥ 0.35%: twice the two taker fees, spread, and room for what trades sample less.
     let bars = newcomer(10).history(5, 1_000);
-    for id in 0..LISTINGS.len() {
+    for (id, listing) in LISTINGS.iter().enumerate() {
         let ppm = range_ppm(&bars, id);
-        assert!((2_500..4_500).contains(&ppm), "{}: {ppm}", LISTINGS[id].symbol);
+        assert!((2_500..4_500).contains(&ppm), "{}: {ppm}", listing.symbol);
     }
     let calm = Synthetic::new(SyntheticConfig::realistic(), 10).unwrap().history(60, 1_000);
-    for id in 0..LISTINGS.len() {
+    for (id, listing) in LISTINGS.iter().enumerate() {
         let ppm = range_ppm(&calm, id);
         // One-tick bars of coarse instruments are rounded: XRPUSDT's tick is 167 ppm.
-        assert!((600..1_300).contains(&ppm), "{}: {ppm}", LISTINGS[id].symbol);
+        assert!((600..1_300).contains(&ppm), "{}: {ppm}", listing.symbol);
     }
 }
 

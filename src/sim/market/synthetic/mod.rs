@@ -40,7 +40,7 @@ pub struct SyntheticConfig {
     /// Average true range of such a bar, as a fraction of the price.
     pub atr_fraction: f64,
     /// Frames of all instruments together; trades, quotes and depth are thinned to it. `None`:
-    /// natural rates, about 270.
+    /// natural rates, about 380.
     pub frames_per_second: Option<u32>,
     /// Period of the mark price stream; the venue offers 1 and 3.
     pub mark_interval_s: u32,
