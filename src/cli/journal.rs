@@ -7,8 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use crate::journal::DumpError;
-use crate::journal::{DumpOptions, dump, info, verify};
+use crate::journal::{DumpError, DumpOptions, dump, info, verify};
 use crate::num::TimeNs;
 
 #[derive(Args)]

@@ -97,7 +97,7 @@ impl Record {
     }
 
     pub fn is_last_part(&self) -> bool {
-        self.part + 1 >= self.parts
+        self.part.saturating_add(1) >= self.parts
     }
 
     /// Name of the record's kind.

@@ -24,7 +24,7 @@ pub use folder::Folder;
 pub use header::FORMAT_VERSION;
 pub use info::{Info, RingInfo, SegmentInfo, info};
 pub use read::JournalReader;
-pub use text::{DumpOptions, dump};
+pub use text::{DumpError, DumpOptions, dump};
 pub use verify::{Report, verify};
 
 /// Whose journal it is: in the header of the ring and of every segment.

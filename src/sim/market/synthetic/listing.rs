@@ -39,7 +39,7 @@ const fn listing(
         volume_24h_usd: 0.0,
         trades_per_second: 4.0,
         touch_usd: 20_000.0,
-        common: 0.7,
+        common: 0.75,
     }
 }
 
@@ -52,7 +52,7 @@ pub const LISTINGS: [Listing; 8] = [
         volume_24h_usd: 12e9,
         trades_per_second: 12.0,
         touch_usd: 120_000.0,
-        common: 0.93,
+        common: 0.97,
         ..listing("BTCUSDT", "65000.0", "0.1", "0.001")
     },
     Listing {
@@ -61,14 +61,14 @@ pub const LISTINGS: [Listing; 8] = [
         volume_24h_usd: 6e9,
         trades_per_second: 10.0,
         touch_usd: 80_000.0,
-        common: 0.91,
+        common: 0.96,
         ..listing("ETHUSDT", "3400.00", "0.01", "0.001")
     },
     Listing {
         volume_24h_usd: 1.5e9,
         trades_per_second: 6.0,
         touch_usd: 40_000.0,
-        common: 0.84,
+        common: 0.88,
         ..listing("SOLUSDT", "150.00", "0.01", "0.01")
     },
     Listing {
@@ -77,19 +77,19 @@ pub const LISTINGS: [Listing; 8] = [
         touch_usd: 30_000.0,
         ..listing("XRPUSDT", "0.6000", "0.0001", "0.1")
     },
-    Listing { volume_24h_usd: 4e8, common: 0.75, ..listing("DOGEUSDT", "0.12000", "0.00001", "1") },
-    Listing { volume_24h_usd: 2e8, common: 0.65, ..listing("1000PEPEUSDT", "0.0112000", "0.0000001", "1") },
+    Listing { volume_24h_usd: 4e8, common: 0.78, ..listing("DOGEUSDT", "0.12000", "0.00001", "1") },
+    Listing { volume_24h_usd: 2e8, common: 0.7, ..listing("1000PEPEUSDT", "0.0112000", "0.0000001", "1") },
     Listing {
         volume_24h_usd: 9e7,
         touch_usd: 10_000.0,
-        common: 0.62,
+        common: 0.66,
         ..listing("SHIBUSDT", "0.000011200", "0.000000001", "1")
     },
     Listing {
         volume_24h_usd: 640e3,
         trades_per_second: 1.5,
         touch_usd: 2_000.0,
-        common: 0.5,
+        common: 0.55,
         maintenance_margin: "0.02",
         ..listing("AKROUSDT", "0.0042000", "0.0000001", "1")
     },

@@ -24,8 +24,8 @@ use crate::num::{InstrumentId, Millis, NS_PER_SEC, Ticks, TimeNs};
 
 /// Length of a step, and period of the depth stream.
 const STEP_MS: Millis = 100;
-/// Quotes for each trade: 2.5 of their own, and about one when a trade finds the touch moved.
-const QUOTES_PER_TRADE: f64 = 2.5;
+/// Quotes for each trade: three of their own, and one whenever a trade finds the touch moved.
+const QUOTES_PER_TRADE: f64 = 3.0;
 const QUOTES_PER_TRADE_MEASURED: f64 = 3.5;
 /// However few frames are asked for, an instrument keeps this share of its trades.
 const THINNING_MIN: f64 = 0.02;
@@ -40,7 +40,7 @@ pub struct SyntheticConfig {
     /// Average true range of such a bar, as a fraction of the price.
     pub atr_fraction: f64,
     /// Frames of all instruments together; trades, quotes and depth are thinned to it. `None`:
-    /// natural rates, about 270.
+    /// natural rates, about 380.
     pub frames_per_second: Option<u32>,
     /// Period of the mark price stream; the venue offers 1 and 3.
     pub mark_interval_s: u32,

@@ -114,7 +114,7 @@ impl Walker {
             Regime::Burst => (4.0, 12.0),
         };
         self.steps_left = (bars_min + (bars_max - bars_min) * length) * pace.bar_steps;
-        self.strength = 0.25 + 0.25 * rng.unit();
+        self.strength = 0.12 + 0.2 * rng.unit();
         self.anchor = self.price;
     }
 
