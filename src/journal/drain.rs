@@ -202,9 +202,9 @@ impl<C: FnMut() -> u64, O: FnMut(&Record)> Worker<C, O> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        self.archive.append(&self.batch)?;
+        let appended = self.archive.append(&self.batch);
         self.watermarks.set_drained(self.archive.last_sequence());
-        Ok(())
+        appended
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {
