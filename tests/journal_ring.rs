@@ -26,7 +26,7 @@ fn ring(dir: &Path, slots: u64) -> RingWriter {
 #[derive(Clone, Debug)]
 enum Op {
     Event,
-    /// Outputs of one and of two records each.
+    /// Outputs of one and of three records each.
     Outputs(usize, usize),
     /// Frees this many of the oldest.
     Drain(u64),
@@ -36,7 +36,7 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         Just(Op::Event),
-        (0usize..4, 0usize..3).prop_map(|(one, two)| Op::Outputs(one, two)),
+        (0usize..4, 0usize..3).prop_map(|(one, three)| Op::Outputs(one, three)),
         (0u64..6).prop_map(Op::Drain),
         (1u64..80).prop_map(Op::Read),
     ]
@@ -104,8 +104,8 @@ proptest! {
                         prop_assert_eq!(result, Err(Full { wanted: 1, free: 0 }));
                     }
                 }
-                Op::Outputs(one, two) => {
-                    let bodies = std::iter::repeat_n(order(1), one).chain(std::iter::repeat_n(trade_closed(), two));
+                Op::Outputs(one, three) => {
+                    let bodies = std::iter::repeat_n(order(1), one).chain(std::iter::repeat_n(trade_closed(), three));
                     let outputs: Vec<Output> = bodies.map(|body| Output { instrument: BTC, body }).collect();
                     let records = encode(&outputs, next);
                     let (wanted, free) = (records.len() as u64, model.free());

@@ -198,6 +198,11 @@ impl ArchiveReader {
         self.cut.as_ref()
     }
 
+    /// Sequence number of the next record.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
     /// The next record, checked; `None` at the end, where more may appear later.
     pub fn next_record(&mut self) -> Result<Option<(Record, Place)>, JournalError> {
         self.cut = None;
