@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use journal_support::*;
 use quantum_trader::event::record::{Record, encode_event, encode_output};
-use quantum_trader::event::{Event, Output};
+use quantum_trader::event::{Event, EventBody, Output};
 use quantum_trader::journal::archive::segment_name;
 use quantum_trader::journal::ring::{RingConfig, RingWriter};
 use quantum_trader::journal::verify;
@@ -268,11 +268,8 @@ fn sealed_records_that_do_not_fit_are_found() {
         encode_event(event, next, |r| found.push(*r));
         found
     };
-    let btc = |at: i64| Event {
-        recv_ns: TimeNs(at),
-        instrument: BTC,
-        body: quantum_trader::event::EventBody::Instrument(btcusdt()),
-    };
+    let btc =
+        |at: i64| Event { recv_ns: TimeNs(at), instrument: BTC, body: EventBody::Instrument(btcusdt()) };
     let mut output = Vec::new();
     let body = Output { instrument: BTC, body: order(1) };
     encode_output(&body, TimeNs(11), true, 2, |r| output.push(*r));
@@ -290,6 +287,17 @@ fn sealed_records_that_do_not_fit_are_found() {
         let problem = verify(dir.path()).unwrap().problem.expect(words);
         assert_one_line(&problem.to_string(), words);
     }
+}
+
+#[test]
+fn a_run_start_of_another_run_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut steps = sample(1);
+    let EventBody::RunStart(start) = &mut steps[0].event.body else { panic!("RunStart is first") };
+    start.run_id = 1;
+    write_archive(dir.path(), &records(&steps), 100);
+    let problem = verify(dir.path()).unwrap().problem.unwrap();
+    assert_one_line(&problem.to_string(), "build 42, epoch 7, found run 1, build 42, epoch 7");
 }
 
 #[test]

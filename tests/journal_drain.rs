@@ -195,6 +195,21 @@ fn a_drain_that_cannot_write_says_so_and_loses_nothing() {
 }
 
 #[test]
+fn a_drain_whose_observer_panics_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_folder, mut ring, archive) = open(dir.path(), None, 64, 100);
+    let drain = Drain::spawn(&ring, archive, clock(), |_| panic!("as the test wants")).unwrap();
+    ring.append(&timer_record(1)).unwrap();
+    while drain.error().is_none() {
+        thread::yield_now();
+    }
+    let report = drain.stop(1);
+    assert_eq!((report.records, report.durable_sequence), (0, 0));
+    assert_one_line(&report.error.unwrap(), "the drain thread panicked");
+    assert_eq!(recover(dir.path()).0, [timer_record(1)], "the ring still has it");
+}
+
+#[test]
 fn stopping_before_the_last_record_was_appended_is_an_error_not_a_wait() {
     let dir = tempfile::tempdir().unwrap();
     let (_folder, mut ring, archive) = open(dir.path(), None, 64, 100);
