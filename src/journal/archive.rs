@@ -11,8 +11,8 @@ use super::header::{FileKind, HEADER_BYTES, Header};
 use super::{Identity, JournalError, Problem};
 use crate::event::record::{RECORD_BYTES, Record};
 
-/// Records of a full segment, 128 MiB: hours of one busy instrument, small enough to be checked in
-/// a tenth of a second, copied, compressed or dropped as a whole.
+/// Records of a full segment, 128 MiB: about an hour of two busy instruments, and small enough to be
+/// checked, copied, compressed or dropped as a whole.
 pub const SEGMENT_RECORDS: u64 = 1 << 20;
 /// Bytes read at once. A segment is walked in order, so a larger window buys nothing.
 const WINDOW_BYTES: usize = 64 * 1024;
@@ -196,6 +196,11 @@ impl ArchiveReader {
     /// The cut record or header at which the archive ended, if it did.
     pub fn cut(&self) -> Option<&Problem> {
         self.cut.as_ref()
+    }
+
+    /// Sequence number of the next record.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
     }
 
     /// The next record, checked; `None` at the end, where more may appear later.

@@ -26,13 +26,14 @@ const SYNC_INTERVAL_NS: u64 = 50 * NS_PER_MS as u64;
 const IDLE_POLL: Duration = Duration::from_micros(250);
 /// Value of `last_wanted` while the drain runs on.
 const NO_END: u64 = u64::MAX;
+const PANICKED: &str = "the drain thread panicked";
 
 /// What the drain did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DrainReport {
     /// Records in the archive.
     pub records: u64,
-    /// Bytes of the archive, headers included.
+    /// Bytes of the archive, headers included; 0 if the thread did not live to say.
     pub bytes: u64,
     /// Last sequence number that survives a power loss.
     pub durable_sequence: u64,
@@ -111,8 +112,9 @@ impl Drain {
         thread.thread().unpark();
         thread.join().unwrap_or_else(|_| DrainReport {
             durable_sequence: self.watermarks.durable(),
-            error: Some("the drain thread panicked".to_string()),
-            ..DrainReport::default()
+            records: self.watermarks.drained(),
+            bytes: 0,
+            error: Some(PANICKED.to_string()),
         })
     }
 }
@@ -202,9 +204,9 @@ impl<C: FnMut() -> u64, O: FnMut(&Record)> Worker<C, O> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        self.archive.append(&self.batch)?;
+        let appended = self.archive.append(&self.batch);
         self.watermarks.set_drained(self.archive.last_sequence());
-        Ok(())
+        appended
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {
@@ -226,6 +228,15 @@ impl<C: FnMut() -> u64, O: FnMut(&Record)> Worker<C, O> {
             expected: expected.to_string(),
             found: found.to_string(),
         })
+    }
+}
+
+/// A drain that dies of a bug, ours or the observer's, must not look like one that is merely slow.
+impl<C, O> Drop for Worker<C, O> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.shared.error.set(PANICKED.to_string());
+        }
     }
 }
 

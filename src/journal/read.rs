@@ -120,7 +120,7 @@ impl JournalReader {
                 self.check_same_run(ring, *identity)?;
                 ring
             }
-            RingState::None | RingState::Lost(_) => return self.end_of_archive(),
+            RingState::None | RingState::Lost(_) => return self.end_of_journal(),
             RingState::Damaged(problem) => {
                 return Err(self.archive.cut().unwrap_or(problem).clone().into());
             }
@@ -138,16 +138,17 @@ impl JournalReader {
             RingRead::Record(record) => {
                 Ok(RingAnswer::Record(record, Place::Ring(ring.offset_of(record.sequence))))
             }
-            RingRead::NotYet => self.end_of_archive(),
+            RingRead::NotYet => self.end_of_journal(),
             RingRead::Lapped => Ok(RingAnswer::Lapped(problem("a later record"))),
             RingRead::Torn => Err(JournalError::Damaged(problem("damaged bytes"))),
         }
     }
 
-    /// An archive cut inside a record ends the journal only if nothing continues it.
-    fn end_of_archive(&self) -> Result<RingAnswer, JournalError> {
+    /// The end, if nothing is missing: a record that the archive has cut must have been in the ring.
+    fn end_of_journal(&self) -> Result<RingAnswer, JournalError> {
+        let continued = self.next > self.archive.next_sequence();
         match self.archive.cut() {
-            Some(cut) if !super::folder::is_live(&self.dir) => Err(cut.clone().into()),
+            Some(cut) if !continued && !super::folder::is_live(&self.dir) => Err(cut.clone().into()),
             _ => Ok(RingAnswer::End),
         }
     }

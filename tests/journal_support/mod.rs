@@ -1,0 +1,188 @@
+//! A small run to journal, and what the journal tests share.
+#![allow(dead_code)] // Each test binary uses its part.
+
+use std::path::Path;
+
+use quantum_trader::event::record::{Record, encode_event, encode_output};
+use quantum_trader::event::*;
+use quantum_trader::journal::archive::{ArchiveWriter, Place};
+use quantum_trader::journal::{Identity, JournalReader};
+use quantum_trader::num::{Dec, InstrumentId, Lots, OrderId, Side, Size, Ticks, TimeNs};
+
+pub const IDENTITY: Identity = Identity {
+    run_id: 0x1122_3344_5566_7788,
+    build_id: 42,
+    epoch: 7,
+    clock: quantum_trader::journal::ClockCalibration { ticks: 0, recv_ns: 0, ns_per_tick_q32: 0 },
+};
+
+pub const BTC: InstrumentId = InstrumentId(0);
+const START: TimeNs = TimeNs(1_721_001_600_000_000_000);
+
+/// An event and what it caused.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub event: Event,
+    pub outputs: Vec<Output>,
+}
+
+pub fn btcusdt() -> Instrument {
+    Instrument::from_spec(&InstrumentSpec {
+        symbol: "BTCUSDT",
+        tick: "0.1",
+        step: "0.001",
+        min_quantity: "0.001",
+        max_quantity: "",
+        min_notional: "50",
+        taker_fee: "0.0005",
+        maintenance_margin: "0.004",
+        size_unit: SizeUnit::Base,
+    })
+    .unwrap()
+}
+
+pub fn run_start() -> EventBody {
+    EventBody::RunStart(RunStart {
+        run_id: IDENTITY.run_id,
+        build_id: IDENTITY.build_id,
+        epoch: IDENTITY.epoch,
+        instruments: 1,
+        resting_stops: true,
+        simulated: true,
+        pad: [0; 6],
+    })
+}
+
+pub fn run_end() -> EventBody {
+    EventBody::RunEnd(RunEnd { reason: EndReason::MarketEnd, pad: [0; 7] })
+}
+
+pub fn quote(i: i64) -> EventBody {
+    EventBody::Quote(Quote {
+        bid: Ticks(639_438 + i),
+        bid_size: Size(1_500_000),
+        ask: Ticks(639_439 + i),
+        ask_size: Size(250_000),
+        update_id: 1_000 + i,
+        transaction_ms: 1_721_001_600_000 + i,
+        event_ms: 1_721_001_600_001 + i,
+    })
+}
+
+pub fn order(sequence: u32) -> OutputBody {
+    OutputBody::Order(Order {
+        id: OrderId::new(IDENTITY.epoch, sequence),
+        trade: OrderId::new(IDENTITY.epoch, sequence),
+        quantity: Lots(10),
+        trigger: Ticks(0),
+        reference: Ticks(639_439),
+        side: Side::Buy,
+        kind: OrderKind::Market,
+        purpose: Purpose::Entry,
+        working_type: WorkingType::ContractPrice,
+        reduce_only: false,
+        pad: [0; 3],
+    })
+}
+
+pub fn trade_closed() -> OutputBody {
+    OutputBody::TradeClosed(TradeClosed {
+        pnl: Dec::new(-2251, 2),
+        fees: Dec::new(64, 2),
+        funding: Dec::ZERO,
+        slippage: Dec::new(1, 1),
+        r_multiple: Dec::new(-1, 0),
+        mfe: Dec::new(25, 2),
+        mae: Dec::ONE,
+        entry: Dec::new(639_439, 1),
+        exit: Dec::new(617_000, 1),
+        trade: OrderId::new(IDENTITY.epoch, 1),
+        quantity: Lots(10),
+        opened_ns: START,
+        closed_ns: START + 5,
+        best: Ticks(640_000),
+        worst: Ticks(617_000),
+        state: TradeState::ClosedSl,
+        signal: ExitSignal::StopLoss,
+        side: Side::Buy,
+        consensus: Consensus::Strong,
+        pad: [0; 12],
+    })
+}
+
+/// RunStart, an instrument, `quotes` quotes of which every third causes outputs, RunEnd.
+pub fn sample(quotes: i64) -> Vec<Step> {
+    let at = |i: i64, instrument: InstrumentId, body: EventBody| Event {
+        recv_ns: START + i * 1_000,
+        instrument,
+        body,
+    };
+    let out = |body: OutputBody| Output { instrument: BTC, body };
+    let mut steps = vec![
+        Step { event: at(0, InstrumentId::NONE, run_start()), outputs: vec![] },
+        Step { event: at(0, BTC, EventBody::Instrument(btcusdt())), outputs: vec![] },
+    ];
+    for i in 1..=quotes {
+        let outputs = match i % 3 {
+            0 => vec![out(order(i as u32)), out(trade_closed())],
+            _ => vec![],
+        };
+        steps.push(Step { event: at(i, BTC, quote(i)), outputs });
+    }
+    steps.push(Step { event: at(quotes + 1, InstrumentId::NONE, run_end()), outputs: vec![] });
+    steps
+}
+
+/// The records a journal of these steps holds.
+pub fn records(steps: &[Step]) -> Vec<Record> {
+    let mut records: Vec<Record> = Vec::new();
+    for step in steps {
+        let next = records.len() as u64 + 1;
+        encode_event(&step.event, next, |r| records.push(*r));
+        for (i, output) in step.outputs.iter().enumerate() {
+            let (next, commit) = (records.len() as u64 + 1, i + 1 == step.outputs.len());
+            encode_output(output, step.event.recv_ns, commit, next, |r| records.push(*r));
+        }
+    }
+    records
+}
+
+/// A timer whose bytes follow from its sequence number.
+pub fn timer(sequence: u64) -> Event {
+    let body = EventBody::Timer(Timer { count: sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) });
+    Event::global(TimeNs(sequence as i64 * 7), body)
+}
+
+pub fn timer_record(sequence: u64) -> Record {
+    let mut found = None;
+    encode_event(&timer(sequence), sequence, |r| found = Some(*r));
+    found.unwrap()
+}
+
+/// An archive of these records, and nothing else.
+pub fn write_archive(dir: &Path, records: &[Record], segment_records: u64) {
+    let mut archive = ArchiveWriter::with_segment_records(dir, &IDENTITY, segment_records).unwrap();
+    archive.append(records).unwrap();
+    archive.sync().unwrap();
+}
+
+/// Everything a journal gives, and the line it ends with if it is damaged.
+pub fn recover(dir: &Path) -> (Vec<Record>, Option<String>) {
+    let mut found: Vec<Record> = Vec::new();
+    let mut reader = match JournalReader::open(dir) {
+        Ok(reader) => reader,
+        Err(error) => return (found, Some(error.to_string())),
+    };
+    loop {
+        match reader.next_record() {
+            Ok(Some((record, Place::Segment(..) | Place::Ring(_)))) => found.push(record),
+            Ok(None) => return (found, None),
+            Err(error) => return (found, Some(error.to_string())),
+        }
+    }
+}
+
+/// Every complaint is one line that names its file.
+pub fn assert_one_line(text: &str, names: &str) {
+    assert!(!text.contains('\n') && text.contains(names), "{text:?} should be one line naming {names:?}");
+}
