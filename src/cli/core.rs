@@ -72,7 +72,7 @@ impl Core {
         match decoded {
             Ok(Decoded::Event(event)) => Some(event),
             Ok(Decoded::Skipped(skip)) => {
-                *self.counts.skipped.entry(skip.as_str()).or_default() += 1;
+                self.counts.skipped[skip as usize] += 1;
                 None
             }
             Err(fault) => Some(fault.event(recv_ns, frame)),

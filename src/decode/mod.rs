@@ -48,6 +48,18 @@ pub enum Skip {
     ErrorReply,
 }
 
+impl Skip {
+    pub const ALL: [Skip; 3] = [Skip::RestSnapshot, Skip::Reply, Skip::ErrorReply];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Skip::RestSnapshot => "rest_snapshot",
+            Skip::Reply => "reply",
+            Skip::ErrorReply => "error_reply",
+        }
+    }
+}
+
 /// Turns frames into events; keeps the buffers that make it allocation-free.
 pub struct Decoder {
     instruments: Instruments,

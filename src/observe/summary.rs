@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 
 use super::{LatencyNs, Stage, Stages, Stats};
+use crate::decode::Skip;
 use crate::event::InstrumentTable;
 use crate::num::{Dec, Rounding};
 
@@ -14,8 +15,8 @@ use crate::num::{Dec, Rounding};
 pub struct LoopCounts {
     /// Frames taken from the market.
     pub frames: u64,
-    /// Frames that are no events: snapshots, replies.
-    pub skipped: BTreeMap<&'static str, u64>,
+    /// Frames that are no events, by [`Skip`].
+    pub skipped: [u64; Skip::ALL.len()],
     /// `None` where the allocator is not the counting one.
     pub hot_allocations: Option<u64>,
     /// Longest order → first report in the simulation, ns.
@@ -150,7 +151,10 @@ impl Summary {
         };
         Summary {
             frames: counts.frames,
-            frames_skipped: counts.skipped.clone(),
+            frames_skipped: Skip::ALL
+                .iter()
+                .map(|skip| (skip.as_str(), counts.skipped[*skip as usize]))
+                .collect(),
             events: stats.events,
             decode_errors: of(false),
             unknown_frames: of(true),
