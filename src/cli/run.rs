@@ -111,7 +111,7 @@ fn pace(args: &RunArgs, default_speed: Option<f64>) -> Result<Pace, Failure> {
         None => default_speed,
         Some("max") => None,
         Some(text) => match text.parse::<f64>() {
-            Ok(speed) if speed >= 0.001 && speed <= 1e6 => Some(speed),
+            Ok(speed) if (0.001..=1e6).contains(&speed) => Some(speed),
             _ => {
                 let line = format!("--speed {text:?} is not allowed: max, or a number from 0.001 to 1000000");
                 return Err(Failure::refused(line));

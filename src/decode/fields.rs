@@ -18,7 +18,8 @@ use crate::num::{Dec, DecError, Millis, NS_PER_MS, Size, Ticks};
 const MILLIS_MAX: Millis = i64::MAX / NS_PER_MS;
 /// Far above any market's prices and volumes, in ticks, size units and whole currency alike, and
 /// low enough that thousands of them can be summed without leaving 64 bits (decimals: 128).
-const MAGNITUDE_MAX: i64 = 10i64.pow(15);
+const MAGNITUDE_MAX: i64 = Ticks::PRICE_MAX.0;
+const _: () = assert!(Size::QUANTITY_MAX.0 == MAGNITUDE_MAX);
 
 /// One key of an object and its value, if the frame has it.
 #[derive(Clone, Copy)]

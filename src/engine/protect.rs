@@ -121,7 +121,8 @@ impl Engine {
         }
         let (id, waited_ms) = (trade.instrument, self.now.since(since) / NS_PER_MS);
         alarm(AlarmKind::StopNotTriggered, trade.id, waited_ms, id, out);
-        self.cancel(t, Purpose::Stop, out);
+        // The stop stays until the position is gone: both orders only reduce, so at worst one of them
+        // finds nothing left, while cancelling first would leave the position bare.
         self.close(t, ExitSignal::StopLoss, price, out);
     }
 

@@ -339,8 +339,20 @@ fn a_stop_that_does_not_trigger_is_overtaken() {
     assert!(desk.quote(477_400, 477_500).is_empty(), "the resting stop owns this price");
     desk.pass_ms(250);
     let said = desk.quote(477_300, 477_500);
+    assert!(cancels(&said).is_empty(), "it keeps protecting while the close works");
+    let exit = order(&said);
+    assert_eq!(exit.purpose, Purpose::Exit);
+    assert_eq!(cancels(&desk.fill(exit.id, Side::Sell, 477_300, 10)), [stop]);
+}
+
+#[test]
+fn a_close_the_venue_refuses_because_of_the_stop_goes_out_again_without_it() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    let (_, stop) = desk.long();
+    let exit = order(&desk.send(EventBody::Command(Command { command: CommandKind::Close, pad: [0; 7] })));
+    let said = desk.update(exit.id, OrderStatus::Rejected, -4118);
     assert_eq!(cancels(&said), [stop]);
-    assert_eq!(order(&said).purpose, Purpose::Exit);
+    assert_eq!((order(&said).purpose, order(&said).quantity), (Purpose::Exit, Lots(10)));
 }
 
 #[test]

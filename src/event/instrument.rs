@@ -201,16 +201,14 @@ impl Instrument {
         self.tick_lot_value().checked_mul_int(tick_lots)
     }
 
-    /// Parses a price that must be positive and lie on the tick grid.
+    /// Parses a price on the tick grid; whether it is one ([`Ticks::is_price`]) the caller decides.
     pub fn parse_price(&self, text: &[u8]) -> Result<Ticks, DecError> {
-        let ticks = Ticks(parse_multiple(text, self.tick)?);
-        if ticks.is_price() { Ok(ticks) } else { Err(DecError::OutOfRange) }
+        parse_multiple(text, self.tick).map(Ticks)
     }
 
-    /// Parses a market-data quantity, which must not be negative.
+    /// Parses a market-data quantity.
     pub fn parse_size(&self, text: &[u8]) -> Result<Size, DecError> {
-        let size = Size(parse_multiple(text, self.size_step)?);
-        if (Size::ZERO..=Size::QUANTITY_MAX).contains(&size) { Ok(size) } else { Err(DecError::OutOfRange) }
+        parse_multiple(text, self.size_step).map(Size)
     }
 
     /// Parses an order quantity, a multiple of the step.

@@ -78,9 +78,9 @@ unit!(
 );
 
 impl Ticks {
-    /// Largest price accepted from outside: 2^50 ticks, a million at a tick of 1e-9. Sums of prices,
-    /// and prices times quantities, then stay inside 128 bits.
-    pub const PRICE_MAX: Ticks = Ticks(1 << 50);
+    /// Largest price accepted from outside: a million at a tick of 1e-9. Sums of prices, and prices
+    /// times quantities, then stay inside 128 bits.
+    pub const PRICE_MAX: Ticks = Ticks(10i64.pow(15));
 
     /// Positive and within [`Ticks::PRICE_MAX`].
     pub const fn is_price(self) -> bool {
@@ -89,8 +89,8 @@ impl Ticks {
 }
 
 impl Size {
-    /// Largest quantity accepted from outside: 2^60 units; its product with a price fits 128 bits.
-    pub const QUANTITY_MAX: Size = Size(1 << 60);
+    /// Largest quantity accepted from outside; its product with a price fits 128 bits.
+    pub const QUANTITY_MAX: Size = Size(10i64.pow(15));
 }
 
 /// The direction of an order, or of the position it opens.

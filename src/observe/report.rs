@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{Lines, Stats};
 use crate::event::record::{Assembler, Entry, Record};
-use crate::event::{Output, OutputBody, Rule};
+use crate::event::{EventBody, FaultReason, Output, OutputBody, Rule, StopMove};
 use crate::num::{InstrumentId, NS_PER_SEC, Side, TimeNs};
 
 /// What goes to the terminal.
@@ -24,8 +24,16 @@ pub enum Console {
 
 /// The status line is drawn at most this often.
 const STATUS_EVERY: Duration = Duration::from_millis(250);
-/// The same rejection of the same instrument is shown again after this long.
+/// The same rejection, stop trail or refusal of the same instrument is shown again after this long.
 const REPEAT_AFTER_NS: i64 = 60 * NS_PER_SEC;
+
+/// What the terminal shows once in a while instead of every time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Repeat {
+    Rejected { long: bool, rule: Rule },
+    Trailed,
+    Refused(FaultReason),
+}
 
 /// Figures the command reads when the run has ended.
 pub type Shared = Arc<Mutex<Stats>>;
@@ -40,7 +48,7 @@ pub struct Reporter {
     log_failed: bool,
     status: Option<Instant>,
     status_drawn: bool,
-    shown: BTreeMap<(InstrumentId, u8, Rule), TimeNs>,
+    shown: BTreeMap<(InstrumentId, Repeat), TimeNs>,
 }
 
 impl Reporter {
@@ -75,7 +83,14 @@ impl Reporter {
         match &entry {
             Entry::Event(event) => {
                 if let Some(line) = self.lines.event(event) {
-                    self.line(now, &line, self.console != Console::Quiet);
+                    let on_console = match (self.console, &event.body) {
+                        (Console::Quiet, _) => false,
+                        (Console::Lines, EventBody::DecodeFault(fault)) => {
+                            self.is_due(now, event.instrument, Repeat::Refused(fault.reason))
+                        }
+                        _ => true,
+                    };
+                    self.line(now, &line, on_console);
                 }
             }
             Entry::Output { output, .. } => {
@@ -95,15 +110,23 @@ impl Reporter {
             (Console::All, _) => true,
             (Console::Lines, OutputBody::Votes(_)) => false,
             (Console::Lines, OutputBody::Decision(d)) if !d.approved => {
-                let key = (output.instrument, u8::from(d.side == Side::Buy), d.rule);
-                let recent = self.shown.get(&key).is_some_and(|at| now.since(*at) < REPEAT_AFTER_NS);
-                if !recent {
-                    self.shown.insert(key, now);
-                }
-                !recent
+                let repeat = Repeat::Rejected { long: d.side == Side::Buy, rule: d.rule };
+                self.is_due(now, output.instrument, repeat)
+            }
+            (Console::Lines, OutputBody::StopMoved(m)) if m.kind == StopMove::Trailing => {
+                self.is_due(now, output.instrument, Repeat::Trailed)
             }
             (Console::Lines, _) => true,
         }
+    }
+
+    /// Whether a repeating line was not shown for a while; notes that it is now.
+    fn is_due(&mut self, now: TimeNs, id: InstrumentId, repeat: Repeat) -> bool {
+        let recent = self.shown.get(&(id, repeat)).is_some_and(|at| now.since(*at) < REPEAT_AFTER_NS);
+        if !recent {
+            self.shown.insert((id, repeat), now);
+        }
+        !recent
     }
 
     fn line(&mut self, now: TimeNs, line: &str, on_console: bool) {

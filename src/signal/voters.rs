@@ -149,7 +149,7 @@ fn graded(distance: Fx, unit: Fx, from: Fx, full: Fx) -> Vote {
     let share = if size - threshold >= span { Fx::ONE } else { (size - threshold) / span };
     let range = (CONFIDENCE_MAX - CONFIDENCE_MIN).0;
     // `share` is at most one in 64.64 and the range below 2^59: shifted down first, it fits.
-    let extra = (share.to_bits() >> 32) * range >> 32;
+    let extra = ((share.to_bits() >> 32) * range) >> 32;
     let action = if distance > Fx::ZERO { Action::Long } else { Action::Short };
     (action, CONFIDENCE_MIN + Dec(extra))
 }

@@ -150,10 +150,10 @@ fn file_values_are_taken_by_their_digits() {
     }
     let big = from_file("RM_MAX_POSITION_USD = 999999999999.999999").unwrap().settings;
     assert_eq!(big.max_position_usd, Dec::new(999_999_999_999_999_999, 6), "18 digits do not fit a float");
-    let words = "RM_EXIT_PRICE = \"last\"\nRM_ENABLE_TRAILING = false\nQT_RING_SLOTS = 1_024\n";
+    let words = "RM_EXIT_PRICE = \"last\"\nRM_ENABLE_TRAILING = false\nQT_RING_SLOTS = 4_096\n";
     let settings = from_file(words).unwrap().settings;
     assert_eq!((settings.exit_price, settings.enable_trailing), (ExitPrice::Last, false));
-    assert_eq!(settings.ring_slots, 1_024);
+    assert_eq!(settings.ring_slots, 4_096);
 }
 
 #[test]
