@@ -49,7 +49,8 @@ pub fn run_start() -> EventBody {
         instruments: 1,
         resting_stops: true,
         simulated: true,
-        pad: [0; 6],
+        rule_voters: true,
+        pad: [0; 5],
     })
 }
 
