@@ -65,6 +65,7 @@ pub struct LatencyNs {
 
 impl Default for Stages {
     fn default() -> Self {
+        #[allow(clippy::expect_used)]
         let histogram = || {
             // The bounds are constants the crate accepts: 1 ≤ low, 2 × low ≤ high, 0 ≤ precision ≤ 5.
             Histogram::new_with_bounds(1, LATENCY_NS_MAX, PRECISION).expect("constant bounds")
