@@ -57,7 +57,9 @@ fn named(text: &str) -> Result<Named<'_>, Failure> {
 pub fn preset_of(market: &str) -> Option<Preset> {
     match named(market).ok()? {
         Named::Synthetic { realistic: false, .. } => {
-            Some(Preset::new("synthetic", &[("QT_BAR_INTERVAL", "5s")]))
+            // Frames are thinned: seconds pass between trades, and only a trade triggers a stop.
+            let values = [("QT_BAR_INTERVAL", "5s"), ("QT_STOP_GRACE_MS", "5000")];
+            Some(Preset::new("synthetic", &values))
         }
         Named::Synthetic { realistic: true, .. } => {
             Some(Preset::new("realistic", &[("QT_BAR_INTERVAL", "1m")]))
