@@ -8,7 +8,6 @@ use clap::{Args, Subcommand};
 
 use super::Failure;
 use crate::journal::{DumpError, DumpOptions, dump, info, verify};
-use crate::num::TimeNs;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -63,9 +62,6 @@ pub fn journal(args: &JournalArgs) -> Result<ExitCode, Failure> {
                 println!("{}", serde_json::to_string_pretty(&info)?);
             } else {
                 println!("{info}");
-                if let Some(started) = info.started_ns {
-                    println!("begins         {}", TimeNs(started));
-                }
             }
             Ok(ExitCode::SUCCESS)
         }
