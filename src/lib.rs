@@ -1,7 +1,10 @@
 //! Quantum Trader: exchange frames in, risk-managed orders out, every input and output in one
 //! journal. Rooms in the order of the flow; `docs/ARCHITECTURE.md` has the map and the invariants.
 #![deny(unsafe_code)]
-#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo, clippy::too_many_lines))]
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::todo, clippy::too_many_lines)
+)]
 
 // Exact decimals, ticks, lots, time, ids.
 pub mod num;

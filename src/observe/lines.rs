@@ -1,9 +1,9 @@
 //! Decision lines: one event of a trade's life, one line, as an operator greps them.
 
 use crate::event::{
-    Action, Alarm, AlarmKind, Decision, EntryFilled, Event, EventBody, ExitFired, Instrument,
-    InstrumentTable, LimitChanged, Output, OutputBody, Rule, Seat, Signal, StopMoved, TradeClosed,
-    TradingState,
+    Action, Alarm, AlarmKind, BarClosed, Decision, EntryFilled, Equity, Event, EventBody, ExitFired,
+    Instrument, InstrumentTable, LimitChanged, Output, OutputBody, Rule, Seat, Signal, StopMoved,
+    TradeClosed, TradingState,
 };
 use crate::num::{Dec, InstrumentId, Rounding, Ticks, TimeNs};
 use crate::risk::config::Settings;
@@ -71,6 +71,7 @@ impl Lines {
             OutputBody::TradeClosed(c) if s.log_trade_decisions => {
                 vec![format!("{symbol} {}", closed(row, c))]
             }
+            OutputBody::BarClosed(b) if s.log_market_data => vec![format!("{symbol} {}", bar(row, b))],
             OutputBody::Alarm(a) => vec![format!("{symbol} {}", alarm(a))],
             _ => Vec::new(),
         }
@@ -83,6 +84,7 @@ impl Lines {
                 Some(format!("TRADING {} -> {} ({})", c.from, c.to, c.cause))
             }
             OutputBody::LimitChanged(c) if self.settings.log_risk_metrics => Some(limit(c)),
+            OutputBody::Equity(e) if self.settings.log_risk_metrics => Some(equity(e)),
             OutputBody::Alarm(a) => Some(alarm(a)),
             _ => None,
         }
@@ -206,6 +208,35 @@ fn breakdown(votes: &Signal) -> String {
             }
         });
     format!("VOTES {}", words.collect::<Vec<_>>().join(" "))
+}
+
+fn bar(row: &Instrument, b: &BarClosed) -> String {
+    let places = u32::from(row.price_places) + 2;
+    let ready = |value: Dec| match value {
+        Dec::ZERO => "-".to_string(),
+        known => known.round(places, Rounding::HalfEven).to_string(),
+    };
+    let [open, high, low, close] = [b.open, b.high, b.low, b.close].map(|ticks| money(row, ticks));
+    format!(
+        "BAR open={open} high={high} low={low} close={close} volume={} trades={} atr={} ema={}",
+        row.size(b.volume),
+        b.trades,
+        ready(b.atr),
+        ready(b.ema),
+    )
+}
+
+fn equity(e: &Equity) -> String {
+    format!(
+        "EQUITY equity={:.2} wallet={:.2} daily_drawdown={}% weekly_drawdown={}% exposure={:.2} open={} pending={}",
+        e.equity,
+        e.wallet,
+        percent(e.daily_drawdown, Dec::ONE),
+        percent(e.weekly_drawdown, Dec::ONE),
+        e.exposure,
+        e.open_positions,
+        e.pending_entries,
+    )
 }
 
 fn filled(row: &Instrument, f: &EntryFilled) -> String {

@@ -108,7 +108,9 @@ impl Reporter {
         match (self.console, &output.body) {
             (Console::Quiet, _) => false,
             (Console::All, _) => true,
-            (Console::Lines, OutputBody::Votes(_)) => false,
+            (Console::Lines, OutputBody::Votes(_) | OutputBody::BarClosed(_) | OutputBody::Equity(_)) => {
+                false
+            }
             (Console::Lines, OutputBody::Decision(d)) if !d.approved => {
                 let repeat = Repeat::Rejected { long: d.side == Side::Buy, rule: d.rule };
                 self.is_due(now, output.instrument, repeat)

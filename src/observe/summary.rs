@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{LatencyNs, Stage, Stages, Stats};
 use crate::decode::Skip;
@@ -37,11 +38,11 @@ pub struct JournalSummary {
     pub path: String,
 }
 
-/// Figures of the shadow engine, once there is one.
-#[derive(Clone, Copy, Debug, Serialize)]
+/// Figures of the shadow engine; null until there is one.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct ShadowSummary {
-    pub verified_seq: u64,
-    pub divergences: u64,
+    pub verified_seq: Option<u64>,
+    pub divergences: Option<u64>,
 }
 
 /// One instrument's figures.
@@ -52,23 +53,29 @@ pub struct InstrumentSummary {
     pub rejected: u64,
     pub fills: u64,
     pub trades_closed: u64,
-    pub realized_pnl: Text,
+    pub realized_pnl: Exact,
 }
 
-/// An exact decimal, a JSON string.
-#[derive(Clone, Debug, Serialize)]
-#[serde(transparent)]
-pub struct Text(String);
+/// An exact decimal; in JSON a number with all its digits.
+#[derive(Clone, Debug)]
+pub struct Exact(Dec);
 
-impl From<Dec> for Text {
-    fn from(value: Dec) -> Text {
-        Text(value.display(2).to_string())
+impl From<Dec> for Exact {
+    fn from(value: Dec) -> Exact {
+        Exact(value)
     }
 }
 
-impl fmt::Display for Text {
+impl fmt::Display for Exact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(&self.0.display(2).to_string())
+    }
+}
+
+impl Serialize for Exact {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let number = RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?;
+        number.serialize(serializer)
     }
 }
 
@@ -100,10 +107,10 @@ pub struct Summary {
     pub avg_r: Option<f64>,
     pub profit_factor: Option<f64>,
     /// Net of fees and funding, closed trades.
-    pub realized_pnl: Text,
-    pub fees: Text,
-    pub slippage: Text,
-    pub equity: Option<Text>,
+    pub realized_pnl: Exact,
+    pub fees: Exact,
+    pub slippage: Exact,
+    pub equity: Option<Exact>,
     pub max_daily_drawdown_pct: Option<f64>,
     pub max_concurrent: u32,
     pub unprotected_ms_max: Option<f64>,
@@ -114,7 +121,7 @@ pub struct Summary {
     pub hot_page_faults: Option<u64>,
     pub instruments: BTreeMap<String, InstrumentSummary>,
     pub journal: JournalSummary,
-    pub shadow: Option<ShadowSummary>,
+    pub shadow: ShadowSummary,
 }
 
 fn ms(ns: f64) -> f64 {
@@ -180,7 +187,7 @@ impl Summary {
             realized_pnl: (closed.gains + closed.losses).into(),
             fees: closed.fees.into(),
             slippage: closed.slippage.into(),
-            equity: counts.final_equity.or(stats.equity).map(Text::from),
+            equity: counts.final_equity.or(stats.equity).map(Exact::from),
             max_daily_drawdown_pct: stats
                 .equity
                 .map(|_| stats.daily_drawdown_max.round(8, Rounding::HalfEven).to_f64_lossy() * 100.0),
@@ -193,7 +200,7 @@ impl Summary {
             hot_page_faults: None,
             instruments: stats.instruments(table).map(|(symbol, p)| (symbol, per(p))).collect(),
             journal,
-            shadow: None,
+            shadow: ShadowSummary::default(),
         }
     }
 }
