@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Failure;
 use super::market::{instruments, preset_of};
 use super::settings::SettingsArgs;
+use super::{Failure, print};
 use crate::risk::config::{example, json, table};
 
 #[derive(Args)]
@@ -16,7 +16,10 @@ Examples:
   qtx config --long                            with ranges and meanings
   RM_MIN_CONFIDENCE=0.8 qtx config --json      for machines
   qtx config --example > qtx.toml              a file to start from
-  qtx config --instruments                     the built-in instrument table")]
+  qtx config --instruments                     the built-in instrument table
+
+Names that begin with RM_ or QT_ must be settings, wherever they stand. Only in the environment the
+variables of the Qt toolkit (QT_QPA_PLATFORM, QT_IM_MODULE, ...) are passed over.")]
 pub struct ConfigArgs {
     #[command(flatten)]
     settings: SettingsArgs,
@@ -39,7 +42,7 @@ pub struct ConfigArgs {
 
 pub fn config(args: &ConfigArgs) -> Result<ExitCode, Failure> {
     if args.example {
-        print!("{}", example());
+        print(&example())?;
         return Ok(ExitCode::SUCCESS);
     }
     let preset = args.market.as_deref().and_then(preset_of);
@@ -47,9 +50,9 @@ pub fn config(args: &ConfigArgs) -> Result<ExitCode, Failure> {
     if args.instruments {
         print_instruments(&loaded.settings.taker_fee.to_string(), args.json)?;
     } else if args.json {
-        println!("{:#}", json(&loaded));
+        print(&format!("{:#}\n", json(&loaded)))?;
     } else {
-        print!("{}", table(&loaded, args.long));
+        print(&table(&loaded, args.long))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -71,13 +74,15 @@ fn print_instruments(taker_fee: &str, as_json: bool) -> Result<(), Failure> {
         let rows: Vec<serde_json::Value> = rows
             .map(|row| row.into_iter().map(|(k, v)| (k.to_string(), serde_json::Value::from(v))).collect())
             .collect();
-        println!("{:#}", serde_json::Value::from(rows));
-        return Ok(());
+        return print(&format!("{:#}\n", serde_json::Value::from(rows)));
     }
-    println!("SYMBOL        TICK        STEP      MIN_QTY   MIN_NOTIONAL  TAKER_FEE  MAINTENANCE");
+    let mut text =
+        "SYMBOL        TICK        STEP      MIN_QTY   MIN_NOTIONAL  TAKER_FEE  MAINTENANCE\n".to_string();
     for row in rows {
         let [symbol, tick, step, quantity, notional, fee, maintenance] = row.map(|(_, value)| value);
-        println!("{symbol:<13} {tick:<11} {step:<9} {quantity:<9} {notional:<13} {fee:<10} {maintenance}");
+        text += &format!(
+            "{symbol:<13} {tick:<11} {step:<9} {quantity:<9} {notional:<13} {fee:<10} {maintenance}\n"
+        );
     }
-    Ok(())
+    print(&text)
 }

@@ -70,7 +70,10 @@ impl Core {
         self.stages.record(Stage::Decode, self.decode_ns);
         self.counts.frames += 1;
         match decoded {
-            Ok(Decoded::Event(event)) => Some(event),
+            Ok(Decoded::Event(event)) => {
+                self.counts.taken += 1;
+                Some(event)
+            }
             Ok(Decoded::Skipped(skip)) => {
                 self.counts.skipped[skip as usize] += 1;
                 None

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::Failure;
+use super::{Failure, print};
 use crate::journal::{DumpError, DumpOptions, dump, info, verify};
 
 #[derive(Args)]
@@ -59,9 +59,9 @@ pub fn journal(args: &JournalArgs) -> Result<ExitCode, Failure> {
         JournalCommand::Info { dir, json } => {
             let info = info(dir)?;
             if *json {
-                println!("{}", serde_json::to_string_pretty(&info)?);
+                print(&(serde_json::to_string_pretty(&info)? + "\n"))?;
             } else {
-                println!("{info}");
+                print(&format!("{info}\n"))?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -81,9 +81,9 @@ pub fn journal(args: &JournalArgs) -> Result<ExitCode, Failure> {
         JournalCommand::Verify { dir, json } => {
             let report = verify(dir)?;
             if *json {
-                println!("{}", serde_json::to_string_pretty(&report)?);
+                print(&(serde_json::to_string_pretty(&report)? + "\n"))?;
             } else {
-                println!("{report}");
+                print(&format!("{report}\n"))?;
             }
             Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }

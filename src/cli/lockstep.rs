@@ -10,7 +10,7 @@ use super::Core;
 use crate::event::{Command, CommandKind, EndReason, Event, EventBody, Output, OutputBody, RunEnd, Timer};
 use crate::host::stop::StopFlag;
 use crate::journal::drain::Drain;
-use crate::num::{NS_PER_MS, NS_PER_SEC, TimeNs};
+use crate::num::{NS_PER_DAY, NS_PER_MS, NS_PER_SEC, TimeNs};
 use crate::sim::link::{self, Link};
 use crate::sim::market::{MarketSource, SourceError};
 
@@ -18,8 +18,13 @@ use crate::sim::market::{MarketSource, SourceError};
 const IDLE_TIMER_NS: i64 = NS_PER_SEC;
 /// After the last frame, reports still on their way get this long.
 const SETTLE_NS: i64 = 10 * NS_PER_SEC;
+/// Time is told second by second through this much silence of the market; then it jumps to the next
+/// frame, so that a damaged time stamp costs a day of timers and not those of two centuries.
+const SILENCE_NS_MAX: i64 = NS_PER_DAY;
 /// The producer's wait for the drain.
 const ROOM_POLL: Duration = Duration::from_micros(50);
+/// Longest sleep between two looks at the stop flag: a signal does not end a sleep.
+const PACE_MAX: Duration = Duration::from_millis(50);
 /// Sleeps shorter than this are not worth their system call.
 const PACE_MIN: Duration = Duration::from_millis(1);
 
@@ -85,15 +90,15 @@ impl<'a> Lockstep<'a> {
         let began = Instant::now();
         let (mut time, mut frame) = first;
         loop {
+            wait_for(began, time.since(start), pace.speed, &self.stop);
             if self.stop.is_set() {
                 return Ok(EndReason::Signal);
             }
             if let Some(end) = end.filter(|end| time > *end) {
-                self.advance(end)?;
+                self.through_silence(end)?;
                 return Ok(EndReason::Duration);
             }
-            wait_for(began, time.since(start), pace.speed);
-            self.advance(time)?;
+            self.through_silence(time)?;
             self.market_frame(time, &frame)?;
             match source.next_frame(&mut frame)? {
                 Some(next) => time = next,
@@ -102,9 +107,10 @@ impl<'a> Lockstep<'a> {
         }
     }
 
-    /// Cancels entries when asked to stop, lets reports arrive, closes the journal in order.
+    /// Cancels entries when the run ends before its time, lets reports arrive, closes the journal in
+    /// order.
     pub fn end(&mut self, reason: EndReason) -> Result<(), LockstepError> {
-        if reason == EndReason::Signal {
+        if matches!(reason, EndReason::Signal | EndReason::MarketFault) {
             let halt = Command { command: CommandKind::Halt, pad: [0; 7] };
             self.take(&Event::global(self.now, EventBody::Command(halt)), false)?;
         }
@@ -114,6 +120,16 @@ impl<'a> Lockstep<'a> {
         }
         let last = RunEnd { reason, pad: [0; 7] };
         self.take(&Event::global(self.now, EventBody::RunEnd(last)), false)
+    }
+
+    /// [`Lockstep::advance`], at most a day of it in steps.
+    fn through_silence(&mut self, until: TimeNs) -> Result<(), LockstepError> {
+        let steps_end = self.now + SILENCE_NS_MAX;
+        if steps_end < until {
+            self.advance(steps_end)?;
+            self.timer_due = until;
+        }
+        self.advance(until)
     }
 
     /// Everything due by `until`, in order of time: reports, then timers at the same instant.
@@ -178,12 +194,15 @@ fn command(output: &Output) -> Option<link::Command> {
     }
 }
 
-/// Sleeps until wall time has caught up with simulated time.
-fn wait_for(began: Instant, simulated_ns: i64, speed: Option<f64>) {
+/// Sleeps until wall time has caught up with simulated time, or the run is to stop.
+fn wait_for(began: Instant, simulated_ns: i64, speed: Option<f64>, stop: &StopFlag) {
     let Some(speed) = speed else { return };
     let due = Duration::from_secs_f64((simulated_ns.max(0) as f64 / 1e9 / speed).min(1e9));
-    let ahead = due.saturating_sub(began.elapsed());
-    if ahead >= PACE_MIN {
-        thread::sleep(ahead);
+    while !stop.is_set() {
+        let ahead = due.saturating_sub(began.elapsed());
+        if ahead < PACE_MIN {
+            return;
+        }
+        thread::sleep(ahead.min(PACE_MAX));
     }
 }

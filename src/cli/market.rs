@@ -1,8 +1,10 @@
 //! Which market a run trades: made from a seed, or read from files.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::Failure;
+use super::{Failure, read_file};
 use crate::event::{Bar, InstrumentTable};
 use crate::num::{InstrumentId, TimeNs};
 use crate::risk::config::{Preset, Settings};
@@ -15,6 +17,11 @@ const SYNTHETIC_SPEED: f64 = 60.0;
 const SYNTHETIC_SEED: u64 = 1;
 /// Bars of history beyond the longest period, so that the first decision is not the first bar.
 const HISTORY_SPARE_BARS: u32 = 50;
+
+/// Symbols a refusal lists before it says how many more there are.
+const SYMBOLS_SHOWN_MAX: usize = 20;
+/// The largest answer of a venue has about a thousandth of it for each of its symbols.
+const INSTRUMENTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// A market ready to run.
 pub struct Market {
@@ -72,7 +79,7 @@ pub fn preset_of(market: &str) -> Option<Preset> {
 pub fn instruments(file: Option<&Path>, taker_fee: &str) -> Result<InstrumentTable, Failure> {
     let Some(path) = file else { return Ok(builtin_instruments(taker_fee)?) };
     let name = |error: &dyn std::fmt::Display| Failure::refused(format!("{}: {error}", path.display()));
-    let text = std::fs::read(path).map_err(|error| name(&format!("can't read: {error}")))?;
+    let text = read_file(path, INSTRUMENTS_BYTES_MAX)?;
     binance::parse_exchange_info(&text, taker_fee).map_err(|error| name(&error))
 }
 
@@ -88,9 +95,15 @@ impl Market {
         if let [only] = names
             && let Named::Synthetic { seed, realistic } = named(only)?
         {
-            return Market::synthetic(seed, realistic, settings, &taker_fee);
+            if let Some(path) = instrument_file {
+                let line = format!("--instruments {path:?}: a made market brings its own instruments");
+                return Err(Failure::refused(line));
+            }
+            let market = Market::synthetic(seed, realistic, settings, &taker_fee)?;
+            return known(symbol, &market.instruments).map(|()| market);
         }
         let table = instruments(instrument_file.map(PathBuf::as_path), &taker_fee)?;
+        known(symbol, &table)?;
         let mut sources: Vec<Box<dyn MarketSource>> = Vec::new();
         let (mut identity, mut description) = (Vec::new(), Vec::new());
         for name in names {
@@ -98,10 +111,16 @@ impl Market {
                 return Err(Failure::refused(format!("--market {name:?}: a made market stands alone")));
             };
             let path = Path::new(path);
+            if !path.exists() {
+                let allowed = "synthetic[:SEED], realistic[:SEED], or a file of frames, trades or candles";
+                return Err(Failure::refused(format!(
+                    "--market {name:?}: no such file; {allowed} is allowed"
+                )));
+            }
             let opened = open(path, &table, symbol)?;
             description.push(match opened.symbol {
-                Some(symbol) => format!("{} ({:?} of {symbol})", path.display(), opened.kind),
-                None => format!("{} ({:?})", path.display(), opened.kind),
+                Some(symbol) => format!("{} ({} of {symbol})", path.display(), opened.kind.as_str()),
+                None => format!("{} ({})", path.display(), opened.kind.as_str()),
             });
             sources.push(opened.source);
             identity.extend(content_digest(path)?.to_le_bytes());
@@ -144,9 +163,36 @@ impl Market {
     }
 }
 
+/// Whether `--symbol` names an instrument there is.
+fn known(symbol: Option<&str>, table: &InstrumentTable) -> Result<(), Failure> {
+    let Some(symbol) = symbol else { return Ok(()) };
+    let mut symbols = table.iter().map(|(_, row)| row.symbol.as_str());
+    if symbols.any(|known| known == symbol) {
+        return Ok(());
+    }
+    let symbols: Vec<&str> = table.iter().map(|(_, row)| row.symbol.as_str()).collect();
+    let some = symbols.get(..SYMBOLS_SHOWN_MAX).unwrap_or(&symbols).join(", ");
+    let more = symbols.len().saturating_sub(SYMBOLS_SHOWN_MAX);
+    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+    Err(Failure::refused(format!("--symbol {symbol:?} is not an instrument: {some}{rest}")))
+}
+
 /// Length and checksum of a file's content: the same data under another name is the same input.
 fn content_digest(path: &Path) -> Result<u64, Failure> {
-    let content = std::fs::read(path)
-        .map_err(|error| Failure::refused(format!("{}: can't read: {error}", path.display())))?;
-    Ok((content.len() as u64) << 32 | u64::from(crc32c::crc32c(&content)))
+    let digest = || {
+        let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
+        let (mut length, mut checksum) = (0u64, 0);
+        loop {
+            let part = reader.fill_buf()?;
+            if part.is_empty() {
+                return Ok(length << 32 | u64::from(checksum));
+            }
+            checksum = crc32c::crc32c_append(checksum, part);
+            let read = part.len();
+            length += read as u64;
+            reader.consume(read);
+        }
+    };
+    digest()
+        .map_err(|error: std::io::Error| Failure::refused(format!("{}: can't read: {error}", path.display())))
 }

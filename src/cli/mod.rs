@@ -9,6 +9,8 @@ mod market;
 mod run;
 mod settings;
 
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -69,7 +71,33 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::config(&args),
     };
     result.unwrap_or_else(|failure| {
-        eprintln!("qtx: {}", failure.line);
+        // Nobody may be listening; the exit code still says it.
+        let _ = writeln!(io::stderr(), "qtx: {}", failure.line);
         ExitCode::from(failure.code)
     })
+}
+
+/// Writes to standard output. A reader that closed the pipe has seen enough (`qtx config | head`);
+/// anything else that keeps the text from arriving is a failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::refused(format!("standard output: can't write: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A whole file of at most `bytes_max` bytes; a device without end costs no memory.
+fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+    let mut content = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut content))
+        .map_err(|error| Failure::refused(format!("{}: can't read: {error}", path.display())))?;
+    if content.len() as u64 > bytes_max {
+        let line = format!("{}: longer than the {bytes_max} bytes allowed", path.display());
+        return Err(Failure::refused(line));
+    }
+    Ok(content)
 }

@@ -1,7 +1,6 @@
 //! `qtx run`: the engine against the simulated venue, in process.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::PoisonError;
@@ -11,8 +10,8 @@ use clap::Args;
 use super::lockstep::{Lockstep, LockstepError, Pace};
 use super::market::{Market, preset_of};
 use super::settings::SettingsArgs;
-use super::{Core, Failure};
-use crate::event::{ConfigText, Event, EventBody, RunStart};
+use super::{Core, Failure, print};
+use crate::event::{ConfigText, EndReason, Event, EventBody, RunStart};
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
 use crate::host::stop::StopFlag;
@@ -20,8 +19,9 @@ use crate::journal::drain::Drain;
 use crate::journal::{Folder, Identity};
 use crate::num::TimeNs;
 use crate::observe::{Console, JournalSummary, Lines, Reporter, Shared, Summary};
-use crate::risk::config::Loaded;
+use crate::risk::config::{Key, Loaded};
 use crate::sim::link::{Link, LinkConfig};
+use crate::sim::market::SourceError;
 use crate::sim::venue::{Venue, VenueConfig};
 
 /// Where the journal goes when nobody says: replaced by every such run.
@@ -39,8 +39,8 @@ Examples:
       recorded frames; bars this short need the cost rule off
   qtx run --market btcusdt_trades.csv.zst --symbol BTCUSDT --journal runs/btc")]
 pub struct RunArgs {
-    /// synthetic[:SEED], realistic[:SEED], or files of frames, trades or candles (.csv, .tsv, .zst);
-    /// may be repeated for files
+    /// synthetic[:SEED], realistic[:SEED], or a file of frames, trades or candles, plain or .zst; files
+    /// may be several, each with its own --market, and are merged by time
     #[arg(long, value_name = "MARKET", default_value = "synthetic")]
     market: Vec<String>,
     /// Instrument of trades and candles, where the file's name does not say
@@ -50,21 +50,21 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     instruments: Option<PathBuf>,
     /// Simulated seconds a second, or max; default 60 for made markets, max for files
-    #[arg(long, value_name = "N|max")]
+    #[arg(long, value_name = "N|max", allow_negative_numbers = true)]
     speed: Option<String>,
-    /// Seconds to run; at --speed max these are simulated seconds
-    #[arg(long, value_name = "SECONDS")]
-    duration: Option<f64>,
+    /// Seconds to run, simulated ones at --speed max; default: to the end of the market or Ctrl-C
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    duration: Option<String>,
     /// Folder of the journal; must not hold one yet. Default: qtx-journal, replaced by each run
     #[arg(long, value_name = "DIR")]
     journal: Option<PathBuf>,
     /// Folder of the journal's ring; default /dev/shm
     #[arg(long, value_name = "DIR")]
     ring_dir: Option<PathBuf>,
-    /// Which venue
+    /// Where orders go: sim, the simulated venue in this process
     #[arg(long, value_parser = ["sim"], default_value = "sim")]
     venue: String,
-    /// Where signals come from
+    /// Where signals come from: rules, the built-in rule voters
     #[arg(long, value_parser = ["rules"], default_value = "rules")]
     signals: String,
     #[command(flatten)]
@@ -96,13 +96,19 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let identity = identity(&loaded, &market);
     let journal = Journal::open(args, &loaded, &market, &identity)?;
     if !args.json {
-        banner(&loaded, &market, &pace, preset.is_some(), journal.folder.path());
+        print(&banner(&loaded, &market, &pace, preset.is_some(), journal.folder.path()))?;
     }
-    let summary = trade(&loaded, &mut market, (first, frame), start, pace, stop, &identity, journal)?;
-    let text = if args.json { serde_json::to_string_pretty(&summary)? } else { format!("\n{summary}") };
-    // A reader that closed the pipe has seen enough.
-    let _ = writeln!(std::io::stdout(), "{text}");
-    Ok(ExitCode::SUCCESS)
+    let (summary, fault) =
+        trade(&loaded, &mut market, (first, frame), start, pace, stop, &identity, journal)?;
+    print(&if args.json {
+        serde_json::to_string_pretty(&summary)? + "\n"
+    } else {
+        format!("\n{summary}\n")
+    })?;
+    match fault {
+        None => Ok(ExitCode::SUCCESS),
+        Some(error) => Err(Failure::refused(format!("{error}; the run ended there"))),
+    }
 }
 
 /// Speed and horizon from the flags.
@@ -118,15 +124,17 @@ fn pace(args: &RunArgs, default_speed: Option<f64>) -> Result<Pace, Failure> {
             }
         },
     };
-    let horizon_ns = match args.duration {
+    let horizon_ns = match args.duration.as_deref() {
         None => None,
-        Some(seconds) if seconds > 0.0 && seconds <= 1e9 => {
-            Some((seconds * speed.unwrap_or(1.0) * 1e9).min(i64::MAX as f64) as i64)
-        }
-        Some(seconds) => {
-            let line = format!("--duration {seconds} is not allowed: above 0 to 1000000000 seconds");
-            return Err(Failure::refused(line));
-        }
+        Some(text) => match text.parse::<f64>() {
+            Ok(seconds) if seconds > 0.0 && seconds <= 1e9 => {
+                Some((seconds * speed.unwrap_or(1.0) * 1e9).min(i64::MAX as f64) as i64)
+            }
+            _ => {
+                let line = format!("--duration {text:?} is not allowed: seconds, above 0 to 1000000000");
+                return Err(Failure::refused(line));
+            }
+        },
     };
     Ok(Pace { speed, horizon_ns })
 }
@@ -164,15 +172,19 @@ impl Journal {
         market: &Market,
         identity: &Identity,
     ) -> Result<Journal, Failure> {
+        let ring_dir = args.ring_dir.clone().unwrap_or_else(ring_dir);
+        if !ring_dir.is_dir() {
+            return Err(Failure::refused(format!("--ring-dir {ring_dir:?}: no such folder")));
+        }
         let folder = match &args.journal {
             Some(dir) => Folder::create(dir)?,
             None => Folder::replace(Path::new(DEFAULT_JOURNAL))?,
         };
         let settings = &loaded.settings;
-        let ring_dir = args.ring_dir.clone().unwrap_or_else(ring_dir);
+        // First what can still fail without leaving half a journal behind.
+        let log = settings.log_to_file.then(|| log_file(folder.path())).transpose()?;
         let ring = folder.create_ring(Some(&ring_dir), settings.ring_slots.into(), identity)?;
         let archive = folder.create_archive(identity)?;
-        let log = settings.log_to_file.then(|| log_file(folder.path())).transpose()?;
         let console = match (args.json, args.verbose) {
             (true, _) => Console::Quiet,
             (false, false) => Console::Lines,
@@ -217,6 +229,7 @@ fn opening(start: TimeNs, identity: &Identity, loaded: &Loaded, market: &Market)
     events
 }
 
+/// The run itself. A market that can't be read on ends it in order: the summary then comes with why.
 #[allow(clippy::too_many_arguments)] // the parts of one run, each used once
 fn trade(
     loaded: &Loaded,
@@ -227,7 +240,7 @@ fn trade(
     stop: StopFlag,
     identity: &Identity,
     journal: Journal,
-) -> Result<Summary, Failure> {
+) -> Result<(Summary, Option<SourceError>), Failure> {
     let Journal { folder, ring, drain, stats } = journal;
     let settings = &loaded.settings;
     let venue = Venue::new(
@@ -247,13 +260,21 @@ fn trade(
     let core = Core::new(settings, &market.instruments, ring);
     let mut lockstep = Lockstep::new(core, link, &drain, stop);
     let events = opening(start, identity, loaded, market);
+    let mut fault = None;
     let outcome = lockstep
         .begin(start, events.into_iter())
-        .and_then(|()| lockstep.run(market.source.as_mut(), first, pace))
+        .and_then(|()| match lockstep.run(market.source.as_mut(), first, pace) {
+            Err(LockstepError::Market(error)) => {
+                fault = Some(error);
+                Ok(EndReason::MarketFault)
+            }
+            outcome => outcome,
+        })
         .and_then(|reason| lockstep.end(reason));
     let Lockstep { mut core, link, .. } = lockstep;
     let last = core.ring().next_sequence() - 1;
     core.counts.sim_round_trip_ns_max = Some(link.round_trip_ns_max());
+    core.counts.out_of_order = market.source.counts().clamped;
     core.counts.final_equity = core.engine().controller().equity();
     let report = drain.stop(last);
     let path = folder.path().display().to_string();
@@ -271,28 +292,35 @@ fn trade(
         path,
     };
     let stats = stats.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Summary::new(&stats, &core.counts, &core.stages, &market.instruments, written))
+    Ok((Summary::new(&stats, &core.counts, &core.stages, &market.instruments, written), fault))
 }
 
-fn banner(loaded: &Loaded, market: &Market, pace: &Pace, preset: bool, journal: &Path) {
+/// What the run is about to do.
+fn banner(loaded: &Loaded, market: &Market, pace: &Pace, preset: bool, journal: &Path) -> String {
     let settings = &loaded.settings;
     let symbols: Vec<String> = market.instruments.iter().map(|(_, row)| row.symbol.to_string()).collect();
     let speed = pace
         .speed
         .map_or_else(|| "as fast as it goes".to_string(), |s| format!("{s} simulated seconds a second"));
-    println!("market         {} at {speed}", market.description);
-    println!("instruments    {}", symbols.join(" "));
-    let bar = crate::risk::config::Key::QT_BAR_INTERVAL.setting().value(settings);
-    println!("bars           {bar}, {} bars of history loaded", market.history.len());
-    if preset {
-        println!(
-            "preset         a lively made market with short bars and thinned frames, so that trades come within \
-             seconds;\n               it says nothing about any real market"
-        );
-    }
-    println!(
-        "venue          simulated, in process: wallet {} USDT, leverage {}",
-        settings.sim_equity, settings.venue_leverage
+    let bar = Key::QT_BAR_INTERVAL.setting().value(settings);
+    let mut text = format!(
+        "market         {}, {speed}\n\
+         instruments    {}\n\
+         bars           {bar}, {} bars of history loaded\n",
+        market.description,
+        symbols.join(" "),
+        market.history.len()
     );
-    println!("journal        {}\n", journal.display());
+    if preset {
+        text += "preset         a lively made market with short bars and thinned frames, so that trades come within\n\
+                 \x20              seconds; it says nothing about any real market\n";
+    }
+    text += &format!(
+        "venue          simulated, in process: wallet {} USDT, leverage {}\n\
+         journal        {}\n\n",
+        settings.sim_equity,
+        settings.venue_leverage,
+        journal.display()
+    );
+    text
 }

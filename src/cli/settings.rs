@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Failure;
+use super::{Failure, read_file};
 use crate::risk::config::{Loaded, Preset, load};
+
+/// The example file has a tenth of it.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Flags every command that has settings takes.
 #[derive(Args, Debug, Default)]
@@ -26,9 +29,10 @@ impl SettingsArgs {
     pub fn load(&self, preset: Option<&Preset>) -> Result<Loaded, Failure> {
         let mut flags = Vec::new();
         for pair in &self.set {
-            let (name, value) = pair
-                .split_once('=')
-                .ok_or_else(|| Failure::refused(format!("--set {pair:?}: NAME=VALUE is allowed")))?;
+            let (name, value) = pair.split_once('=').ok_or_else(|| {
+                let allowed = "NAME=VALUE, such as RM_MIN_CONFIDENCE=0.8";
+                Failure::refused(format!("--set {pair:?} is not allowed: {allowed}"))
+            })?;
             flags.push((name.to_string(), value.to_string()));
         }
         if let Some(bar) = &self.bar {
@@ -37,8 +41,8 @@ impl SettingsArgs {
         let file = match &self.config {
             None => None,
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| Failure::refused(format!("{}: can't read: {error}", path.display())))?;
+                let text = String::from_utf8(read_file(path, FILE_BYTES_MAX)?)
+                    .map_err(|_| Failure::refused(format!("{}: not UTF-8 text", path.display())))?;
                 Some((path.display().to_string(), text))
             }
         };

@@ -42,6 +42,8 @@ pub enum EndReason {
     Duration = 2,
     /// Ctrl-C or SIGTERM.
     Signal = 3,
+    /// The market data could not be read on.
+    MarketFault = 4,
 }
 
 /// A piece of the configuration: pieces in order make the TOML text in force.

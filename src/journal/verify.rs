@@ -247,6 +247,7 @@ const fn reason(reason: EndReason) -> &'static str {
         EndReason::MarketEnd => "market_end",
         EndReason::Duration => "duration",
         EndReason::Signal => "signal",
+        EndReason::MarketFault => "market_fault",
     }
 }
 

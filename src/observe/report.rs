@@ -141,7 +141,7 @@ impl Reporter {
             && let Err(error) = writeln!(log, "{now} {line}")
             && !std::mem::replace(&mut self.log_failed, true)
         {
-            eprintln!("trade_decisions.log: {error}; further lines may be missing");
+            let _ = writeln!(io::stderr(), "trade_decisions.log: {error}; further lines may be missing");
         }
     }
 
@@ -181,7 +181,7 @@ impl Drop for Reporter {
         if let Some(log) = self.log.as_mut()
             && let Err(error) = log.flush()
         {
-            eprintln!("trade_decisions.log: {error}; the last lines may be missing");
+            let _ = writeln!(io::stderr(), "trade_decisions.log: {error}; the last lines may be missing");
         }
     }
 }

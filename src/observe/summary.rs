@@ -16,8 +16,12 @@ use crate::num::{Dec, Rounding};
 pub struct LoopCounts {
     /// Frames taken from the market.
     pub frames: u64,
+    /// Of these, frames that became market events.
+    pub taken: u64,
     /// Frames that are no events, by [`Skip`].
     pub skipped: [u64; Skip::ALL.len()],
+    /// Frames received before the one in front of them.
+    pub out_of_order: u64,
     /// `None` where the allocator is not the counting one.
     pub hot_allocations: Option<u64>,
     /// Longest order → first report in the simulation, ns.
@@ -72,6 +76,13 @@ impl fmt::Display for Exact {
     }
 }
 
+impl Exact {
+    /// With two places, as people read money.
+    fn cents(&self) -> String {
+        format!("{:.2}", self.0)
+    }
+}
+
 impl Serialize for Exact {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let number = RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?;
@@ -83,7 +94,12 @@ impl Serialize for Exact {
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     pub frames: u64,
+    /// Frames that became market events. With `decode_errors`, `unknown_frames` and `frames_skipped`
+    /// these are all frames.
+    pub frames_taken: u64,
     pub frames_skipped: BTreeMap<&'static str, u64>,
+    /// Receive times before the previous frame's, raised to it.
+    pub frames_out_of_order: u64,
     pub events: u64,
     pub decode_errors: u64,
     pub unknown_frames: u64,
@@ -158,6 +174,8 @@ impl Summary {
         };
         Summary {
             frames: counts.frames,
+            frames_taken: counts.taken,
+            frames_out_of_order: counts.out_of_order,
             frames_skipped: Skip::ALL
                 .iter()
                 .map(|skip| (skip.as_str(), counts.skipped[*skip as usize]))
@@ -213,6 +231,10 @@ fn two(value: Option<f64>) -> String {
     or_dash(value.map(|v| format!("{v:.2}")))
 }
 
+fn percent(value: Option<f64>) -> String {
+    or_dash(value.map(|v| format!("{v:.2}%")))
+}
+
 fn list(counts: &BTreeMap<&'static str, u64>) -> String {
     if counts.is_empty() {
         return "none".to_string();
@@ -229,9 +251,20 @@ impl fmt::Display for Summary {
         let rejected: u64 = self.rejected.values().sum();
         writeln!(
             text,
-            "frames         {} ({} events, {} decode errors)",
-            self.frames, self.events, self.decode_errors
+            "frames         {}: {} taken, {} refused, {} of unknown symbol or stream, {} skipped",
+            self.frames,
+            self.frames_taken,
+            self.decode_errors,
+            self.unknown_frames,
+            self.frames_skipped.values().sum::<u64>()
         )?;
+        if !self.decode_faults.is_empty() {
+            writeln!(text, "not taken for  {}", list(&self.decode_faults))?;
+        }
+        if self.frames_out_of_order > 0 {
+            writeln!(text, "out of order   {} frames, moved up in time", self.frames_out_of_order)?;
+        }
+        writeln!(text, "events         {} (frames, reports, timers, start-up)", self.events)?;
         writeln!(
             text,
             "signals        {}: {} approved ({:.1}%), {rejected} rejected",
@@ -255,19 +288,19 @@ impl fmt::Display for Summary {
         writeln!(text, "ended          {}", list(&self.trades_by_state))?;
         writeln!(
             text,
-            "results        win rate {}%, average R {}, profit factor {}",
-            two(self.win_rate.map(|r| r * 100.0)),
+            "results        win rate {}, average R {}, profit factor {}",
+            percent(self.win_rate.map(|r| r * 100.0)),
             two(self.avg_r),
             two(self.profit_factor)
         )?;
         writeln!(
             text,
-            "money          realised {}, fees {}, slippage {}, equity {}, worst daily drawdown {}%",
-            self.realized_pnl,
-            self.fees,
-            self.slippage,
-            or_dash(self.equity.as_ref()),
-            two(self.max_daily_drawdown_pct)
+            "money          realised {}, fees {}, slippage {}, equity {}, worst daily drawdown {}",
+            self.realized_pnl.cents(),
+            self.fees.cents(),
+            self.slippage.cents(),
+            or_dash(self.equity.as_ref().map(Exact::cents)),
+            percent(self.max_daily_drawdown_pct)
         )?;
         let protection = two(self.unprotected_ms_max);
         let round_trip = two(self.sim_round_trip_ms_max);

@@ -11,6 +11,49 @@ use super::{ConfigError, Key, SETTINGS, Setting, Settings, check};
 /// Read by the tests only; accepted wherever a setting is.
 const IGNORED: &str = "QT_TEST_DATA";
 
+/// Variables of the Qt toolkit and of tools around it, which share our prefix and are set on many
+/// desktops: passed over in the environment, and nowhere else. Each stands for itself and, where it
+/// ends in `_`, for all that begin with it. A setting of ours always comes first.
+const QT_TOOLKIT: &[&str] = &[
+    "QT_ACCESSIBILITY",
+    "QT_API",
+    "QT_ASSUME_STDERR_HAS_CONSOLE",
+    "QT_AUTO_SCREEN_SCALE_FACTOR",
+    "QT_DEBUG_PLUGINS",
+    "QT_DEVICE_PIXEL_RATIO",
+    "QT_ENABLE_HIGHDPI_SCALING",
+    "QT_FATAL_CRITICALS",
+    "QT_FATAL_WARNINGS",
+    "QT_FONT_DPI",
+    "QT_FORCE_STDERR_LOGGING",
+    "QT_GRAPHICSSYSTEM",
+    "QT_HASH_SEED",
+    "QT_IM_MODULE",
+    "QT_IM_MODULES",
+    "QT_LINUX_ACCESSIBILITY_ALWAYS_ON",
+    "QT_LOGGING_",
+    "QT_MEDIA_BACKEND",
+    "QT_MESSAGE_PATTERN",
+    "QT_NO_GLIB",
+    "QT_OPENGL",
+    "QT_PLATFORM_PLUGIN",
+    "QT_PLUGIN_PATH",
+    "QT_QPA_",
+    "QT_QUICK_",
+    "QT_ROOT_DIR",
+    "QT_SCALE_FACTOR",
+    "QT_SCALE_FACTOR_ROUNDING_POLICY",
+    "QT_SCREEN_SCALE_FACTORS",
+    "QT_SELECT",
+    "QT_STYLE_OVERRIDE",
+    "QT_USE_PHYSICAL_DPI",
+    "QT_VIRTUALKEYBOARD_",
+    "QT_WAYLAND_",
+    "QT_WEBENGINE_",
+    "QT_X11_",
+    "QT_XCB_",
+];
+
 /// Where a value came from; a later one overrides an earlier one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -114,7 +157,7 @@ impl Loaded {
     fn set_from_environment(&mut self, variables: Vec<(OsString, OsString)>) -> Result<(), ConfigError> {
         for (name, value) in variables {
             let name = name.to_string_lossy();
-            if !is_ours(&name) || name == IGNORED {
+            if !is_ours(&name) || name == IGNORED || is_of_toolkit(&name) {
                 continue;
             }
             match (value.to_str(), Setting::named(&name)) {
@@ -161,6 +204,12 @@ fn is_ours(name: &str) -> bool {
     name.starts_with("RM_")
         || name.starts_with("QT_")
         || SETTINGS.iter().any(|setting| setting.name.eq_ignore_ascii_case(name))
+}
+
+/// Whether a variable belongs to the Qt toolkit.
+fn is_of_toolkit(name: &str) -> bool {
+    Setting::named(name).is_none()
+        && QT_TOOLKIT.iter().any(|known| *known == name || (known.ends_with('_') && name.starts_with(known)))
 }
 
 /// The setting a wrong name was probably meant for.

@@ -6,8 +6,10 @@ use super::lines::Lines;
 use super::{MarketSource, SourceCounts, SourceError};
 use crate::num::TimeNs;
 
-/// Longest frame passed whole; venues stay below 50 kB.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Longest frame passed whole: the most that `QT_MAX_FRAME_BYTES` allows. Venues stay below 50 kB.
+pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Receive times end before 2250, so that what is added to them stays in 64 bits.
+const RECV_NS_MAX: i64 = 8_835_984_000_000_000_000;
 /// Digits of the largest `i64`.
 const RECV_DIGITS_MAX: usize = 19;
 /// One byte more than a frame may have shows the decoder that it is too long.
@@ -41,8 +43,10 @@ impl Frames {
             .ok()
             .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|text| text.parse::<i64>().ok())
+            .filter(|recv_ns| *recv_ns <= RECV_NS_MAX)
             .ok_or_else(|| {
-                self.lines.error("recv_ns", recv, "nanoseconds since 1970, a whole number below 2^63")
+                let allowed = format!("nanoseconds since 1970, a whole number from 0 to {RECV_NS_MAX}");
+                self.lines.error("recv_ns", recv, allowed)
             })?;
         if length - tab as u64 - 1 > FRAME_BYTES_MAX as u64 {
             self.counts.oversize += 1;

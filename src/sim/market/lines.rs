@@ -32,6 +32,12 @@ impl Lines {
     /// Opens a file, compressed with zstd or plain.
     pub fn open(path: &Path) -> Result<Lines, SourceError> {
         let file = path.display().to_string();
+        // Told before opening: a pipe nobody writes to would wait for ever.
+        let kind = std::fs::metadata(path).map_err(|e| SourceError::io(&file, 0, &e))?;
+        if !kind.is_file() {
+            let what = if kind.is_dir() { "is a folder" } else { "is not a regular file" };
+            return Err(SourceError::new(&file, 0, what, b"", "a market is a regular file, read twice"));
+        }
         let reader = open_reader(path).map_err(|e| SourceError::io(&file, 0, &e))?;
         Ok(Lines { reader, file, number: 0 })
     }

@@ -11,11 +11,25 @@ const SEED: u64 = 1;
 /// Enough of the first line to know it by.
 const HEAD_BYTES: usize = 512;
 
+const FIRST_LINE: &str = "expected lines of recv_ns<TAB>frame, or of aggTrades or klines columns";
+/// How files begin that hold text, but not as text.
+const PACKED: [(&[u8], &str); 2] = [(b"PK\x03\x04", "is a zip archive"), (b"\x1f\x8b", "is a gzip file")];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarketKind {
     Frames,
     Trades,
     Candles,
+}
+
+impl MarketKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            MarketKind::Frames => "frames",
+            MarketKind::Trades => "trades",
+            MarketKind::Candles => "candles",
+        }
+    }
 }
 
 /// A market file, recognised and opened.
@@ -44,7 +58,15 @@ pub fn open(path: &Path, table: &InstrumentTable, symbol: Option<&str>) -> Resul
 fn kind(path: &Path) -> Result<MarketKind, SourceError> {
     let mut lines = Lines::open(path)?;
     let mut head = Vec::new();
-    lines.read(&mut head, HEAD_BYTES)?;
+    if lines.read(&mut head, HEAD_BYTES)?.is_none() {
+        return Err(SourceError::new(lines.file(), 0, "is empty", b"", FIRST_LINE));
+    }
+    for (magic, what) in PACKED {
+        if head.starts_with(magic) {
+            let allowed = "text, plain or compressed with zstd; unpack it first";
+            return Err(SourceError::new(lines.file(), 0, what, b"", allowed));
+        }
+    }
     let columns = head.split(|b| *b == b',').count();
     let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     if head.split(|b| *b == b'\t').next().is_some_and(|first| first.len() < head.len() && is_number(first)) {
@@ -57,7 +79,7 @@ fn kind(path: &Path) -> Result<MarketKind, SourceError> {
     if head.starts_with(candles::HEADER.as_bytes()) || (is_row && columns >= candles::COLUMNS_MIN) {
         return Ok(MarketKind::Candles);
     }
-    Err(SourceError::new(lines.file(), 1, "line", &head, "recv_ns<TAB>frame, or aggTrades or klines columns"))
+    Err(SourceError::new(lines.file(), 1, "line", &head, FIRST_LINE))
 }
 
 fn instrument<'a>(

@@ -7,6 +7,9 @@ use crate::num::{Millis, Ticks};
 
 /// Longest silence between made quotes, in simulated time.
 pub(super) const QUOTE_EVERY_MS: Millis = 1_000;
+/// Without a trade, quotes end after this much silence: a hole of years in a file is not filled with
+/// a quote a second.
+const SILENCE_MS_MAX: Millis = 86_400_000;
 /// Made sizes are scattered around this much quote currency.
 const TOUCH_USD: f64 = 50_000.0;
 
@@ -18,6 +21,8 @@ pub(super) struct MadeQuotes {
     touch: Touch,
     /// Event time of the last quote; `None` before the first.
     last_ms: Option<Millis>,
+    /// Event time of the last trade.
+    traded_ms: Millis,
 }
 
 impl MadeQuotes {
@@ -28,12 +33,15 @@ impl MadeQuotes {
             update_id: 0,
             touch: Touch::default(),
             last_ms: None,
+            traded_ms: 0,
         }
     }
 
-    /// When the next quote is due even if nothing trades; `None` before the first trade.
+    /// When the next quote is due even if nothing trades; `None` before the first trade and in a long
+    /// silence.
     pub fn due_ms(&self) -> Option<Millis> {
-        self.last_ms.map(|last| last + QUOTE_EVERY_MS)
+        let due_ms = self.last_ms? + QUOTE_EVERY_MS;
+        (due_ms - self.traded_ms <= SILENCE_MS_MAX).then_some(due_ms)
     }
 
     /// The quote a trade at `price` took: buyers take the ask, sellers the bid.
@@ -49,6 +57,7 @@ impl MadeQuotes {
         let bid = Ticks(if buyer_maker { price.0 } else { (price.0 - 1).max(1) });
         self.touch.bid = bid;
         self.touch.ask = Ticks(bid.0 + 1);
+        self.traded_ms = event_ms;
         self.write(trade_ms, event_ms, frame);
     }
 

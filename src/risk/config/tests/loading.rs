@@ -79,6 +79,46 @@ fn other_variables_are_left_alone() {
     assert!(matches!(error, ConfigError::Unknown { .. }));
 }
 
+#[test]
+fn variables_of_the_qt_toolkit_are_passed_over_in_the_environment_only() {
+    let desktop = [
+        "QT_QPA_PLATFORM",
+        "QT_QPA_PLATFORMTHEME",
+        "QT_IM_MODULE",
+        "QT_SCALE_FACTOR",
+        "QT_STYLE_OVERRIDE",
+        "QT_PLUGIN_PATH",
+        "QT_ACCESSIBILITY",
+        "QT_AUTO_SCREEN_SCALE_FACTOR",
+        "QT_LOGGING_RULES",
+        "QT_DEBUG_PLUGINS",
+        "QT_X11_NO_MITSHM",
+        "QT_WAYLAND_DISABLE_WINDOWDECORATION",
+        "QTWEBENGINE_CHROMIUM_FLAGS",
+    ];
+    for name in desktop {
+        assert_eq!(from_env(&[(name, "1")]).unwrap(), Loaded::default(), "{name}");
+        let file = from_file(&format!("{name} = '1'"));
+        assert!(matches!(file, Err(ConfigError::Unknown { .. })), "{name} in a file");
+        let flag = [(name.to_string(), "1".to_string())];
+        let none: [(&str, &str); 0] = [];
+        assert!(
+            matches!(load(&flag, none, None, None), Err(ConfigError::Unknown { .. })),
+            "{name} as a flag"
+        );
+    }
+    for typo in ["QT_BAR_INTERVALL", "QT_QPA", "QT_SCALE_FACTORS", "QT_WEIGHTS_NHITS", "QT_", "QT_IM_MODULE_"]
+    {
+        let error = from_env(&[(typo, "1")]).unwrap_err();
+        assert!(matches!(error, ConfigError::Unknown { .. }), "{typo}: {error}");
+    }
+    for setting in SETTINGS {
+        let value = setting.value(&Settings::DEFAULT);
+        let loaded = from_env(&[(setting.name, &value)]).unwrap();
+        assert_eq!(loaded.source(setting.key), &Source::Environment, "{} is read", setting.name);
+    }
+}
+
 type Values = &'static [(&'static str, &'static str)];
 
 /// Each row breaks one rule between settings, just so, and the last column mends it.
