@@ -244,11 +244,9 @@ fn list(counts: &BTreeMap<&'static str, u64>) -> String {
     rows.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
 }
 
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::new();
-        let rate = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 };
-        let rejected: u64 = self.rejected.values().sum();
+impl Summary {
+    /// What became of the frames: the first line adds up.
+    fn write_frames(&self, text: &mut String) -> fmt::Result {
         writeln!(
             text,
             "frames         {}: {} taken, {} refused, {} of unknown symbol or stream, {} skipped",
@@ -264,7 +262,27 @@ impl fmt::Display for Summary {
         if self.frames_out_of_order > 0 {
             writeln!(text, "out of order   {} frames, moved up in time", self.frames_out_of_order)?;
         }
-        writeln!(text, "events         {} (frames, reports, timers, start-up)", self.events)?;
+        writeln!(text, "events         {} (frames, reports, timers, start-up)", self.events)
+    }
+
+    fn write_latency(&self, text: &mut String) -> fmt::Result {
+        let columns = ["p50", "p99", "p99.9", "max", "count"].map(|name| format!("{name:>10}")).concat();
+        writeln!(text, "latency, ns    {:<15}{columns}", "stage")?;
+        for (stage, latency) in &self.latency_ns {
+            if let Some(LatencyNs { p50, p99, p999, max, count }) = latency {
+                writeln!(text, "{:15}{stage:<15}{p50:>10}{p99:>10}{p999:>10}{max:>10}{count:>10}", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        let rate = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 };
+        let rejected: u64 = self.rejected.values().sum();
+        self.write_frames(&mut text)?;
         writeln!(
             text,
             "signals        {}: {} approved ({:.1}%), {rejected} rejected",
@@ -309,15 +327,7 @@ impl fmt::Display for Summary {
             "protection     longest without a stop {protection} ms (simulated round trip up to {round_trip} ms)"
         )?;
         writeln!(text, "alarms         {}", list(&self.alarms))?;
-        for (stage, latency) in &self.latency_ns {
-            if let Some(l) = latency {
-                let LatencyNs { p50, p99, p999, max, count } = l;
-                writeln!(
-                    text,
-                    "latency        {stage:<15} p50 {p50} p99 {p99} p99.9 {p999} max {max} ns ({count})"
-                )?;
-            }
-        }
+        self.write_latency(&mut text)?;
         writeln!(text, "hot path       {} allocations", or_dash(self.hot_allocations))?;
         let j = &self.journal;
         write!(

@@ -141,10 +141,15 @@ fn damaged_candles_files() {
 
 #[test]
 fn files_of_no_known_kind() {
-    for text in ["", "hello\n", "a\tb\n", "1,2,3\n", "\u{1}\u{2}", "recv\traw\n"] {
+    for text in ["\n", "hello\n", "a\tb\n", "1,2,3\n", "\u{1}\u{2}", "recv\traw\n"] {
         let file = file(text.as_bytes());
         check(open(file.path(), &table(), Some("BTCUSDT")).err(), text, "line", 1);
     }
+    for (text, field) in [("", "is empty"), ("PK\u{3}\u{4}", "is a zip archive")] {
+        check(open(file(text.as_bytes()).path(), &table(), None).err(), text, field, 0);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    check(open(folder.path(), &table(), None).err(), "folder", "is a folder", 0);
     let trades = file(b"7,5.0,0.001,3,4,1600000000000,true\n");
     check(open(trades.path(), &table(), Some("NONE")).err(), "NONE", "symbol", 0);
     check(open(trades.path(), &table(), None).err(), "", "symbol in the file's name", 0);

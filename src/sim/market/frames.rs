@@ -7,7 +7,7 @@ use super::{MarketSource, SourceCounts, SourceError};
 use crate::num::TimeNs;
 
 /// Longest frame passed whole: the most that `QT_MAX_FRAME_BYTES` allows. Venues stay below 50 kB.
-pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Receive times end before 2250, so that what is added to them stays in 64 bits.
 const RECV_NS_MAX: i64 = 8_835_984_000_000_000_000;
 /// Digits of the largest `i64`.

@@ -51,7 +51,7 @@ fn unknown_names_stop_the_start() {
         ("rm_min_confidence", "did you mean RM_MIN_CONFIDENCE?"),
         ("Qt_Timer_Ms", "did you mean QT_TIMER_MS?"),
         ("RM_TARILING_START_R", "did you mean RM_TRAILING_START_R?"),
-        ("QT_IM_MODULE", "every name that begins with RM_ or QT_ must be one"),
+        ("QT_NOTHING_OF_OURS", "every name that begins with RM_ or QT_ must be one"),
         ("RM_", "every name that begins with RM_ or QT_ must be one"),
     ];
     for (name, hint) in cases {
