@@ -195,8 +195,8 @@ fn anonymous(run: &Run) -> Vec<String> {
 }
 
 /// The ring's size is a setting, so it is in the run id and in the journaled settings. The id seeds
-/// the simulated jitter, which is off here; then nothing else may differ, however often the small
-/// ring made the loop wait.
+/// the simulated jitter, which is off here; then nothing else may differ. What a ring that is full
+/// does is in `lockstep.rs`.
 #[test]
 fn a_small_ring_changes_no_decision() {
     let still = ["--set", "QT_SIM_LATENCY_JITTER_US=0", "--duration", "600", "--speed", "max"];
