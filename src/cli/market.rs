@@ -124,6 +124,7 @@ impl Market {
             });
             sources.push(opened.source);
             identity.extend(content_digest(path)?.to_le_bytes());
+            identity.extend(opened.symbol.iter().flat_map(|symbol| symbol.as_str().bytes()));
         }
         let source = if sources.len() == 1 { sources.swap_remove(0) } else { Box::new(Merge::new(sources)) };
         Ok(Market {

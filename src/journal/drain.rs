@@ -1,7 +1,7 @@
 //! The drain: follows the ring into the archive and frees its slots.
 //!
 //! It polls. The writer never signals it, because waking a sleeping thread costs the waker
-//! microseconds; the price is [`IDLE_POLL`] of delay on a quiet journal.
+//! microseconds; the price is `IDLE_POLL` of delay on a quiet journal.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -17,7 +17,12 @@ pub fn wide_product(factors: &[i128]) -> Option<Wide> {
 
 /// Compares `a0 * a1 * ...` with `b0 * b1 * ...` exactly; `None` if a product leaves 256 bits.
 pub fn cmp_products(left: &[i128], right: &[i128]) -> Option<Ordering> {
-    Some(wide_product(left)?.cmp(&wide_product(right)?))
+    // On the hot path the products nearly always fit the native width.
+    let narrow = |factors: &[i128]| factors.iter().try_fold(1i128, |acc, f| acc.checked_mul(*f));
+    match (narrow(left), narrow(right)) {
+        (Some(left), Some(right)) => Some(left.cmp(&right)),
+        _ => Some(wide_product(left)?.cmp(&wide_product(right)?)),
+    }
 }
 
 /// `a * b / c` with one rounding; `None` for a zero divisor or a result outside `i128`.

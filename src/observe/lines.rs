@@ -152,7 +152,7 @@ impl Lines {
             Rule::MinNotional => format!("notional {o:.2} below the venue's {t}"),
             Rule::MinPosition => format!("notional {o:.2} does not fit a position of at least {t}"),
             Rule::Exposure => format!("exposure would be {o:.2}, {t:.2} allowed"),
-            Rule::OpenRisk => format!("open risk would be {o:.2}, {t:.2} left today"),
+            Rule::OpenRisk => format!("open risk would be {o:.2}, {t:.2} allowed today"),
         };
         format!("{rule}: {text}")
     }

@@ -1,7 +1,6 @@
 //! Which trades may be made, at what size, and when they end. `docs/RULES.md` §3 to §6.
 
 pub mod check;
-/// The settings: one table, from which everything that names a setting is made.
 pub mod config;
 pub mod controller;
 pub mod exit;

@@ -342,7 +342,7 @@ settings! {
 }
 "Buffers" {
     /// Longest frame taken from a connection.
-    QT_MAX_FRAME_BYTES max_frame_bytes: u32 = 65_536, integer(1_024, 16_777_216), "bytes";
+    QT_MAX_FRAME_BYTES max_frame_bytes: u32 = 65_536, integer(1_024, 65_536), "bytes";
     /// Records the journal's ring holds.
     QT_RING_SLOTS ring_slots: u32 = 65_536, Allowed::PowerOfTwo { min: 4_096, max: 16_777_216 }, "records";
 }
