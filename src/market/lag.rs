@@ -16,6 +16,9 @@ pub struct LagTracker {
 /// The minimum is taken over five to ten minutes: long enough to have seen an idle moment, short
 /// enough to follow a drifting clock.
 const HALF_WINDOW_NS: i64 = 300 * NS_PER_SEC;
+/// Clocks an hour apart are not clocks: one stamp from the future would be the best lag for minutes
+/// and make every right frame after it look late.
+const SKEW_NS_MAX: u64 = 3_600 * NS_PER_SEC as u64;
 
 impl LagTracker {
     /// A frame sent at `event_ms`; 0 means the frame carries no time.
@@ -24,6 +27,9 @@ impl LagTracker {
             return;
         }
         let lag = recv_ns.since(TimeNs::from_ms(event_ms));
+        if lag.unsigned_abs() > SKEW_NS_MAX {
+            return;
+        }
         let half = recv_ns.0.div_euclid(HALF_WINDOW_NS);
         if half != self.half_window {
             let adjacent = half == self.half_window.saturating_add(1);
@@ -63,6 +69,10 @@ mod tests {
         assert_eq!(lag.excess_ns(), 700 * NS_PER_MS);
         // Ten minutes later the old minimum is forgotten.
         lag.on_frame(TimeNs(1_601_000 * NS_PER_MS), 1_601_800);
+        assert_eq!(lag.excess_ns(), 0);
+        // A stamp from the year 2200 is no clock.
+        lag.on_frame(TimeNs(1_602_000 * NS_PER_MS), 7_258_118_400_000);
+        lag.on_frame(TimeNs(1_602_000 * NS_PER_MS), 1_602_800);
         assert_eq!(lag.excess_ns(), 0);
         lag.on_frame(TimeNs(i64::MAX), 1);
         assert!(lag.excess_ns() >= 0);
