@@ -7,17 +7,19 @@ use crate::event::{
 };
 use crate::num::{Dec, InstrumentId, NS_PER_SEC, OrderId, Ticks};
 use crate::risk::controller::LimitChanges;
+use crate::risk::money;
 
 /// Equity is said at most this often.
 const EQUITY_EVERY_NS: i64 = NS_PER_SEC;
+/// A position or wallet the venue states otherwise for so long, with nothing on its way, is a difference.
+const DISPUTE_NS: i64 = 5 * NS_PER_SEC;
 
 impl Engine {
-    /// The instrument's price moved: values its trade, raises peaks, latches limits. True when the
-    /// breaker tripped just now.
-    pub(super) fn mark_to_market(&mut self, id: InstrumentId, out: &mut Outbox) -> bool {
-        let Some(t) = self.trade_index(id) else { return false };
+    /// The instrument's price moved: values its trade, raises peaks, latches limits.
+    pub(super) fn mark_to_market(&mut self, id: InstrumentId, out: &mut Outbox) {
+        let Some(t) = self.trade_index(id) else { return };
         self.value_trade(t);
-        self.refresh_equity(out)
+        self.refresh_equity(out);
     }
 
     /// Unrealised PnL of a trade at its instrument's last price.
@@ -25,68 +27,121 @@ impl Engine {
         let trade = &mut self.trades[t];
         let market = &self.markets[trade.instrument.index()];
         let price = if market.price == Ticks::ZERO { trade.plan.price } else { market.price };
-        let value = if trade.finished {
-            Some(Dec::ZERO)
+        trade.unrealised = if trade.finished {
+            Dec::ZERO
         } else {
-            market.instrument.money(trade.gross_tick_lots(price))
+            money::of(&market.instrument, trade.gross_tick_lots(price))
         };
-        trade.unrealised = value.unwrap_or(trade.unrealised);
     }
 
-    pub(super) fn refresh_equity(&mut self, out: &mut Outbox) -> bool {
-        let unrealised = self.trades.iter().map(|trade| trade.unrealised.0).sum();
-        self.controller.set_unrealised(Dec(unrealised));
+    pub(super) fn refresh_equity(&mut self, out: &mut Outbox) {
+        self.controller.set_unrealised(money::sum(self.trades.iter().map(|trade| trade.unrealised)));
         let mut changes = LimitChanges::new();
         let tripped = self.controller.update_limits(self.now, &self.settings, &mut changes);
+        self.flatten_due |= tripped && self.settings.circuit_breaker_flatten;
         say_limits(&changes, out);
-        tripped
     }
 
     pub(super) fn on_account(&mut self, id: InstrumentId, update: &AccountUpdate, out: &mut Outbox) {
+        if !money::is_money(update.wallet) || !money::is_money(update.change) {
+            return self.fault(AlarmKind::Arithmetic, TradingState::Halted, OrderId::NONE, 0, id, out);
+        }
+        self.stated_wallet = Some(update.wallet);
         match update.reason {
-            AccountReason::Snapshot | AccountReason::Transfer => {
-                self.controller.set_wallet(update.wallet);
-            }
+            AccountReason::Snapshot => self.take_wallet(update.wallet, true, out),
+            // It is the owner's money that moved, and nobody's mistake.
+            AccountReason::Transfer => self.take_wallet(update.wallet, false, out),
             AccountReason::Funding => {
                 self.controller.book(update.change);
                 if let Some(t) = self.trade_index(id) {
-                    self.trades[t].funding += update.change;
+                    let trade = &mut self.trades[t];
+                    trade.funding = money::add(trade.funding, update.change);
                 }
             }
-            // Fills are booked from the fills themselves; this only checks the sum.
-            AccountReason::Order | AccountReason::Adjustment => self.check_wallet(update.wallet, out),
+            // Fills are booked from the fills themselves, which may come later than this. A timer
+            // compares once nothing is on its way.
+            AccountReason::Order | AccountReason::Adjustment => {}
         }
         self.refresh_equity(out);
     }
 
-    /// With nothing open our wallet and the venue's must be the same number; a difference is taken
-    /// over, said, and no drawdown.
-    fn check_wallet(&mut self, wallet: Dec, out: &mut Outbox) {
-        let flat = self.trades.iter().all(|trade| trade.finished || trade.entry.quantity.0 == 0);
-        if !flat || self.controller.wallet() == Some(wallet) {
-            return;
-        }
+    /// The venue's wallet becomes ours. It holds the results of parts already closed, which ours
+    /// takes in when the trade ends.
+    fn take_wallet(&mut self, stated: Dec, say: bool, out: &mut Outbox) {
+        let parts = self.trades.iter().filter(|trade| !trade.finished).map(|trade| trade.realised);
+        let wallet = money::add(stated, -money::sum(parts));
+        let before = self.controller.wallet();
         let difference = self.controller.set_wallet(wallet);
-        let cents = i64::try_from(difference.0 / 10i128.pow(10)).unwrap_or(i64::MAX);
-        alarm(AlarmKind::WalletDiffers, OrderId::NONE, cents, InstrumentId::NONE, out);
+        if say && before.is_some() && difference != Dec::ZERO {
+            let cents = i64::try_from(difference.0 / 10i128.pow(10)).unwrap_or(i64::MAX);
+            alarm(AlarmKind::WalletDiffers, OrderId::NONE, cents, InstrumentId::NONE, out);
+        }
     }
 
-    /// The venue's position against ours, once nothing is on its way.
-    pub(super) fn on_venue_position(&mut self, id: InstrumentId, position: &VenuePosition, out: &mut Outbox) {
-        let trade = self.trade_index(id).map(|t| &self.trades[t]);
-        if trade.is_some_and(|trade| trade.orders.iter().any(|order| !order.is_done())) {
+    /// With nothing held and nothing on its way, our wallet and the venue's must be the same number;
+    /// a difference is taken over, said, and no drawdown.
+    pub(super) fn check_wallet(&mut self, out: &mut Outbox) {
+        let (now, ours) = (self.now, self.controller.wallet());
+        let differing = self.stated_wallet.filter(|stated| self.trades.is_empty() && ours != Some(*stated));
+        let Some(stated) = differing else {
+            self.wallet_differs = None;
             return;
+        };
+        // The report that would settle it may be a moment behind.
+        let same = self.wallet_differs.filter(|(_, was)| Some(*was) == ours);
+        let (since, _) = *self.wallet_differs.insert(same.unwrap_or((now, ours.unwrap_or(Dec::ZERO))));
+        if now.since(since) >= DISPUTE_NS {
+            self.wallet_differs = None;
+            self.take_wallet(stated, true, out);
+            self.refresh_equity(out);
         }
-        let ours = trade.map_or(0, |trade| trade.open().0 * trade.side().sign());
-        let difference = position.quantity.0.saturating_sub(ours);
-        if difference != 0 {
-            self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, OrderId::NONE, difference, id, out);
+    }
+
+    /// The venue's word on a position. It may come before the fills it speaks of, so a difference
+    /// becomes one only when it lasts.
+    pub(super) fn on_venue_position(&mut self, id: InstrumentId, position: &VenuePosition) {
+        let ours = self.signed_position(id);
+        let now = self.now;
+        if let Some(disputed) = self.disputed.get_mut(id.index()) {
+            let since = disputed.map_or(now, |(since, _)| since);
+            *disputed = (position.quantity.0 != ours).then_some((since, position.quantity));
+        }
+    }
+
+    fn signed_position(&self, id: InstrumentId) -> i64 {
+        let trade = self.trade_index(id).map(|t| &self.trades[t]).filter(|trade| !trade.finished);
+        trade.map_or(0, |trade| trade.open().0 * trade.side().sign())
+    }
+
+    /// Positions the venue still states otherwise, though nothing is on its way.
+    pub(super) fn check_positions(&mut self, out: &mut Outbox) {
+        for index in 0..self.disputed.len() {
+            let Some((since, stated)) = self.disputed.get(index).copied().flatten() else { continue };
+            let id = InstrumentId(index as u16);
+            let ours = self.signed_position(id);
+            let in_flight = self
+                .trade_index(id)
+                .is_some_and(|t| self.trades[t].orders.iter().any(|order| order.is_in_flight()));
+            let agreed = stated.0 == ours;
+            if !agreed && (in_flight || self.now.since(since) < DISPUTE_NS) {
+                continue;
+            }
+            self.disputed[index] = None;
+            if !agreed {
+                let difference = stated.0.saturating_sub(ours);
+                let (kind, to) = (AlarmKind::UnexpectedFill, TradingState::Halted);
+                // One a timer: what is said at one event is bounded.
+                return self.fault(kind, to, OrderId::NONE, difference, id, out);
+            }
         }
     }
 
     pub(super) fn on_reconcile(&mut self, id: InstrumentId, found: &Reconcile, out: &mut Outbox) {
+        if !money::is_money(found.wallet_difference) {
+            return self.fault(AlarmKind::Arithmetic, TradingState::Halted, OrderId::NONE, 0, id, out);
+        }
         if let Some(wallet) = self.controller.wallet() {
-            self.controller.set_wallet(wallet + found.wallet_difference);
+            self.controller.set_wallet(money::add(wallet, found.wallet_difference));
         }
         if found.position_difference != 0 {
             let lots = found.position_difference;
@@ -105,21 +160,16 @@ impl Engine {
         self.equity_shown = (self.now, equity);
         let open = self.trades.iter().filter(|t| !t.finished && t.open().0 > 0).count();
         let pending = self.trades.iter().filter(|t| !t.finished && t.open().0 == 0).count();
-        let exposure: i128 = self
-            .trades
-            .iter()
-            .filter(|t| !t.finished)
-            .map(|trade| {
-                let market = &self.markets[trade.instrument.index()];
-                market.instrument.money(market.price.wide() * trade.committed().wide()).unwrap_or(Dec::ZERO).0
-            })
-            .sum();
+        let exposure = money::sum(self.trades.iter().filter(|t| !t.finished).map(|trade| {
+            let market = &self.markets[trade.instrument.index()];
+            money::of(&market.instrument, market.price.wide() * trade.committed().wide())
+        }));
         let body = Equity {
             equity,
             wallet: self.controller.wallet().unwrap_or(Dec::ZERO),
             daily_drawdown: self.controller.daily_drawdown(),
             weekly_drawdown: self.controller.weekly_drawdown(),
-            exposure: Dec(exposure),
+            exposure,
             open_positions: open as u32,
             pending_entries: pending as u32,
             pad: [0; 8],

@@ -9,6 +9,7 @@ use crate::num::{Dec, InstrumentId, OrderId, Side, Ticks, TimeNs};
 use crate::risk::check::{Checks, Observed};
 use crate::risk::controller::Holding;
 use crate::risk::filter::{self, Conditions, Regime, Spread};
+use crate::risk::money;
 use crate::risk::sizing::{self, Plan, SizingInput};
 use crate::signal::{Resolved, resolve};
 use crate::trade::{LiveOrder, Step, Trade};
@@ -69,7 +70,7 @@ impl Engine {
             confidence: signal.confidence,
             multiplier,
             instrument: &self.markets[id.index()].instrument,
-            leverage: Some(self.leverage.unwrap_or(settings.venue_leverage)),
+            leverage: Some(self.leverage[id.index()].unwrap_or(settings.venue_leverage)),
         };
         let plan = sizing::size(&input, settings, checks)?;
         self.controller.fits(&plan, &holdings, settings, checks).then_some(plan)
@@ -103,8 +104,8 @@ impl Engine {
         }
     }
 
-    fn regime_now(&self) -> Option<Regime> {
-        let market = &self.markets[self.regime?.index()];
+    pub(super) fn regime_now(&self) -> Option<Regime> {
+        let market = self.markets.get(self.regime?.index()).filter(|market| market.price.is_price())?;
         let age_ns = market.quote_ns.map(|at| self.now.since(at))?;
         let fresh = age_ns <= self.settings.max_data_age_ms * crate::num::NS_PER_MS;
         Some(Regime { price: market.instrument.price(market.price), ema: market.ema_value?, fresh })
@@ -118,7 +119,7 @@ impl Engine {
         held.map(|trade| {
             let market = &self.markets[trade.instrument.index()];
             let price = if market.price == Ticks::ZERO { trade.plan.price } else { market.price };
-            let money = |tick_lots: i128| market.instrument.money(tick_lots).unwrap_or(Dec::ZERO);
+            let money = |tick_lots: i128| money::of(&market.instrument, tick_lots);
             let correlation = if correlate && trade.instrument != id {
                 self.markets[id.index()].returns.correlate(&market.returns)
             } else {

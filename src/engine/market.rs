@@ -2,7 +2,7 @@
 
 use super::protect::Tested;
 use super::{Engine, Outbox};
-use crate::event::{Action, Bar, BarClosed, BarSource, ExitSignal, MarkPrice, OutputBody, Quote, Trade};
+use crate::event::{Action, Bar, BarClosed, BarSource, MarkPrice, OutputBody, Quote, Trade};
 use crate::market::{BarUpdate, Closed};
 use crate::num::{Dec, InstrumentId, Ticks};
 use crate::risk::config::ExitPrice;
@@ -12,13 +12,11 @@ impl Engine {
         let market = &mut self.markets[id.index()];
         let Some(update) = market.on_trade(self.now, trade, aggregate) else { return };
         let price = market.price;
-        let tripped = self.mark_to_market(id, out);
+        self.mark_to_market(id, out);
         if self.settings.exit_price == ExitPrice::Last {
             self.test_exits(id, Tested::At(price), out);
         }
-        if tripped && self.settings.circuit_breaker_flatten {
-            self.flatten(ExitSignal::Flatten, out);
-        }
+        self.flatten_if_due(out);
         self.on_bars(id, update, true, out);
     }
 

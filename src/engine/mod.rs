@@ -5,6 +5,7 @@
 
 mod account;
 mod decide;
+mod fills;
 mod market;
 mod orders;
 mod outbox;
@@ -14,16 +15,19 @@ mod tests;
 
 pub use outbox::{OUTBOX_MAX, Outbox};
 
+use account::say_limits;
+use fills::FillMemory;
+
 use crate::event::{
     Alarm, AlarmKind, Command, CommandKind, Event, EventBody, ExitSignal, Feed, FeedState, FeedStatus,
     InstrumentTable, OutputBody, RunStart, SEATS, TradeChanged, TradingState, TradingStateChanged,
     VenueSetup,
 };
 use crate::market::{MarketParams, MarketState, Smoothing};
-use crate::num::{Dec, InstrumentId, OrderId, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, OrderId, TimeNs};
 use crate::risk::check::Checks;
 use crate::risk::config::{AtrSmoothing, Settings};
-use crate::risk::controller::Controller;
+use crate::risk::controller::{Controller, LimitChanges};
 use crate::signal::RuleVoters;
 use crate::trade::{Step, Trade};
 
@@ -51,8 +55,17 @@ pub struct Engine {
     sequence: u32,
     resting_stops: bool,
     rule_voters: bool,
-    /// Leverage read from the venue.
-    leverage: Option<u32>,
+    /// Leverage read from the venue, by instrument.
+    leverage: Vec<Option<u32>>,
+    fills: FillMemory,
+    /// By instrument: since when the venue has stated another position than ours, and which.
+    disputed: Vec<Option<(TimeNs, Lots)>>,
+    /// The wallet as the venue last stated it.
+    stated_wallet: Option<Dec>,
+    /// Since when that has differed from ours, and what ours is.
+    wallet_differs: Option<(TimeNs, Dec)>,
+    /// The breaker tripped at this event, and closes everything.
+    flatten_due: bool,
     checks: Checks,
     equity_shown: (TimeNs, Dec),
 }
@@ -72,6 +85,7 @@ impl Engine {
         };
         let markets: Vec<MarketState> =
             instruments.iter().map(|(_, row)| MarketState::new(*row, params)).collect();
+        let markets_count = markets.len();
         Engine {
             settings: *settings,
             weights: [
@@ -91,7 +105,12 @@ impl Engine {
             sequence: 0,
             resting_stops: true,
             rule_voters: true,
-            leverage: None,
+            leverage: vec![None; markets_count],
+            fills: FillMemory::new(),
+            disputed: vec![None; markets_count],
+            stated_wallet: None,
+            wallet_differs: None,
+            flatten_due: false,
             checks: Checks::default(),
             equity_shown: (TimeNs(i64::MIN), Dec::ZERO),
         }
@@ -102,7 +121,7 @@ impl Engine {
         out.clear();
         // Clocks that step back do not take the engine with them.
         self.now = self.now.max(event.recv_ns);
-        self.controller.roll(self.now);
+        self.roll(out);
         let id = event.instrument;
         let known = id.index() < self.markets.len();
         match &event.body {
@@ -116,8 +135,8 @@ impl Engine {
             EventBody::OrderUpdate(update) => self.on_order_update(id, update, out),
             EventBody::Fill(fill) => self.on_fill(id, fill, out),
             EventBody::AccountUpdate(update) => self.on_account(id, update, out),
-            EventBody::VenuePosition(position) if known => self.on_venue_position(id, position, out),
-            EventBody::VenueSetup(setup) => self.on_setup(setup, out),
+            EventBody::VenuePosition(position) if known => self.on_venue_position(id, position),
+            EventBody::VenueSetup(setup) => self.on_setup(id, setup, out),
             EventBody::Timer(_) => self.on_timer(out),
             EventBody::Command(command) => self.on_command(id, command, out),
             EventBody::FeedStatus(status) => self.on_feed(status, out),
@@ -142,18 +161,27 @@ impl Engine {
             // Recorded for the reader of the journal; they change no decision.
             _ => {}
         }
+        self.flatten_if_due(out);
     }
 
     fn on_start(&mut self, start: &RunStart) {
-        self.epoch = start.epoch;
-        self.sequence = 0;
+        // A start announced twice goes on counting: ids are never issued again.
+        if start.epoch > self.epoch {
+            (self.epoch, self.sequence) = (start.epoch, 0);
+        }
         self.resting_stops = start.resting_stops;
         self.rule_voters = start.rule_voters;
     }
 
     /// One-way position mode and single-asset margin are what reduce-only stops need.
-    fn on_setup(&mut self, setup: &VenueSetup, out: &mut Outbox) {
-        self.leverage = Some(setup.leverage);
+    fn on_setup(&mut self, id: InstrumentId, setup: &VenueSetup, out: &mut Outbox) {
+        // Without an instrument it is everybody's. A venue that states none leaves the setting's.
+        let leverage = Some(setup.leverage).filter(|leverage| *leverage > 0);
+        match self.leverage.get_mut(id.index()) {
+            Some(own) => *own = leverage,
+            None if id.is_none() => self.leverage.fill(leverage),
+            None => {}
+        }
         if !setup.one_way || !setup.single_asset {
             let none = InstrumentId::NONE;
             self.fault(AlarmKind::VenueSetup, TradingState::Halted, OrderId::NONE, 0, none, out);
@@ -203,10 +231,9 @@ impl Engine {
     fn lower(&mut self, cause: AlarmKind, to: TradingState, out: &mut Outbox) {
         let Some(from) = self.controller.lower(to) else { return };
         self.say_state(from, cause, out);
-        if to == TradingState::Halted {
-            for t in 0..self.trades.len() {
-                self.cancel_entry(t, out);
-            }
+        // Neither REDUCING nor HALTED adds to a position.
+        for t in 0..self.trades.len() {
+            self.cancel_entry(t, out);
         }
     }
 
@@ -226,6 +253,13 @@ impl Engine {
         for (slot, trade) in self.trades.iter().enumerate().skip(t) {
             self.trade_of[trade.instrument.index()] = slot as u8;
         }
+    }
+
+    /// Day and week end by event time.
+    fn roll(&mut self, out: &mut Outbox) {
+        let mut changes = LimitChanges::new();
+        self.controller.roll(self.now, &self.settings, &mut changes);
+        say_limits(&changes, out);
     }
 
     /// Takes a step of the trade's life and says so if it changed the state.

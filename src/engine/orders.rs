@@ -6,10 +6,11 @@ use crate::event::{
     AlarmKind, Cancel, EntryFilled, ExitFired, ExitSignal, Fill, FillCause, Order, OrderKind, OrderStatus,
     OrderUpdate, OutputBody, Protected, Purpose, Query, TradingState,
 };
-use crate::num::{InstrumentId, NS_PER_SEC, OrderId, Ticks, TimeNs};
+use crate::num::{InstrumentId, Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
 use crate::risk::controller::LimitChanges;
 use crate::risk::exit::ExitState;
-use crate::trade::{LiveOrder, OrderState, Step};
+use crate::risk::money;
+use crate::trade::{Closing, LiveOrder, OrderState, Step};
 
 /// An order unanswered this long is unknown, and asked for this often.
 const ANSWER_DUE_NS: i64 = 5 * NS_PER_SEC;
@@ -40,10 +41,8 @@ impl Engine {
     pub(super) fn cancel(&mut self, t: usize, purpose: Purpose, out: &mut Outbox) {
         let trade = &mut self.trades[t];
         for order in &mut trade.orders {
-            if order.purpose == purpose && !order.is_done() && !order.cancel_sent {
-                order.cancel_sent = true;
-                let cancel = Cancel { id: order.id, kind: order.kind, pad: [0; 7] };
-                out.push(trade.instrument, OutputBody::Cancel(cancel));
+            if order.purpose == purpose && !order.is_done() && order.cancel_sent.is_none() {
+                send_cancel(order, self.now, trade.instrument, out);
             }
         }
     }
@@ -65,21 +64,33 @@ impl Engine {
             if !harmless {
                 alarm(AlarmKind::UnknownOrder, update.order, i64::from(update.code), id, out);
             }
+            // It rests at the venue for a trade that is over: an orphan must not stay.
+            if matches!(update.status, OrderStatus::Accepted | OrderStatus::Triggered) {
+                let cancel = Cancel { id: update.order, kind: OrderKind::StopMarket, pad: [0; 7] };
+                out.push(id, OutputBody::Cancel(cancel));
+            }
             return;
         };
         let now = self.now;
         let Some(order) = self.trades[t].order_mut(update.order) else { return };
+        order.reported = order.reported.max(update.filled.min(order.quantity));
         let absent = update.status == OrderStatus::NotFound && now.since(order.sent_ns) >= ABSENT_AFTER_NS;
-        let status = if absent { OrderStatus::Rejected } else { update.status };
+        let status = match order.state {
+            OrderState::Sent | OrderState::Unknown if absent => OrderStatus::Rejected,
+            // The venue had it and has it no more.
+            OrderState::Working | OrderState::Triggered if absent => OrderStatus::Canceled,
+            _ => update.status,
+        };
         if status == OrderStatus::CancelRejected && !order.state.is_final() {
             ask(order, now, id, out);
         }
-        let Some(next) = order.state.after(status) else { return };
+        let before = order.state;
+        let Some(next) = before.after(status) else { return };
         order.state = next;
         let order = *order;
         match order.purpose {
             Purpose::Entry => self.on_entry_update(t, &order, update.code, out),
-            Purpose::Stop => self.on_stop_update(t, &order, update.code, out),
+            Purpose::Stop => self.on_stop_update(t, &order, before, update.code, out),
             Purpose::Exit => self.on_exit_update(t, &order, update.code, out),
         }
         self.maintain(t, out);
@@ -89,7 +100,7 @@ impl Engine {
         let trade = &self.trades[t];
         let (id, filled) = (trade.instrument, trade.entry.quantity.0 > 0);
         match order.state {
-            OrderState::Unknown => self.advance(t, Step::AnswerMissing, out),
+            OrderState::Unknown if !filled => self.advance(t, Step::AnswerMissing, out),
             OrderState::Working if !filled => self.advance(t, Step::AnsweredPending, out),
             OrderState::Rejected => alarm(AlarmKind::EntryRefused, order.id, i64::from(code), id, out),
             _ => {}
@@ -100,18 +111,41 @@ impl Engine {
         }
     }
 
-    fn on_stop_update(&mut self, t: usize, order: &LiveOrder, code: i32, out: &mut Outbox) {
-        if order.state != OrderState::Rejected || self.trades[t].closing.is_some() {
+    fn on_stop_update(
+        &mut self,
+        t: usize,
+        order: &LiveOrder,
+        before: OrderState,
+        code: i32,
+        out: &mut Outbox,
+    ) {
+        let trade = &self.trades[t];
+        if trade.closing.is_some() || trade.finished {
             return;
         }
-        let id = self.trades[t].instrument;
-        alarm(AlarmKind::StopRefused, order.id, i64::from(code), id, out);
-        // Refused because the price is already there: the stop has done its work, only late.
-        if code == CODE_WOULD_TRIGGER {
-            self.close_at_market(t, ExitSignal::StopLoss, out);
-        } else {
-            self.lower(AlarmKind::StopRefused, TradingState::Reducing, out);
-            self.close_at_market(t, ExitSignal::Unprotected, out);
+        let id = trade.instrument;
+        let others = trade.live(Purpose::Stop).next().is_some();
+        match order.state {
+            OrderState::Rejected => {
+                alarm(AlarmKind::StopRefused, order.id, i64::from(code), id, out);
+                if code == CODE_WOULD_TRIGGER {
+                    // The price is already there: the stop has done its work, only late.
+                    self.close_at_market(t, ExitSignal::StopLoss, out);
+                } else if others {
+                    // A venue that refuses a second stop gets the first one back before the next.
+                    self.cancel(t, Purpose::Stop, out);
+                } else {
+                    self.lower(AlarmKind::StopRefused, TradingState::Reducing, out);
+                    self.close_at_market(t, ExitSignal::Unprotected, out);
+                }
+            }
+            // It was hit, and the market was too thin for all of it.
+            OrderState::Expired | OrderState::Canceled
+                if !others && (before == OrderState::Triggered || order.filled.0 > 0) =>
+            {
+                self.close_at_market(t, ExitSignal::StopLoss, out);
+            }
+            _ => {}
         }
     }
 
@@ -121,26 +155,38 @@ impl Engine {
         }
         let id = self.trades[t].instrument;
         alarm(AlarmKind::ExitRefused, order.id, i64::from(code), id, out);
+        if let Some(closing) = self.trades[t].closing.as_mut() {
+            closing.refusals = closing.refusals.saturating_add(1);
+            if code != CODE_REDUCE_ONLY_CONFLICT {
+                // The position may be smaller than we know; a timer tries again once fills had time.
+                closing.attempts = super::protect::EXIT_ATTEMPTS_MAX;
+            }
+        }
         if code == CODE_REDUCE_ONLY_CONFLICT {
             self.cancel(t, Purpose::Stop, out);
-        } else if let Some(closing) = self.trades[t].closing.as_mut() {
-            // The position may be smaller than we know; a timer tries again once fills had time.
-            closing.attempts = super::protect::EXIT_ATTEMPTS_MAX;
+        }
+        let trade = &self.trades[t];
+        let minimum = self.markets[id.index()].instrument.min_quantity;
+        if trade.open().0 > 0 && trade.open() < minimum {
+            alarm(AlarmKind::DustRemainder, trade.id, trade.open().0, id, out);
         }
     }
 
     pub(super) fn on_fill(&mut self, id: InstrumentId, fill: &Fill, out: &mut Outbox) {
+        let lots = fill.quantity.0;
+        if !is_sane(fill) {
+            return self.fault(AlarmKind::Arithmetic, TradingState::Halted, fill.order, lots, id, out);
+        }
+        if !self.fills.is_new(id, fill.trade_id) {
+            return;
+        }
         let found = match fill.cause {
             FillCause::Order => self.find_order(id, fill.order),
             FillCause::Liquidation | FillCause::Adl | FillCause::Settlement => self.trade_index(id),
         };
-        let Some(t) = found else {
-            let lots = fill.quantity.0;
+        let Some(t) = found.filter(|t| self.accepts(*t, fill)) else {
             return self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
         };
-        if !self.trades[t].is_new_fill(fill) {
-            return;
-        }
         self.controller.book(-fill.fee);
         let order = self.trades[t].order_mut(fill.order).map(|order| {
             order.filled += fill.quantity;
@@ -156,10 +202,26 @@ impl Engine {
         self.maintain(t, out);
     }
 
+    /// Whether a fill can be what it says: of the right side, and no more than its order, or the
+    /// position, has left.
+    fn accepts(&self, t: usize, fill: &Fill) -> bool {
+        let trade = &self.trades[t];
+        match trade.order(fill.order) {
+            _ if trade.finished => false,
+            Some(order) => fill.side == order.side && fill.quantity <= order.unfilled(),
+            None => fill.side == trade.side().opposite() && fill.quantity <= trade.open(),
+        }
+    }
+
     fn on_entry_fill(&mut self, t: usize, fill: &Fill, out: &mut Outbox) {
         let (now, settings, trade) = (self.now, &self.settings, &mut self.trades[t]);
-        let tick = self.markets[trade.instrument.index()].instrument.tick;
-        trade.book_entry(fill, now);
+        let instrument = &self.markets[trade.instrument.index()].instrument;
+        let tick = instrument.tick;
+        trade.book_entry(fill, instrument, now);
+        if let Some(closing) = trade.closing.as_mut() {
+            // It fills though it was cancelled: that part is closed at once, too.
+            closing.attempts = 0;
+        }
         let levels = match trade.exit.as_mut() {
             Some(exit) => exit.refill(trade.entry, tick, settings),
             None => {
@@ -190,11 +252,14 @@ impl Engine {
     }
 
     fn on_exit_fill(&mut self, t: usize, fill: &Fill, order: &LiveOrder, out: &mut Outbox) {
-        let trade = &mut self.trades[t];
-        if fill.quantity > trade.open() {
+        let trade = &self.trades[t];
+        // What the entry has still to report may have been exited already.
+        let entering: i64 = trade.live(Purpose::Entry).map(|entry| entry.outstanding().0).sum();
+        if fill.quantity.0 > trade.open().0 + entering {
             let (id, lots) = (trade.instrument, fill.quantity.0);
             self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
         }
+        let instrument = self.markets[self.trades[t].instrument.index()].instrument;
         let trade = &mut self.trades[t];
         let reference = if order.purpose == Purpose::Stop { order.trigger } else { order.reference };
         let first = order.filled == fill.quantity;
@@ -202,7 +267,7 @@ impl Engine {
             let fired = ExitFired {
                 r: trade.exit.as_ref().map_or(crate::num::Dec::ZERO, |exit| exit.r_at(fill.price)),
                 trade: trade.id,
-                quantity: order.quantity.min(trade.open()),
+                quantity: order.quantity.min(trade.open().max(fill.quantity)),
                 price: fill.price,
                 signal: ExitSignal::StopLoss,
                 side: trade.side(),
@@ -211,11 +276,17 @@ impl Engine {
             out.push(trade.instrument, OutputBody::ExitFired(fired));
         }
         let trade = &mut self.trades[t];
-        trade.book_exit(fill, reference);
+        trade.book_exit(fill, reference, &instrument);
         trade.protection.urgent = true;
         if order.purpose == Purpose::Stop {
             trade.ended_by.get_or_insert(ExitSignal::StopLoss);
+            if trade.entry_working() && trade.closing.is_none() {
+                // Stopped out while still entering: what fills from now on goes the same way.
+                trade.closing = Some(Closing::by(ExitSignal::StopLoss));
+                self.cancel_entry(t, out);
+            }
         }
+        let trade = &mut self.trades[t];
         if order.partial {
             trade.had_partial = true;
             self.advance(t, Step::PartFilled, out);
@@ -226,12 +297,11 @@ impl Engine {
     fn on_forced_fill(&mut self, t: usize, fill: &Fill, out: &mut Outbox) {
         let id = self.trades[t].instrument;
         alarm(AlarmKind::ForcedExit, OrderId::NONE, fill.quantity.0, id, out);
+        let instrument = self.markets[id.index()].instrument;
         let trade = &mut self.trades[t];
-        trade.book_exit(fill, Ticks::ZERO);
+        trade.book_exit(fill, Ticks::ZERO, &instrument);
         trade.ended_by = Some(ExitSignal::Forced);
-        if trade.open().0 > 0 {
-            self.close_at_market(t, ExitSignal::Forced, out);
-        }
+        self.close_at_market(t, ExitSignal::Forced, out);
     }
 
     /// The last part is out: the account of the trade.
@@ -250,9 +320,10 @@ impl Engine {
         }
         let account = trade.account(&instrument, self.now);
         trade.finished = true;
+        trade.protection.beyond_since = None;
         trade.unrealised = crate::num::Dec::ZERO;
         // Fees and funding were booked when they came.
-        self.controller.book(account.pnl + account.fees - account.funding);
+        self.controller.book(money::add(money::add(account.pnl, account.fees), -account.funding));
         out.push(id, OutputBody::TradeClosed(account));
         let mut changes = LimitChanges::new();
         self.controller.on_trade_closed(account.pnl, &self.settings, &mut changes);
@@ -260,26 +331,55 @@ impl Engine {
         self.refresh_equity(out);
     }
 
-    /// Orders whose answer is missing become unknown and are asked for; never sent again.
-    pub(super) fn ask_for_answers(&mut self, t: usize, out: &mut Outbox) {
+    /// Orders that should have come to something and did not: those without an answer become unknown,
+    /// all are asked for, and none is ever sent again. Cancels may be repeated. `budget` bounds what
+    /// one timer says; who is left out comes first the next time.
+    pub(super) fn ask_for_answers(&mut self, t: usize, budget: &mut usize, out: &mut Outbox) {
         let (now, trade) = (self.now, &mut self.trades[t]);
         let id = trade.instrument;
-        let mut missing = false;
+        let unfilled = trade.entry.quantity.0 == 0;
+        let (mut missing, mut lost) = (false, None);
         for order in &mut trade.orders {
-            let waiting = matches!(order.state, OrderState::Sent | OrderState::Unknown);
-            if waiting && now.since(order.queried_ns) >= ANSWER_DUE_NS {
-                if order.state == OrderState::Sent {
-                    order.state = OrderState::Unknown;
-                    missing |= order.purpose == Purpose::Entry;
-                    alarm(AlarmKind::UnknownOrder, order.id, now.since(order.sent_ns), id, out);
-                }
-                ask(order, now, id, out);
+            let due = |at: TimeNs| now.since(at) >= ANSWER_DUE_NS;
+            if *budget == 0 || order.is_done() {
+                continue;
             }
+            if order.cancel_sent.is_some_and(due) {
+                *budget -= 1;
+                send_cancel(order, now, id, out);
+            }
+            if *budget == 0 || !order.is_in_flight() || !due(order.queried_ns) {
+                continue;
+            }
+            *budget -= 1;
+            if order.state == OrderState::Sent {
+                order.state = OrderState::Unknown;
+                missing |= order.purpose == Purpose::Entry && unfilled;
+                alarm(AlarmKind::UnknownOrder, order.id, now.since(order.sent_ns), id, out);
+            } else if order.state.is_final() {
+                lost = Some(order.id);
+            }
+            ask(order, now, id, out);
         }
         if missing {
             self.advance(t, Step::AnswerMissing, out);
         }
+        if let Some(order) = lost {
+            // The venue speaks of fills that do not come: the books can't be right.
+            self.fault(AlarmKind::UnknownOrder, TradingState::Reducing, order, 0, id, out);
+        }
     }
+}
+
+/// A fill that could be one: prices, quantities and fees within what our arithmetic holds.
+fn is_sane(fill: &Fill) -> bool {
+    let lots = 1..=Lots::QUANTITY_MAX.0;
+    fill.price.is_price() && lots.contains(&fill.quantity.0) && money::is_money(fill.fee)
+}
+
+pub(super) fn send_cancel(order: &mut LiveOrder, now: TimeNs, id: InstrumentId, out: &mut Outbox) {
+    order.cancel_sent = Some(now);
+    out.push(id, OutputBody::Cancel(Cancel { id: order.id, kind: order.kind, pad: [0; 7] }));
 }
 
 fn ask(order: &mut LiveOrder, now: TimeNs, id: InstrumentId, out: &mut Outbox) {

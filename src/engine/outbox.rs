@@ -6,10 +6,11 @@ use super::TRADES_MAX;
 use crate::event::{Output, OutputBody};
 use crate::num::InstrumentId;
 
-/// The most one event can cause: closing every trade at once, at most eight outputs each (exit,
-/// state, two stops, entry and their cancels, exit order, protection), and what the event itself
-/// says.
-pub const OUTBOX_MAX: usize = TRADES_MAX * 8 + 64;
+/// The most one event can cause. A timer is the worst: up to 64 questions and an alarm to each; for
+/// each of at most 32 open trades a state, three lines of a deadline or grace that passed, its exit,
+/// a stop and what becomes of older ones, ten in all; and for each trade the cancel of its entry, if
+/// the trading state falls. The sum is below 700.
+pub const OUTBOX_MAX: usize = TRADES_MAX * 12;
 
 /// The outputs of one event, in order.
 #[derive(Clone, Debug, Default)]

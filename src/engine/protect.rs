@@ -1,15 +1,16 @@
 //! Exits and protection: the stop that rests at the venue, the engine's own exits, and the deadline
 //! after which an uncovered position is closed. `docs/RULES.md` §6.
 
+use super::orders::send_cancel;
 use super::{Engine, Outbox, alarm};
 use crate::event::{
-    AlarmKind, Cancel, ExitFired, ExitSignal, Order, OrderKind, OutputBody, Protected, Purpose, StopMove,
-    StopMoved, TradingState, WorkingType,
+    AlarmKind, ExitFired, ExitSignal, Order, OrderKind, OutputBody, Protected, Purpose, StopMove, StopMoved,
+    TradingState, WorkingType,
 };
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, Side, Ticks, cmp_products};
 use crate::risk::config::ExitPrice;
 use crate::risk::exit::PartLimits;
-use crate::trade::{Closing, OrderState, Step};
+use crate::trade::{Closing, OrderState, STOPS_MAX, Step};
 
 /// A trailing stop follows at most this often, and by at least a tenth of the ATR.
 const REPLACE_EVERY_NS: i64 = NS_PER_SEC;
@@ -17,6 +18,11 @@ const REPLACE_PER_ATR: i128 = 10;
 /// Exit orders sent at once when one comes back unfilled; afterwards a timer tries again.
 pub(super) const EXIT_ATTEMPTS_MAX: u32 = 3;
 const EXIT_RETRY_NS: i64 = NS_PER_SEC;
+/// Each refusal makes the next wait a second longer, up to this many: a position the venue does not
+/// have, or one too small to close, must not use up our rate limit.
+const EXIT_RETRY_FACTOR_MAX: u32 = 30;
+/// Queries and repeated cancels one timer may send.
+const QUESTIONS_MAX: usize = 64;
 
 /// A price exits are tested against.
 #[derive(Clone, Copy, Debug)]
@@ -126,6 +132,13 @@ impl Engine {
         self.close(t, ExitSignal::StopLoss, price, out);
     }
 
+    /// Closes everything after the breaker tripped.
+    pub(super) fn flatten_if_due(&mut self, out: &mut Outbox) {
+        if std::mem::take(&mut self.flatten_due) {
+            self.flatten(ExitSignal::Flatten, out);
+        }
+    }
+
     /// Closes every trade, in order of approval.
     pub(super) fn flatten(&mut self, signal: ExitSignal, out: &mut Outbox) {
         // Closing sends orders and removes nothing; trades go when their fills come.
@@ -148,7 +161,7 @@ impl Engine {
         if trade.finished || trade.closing.is_some() {
             return;
         }
-        trade.closing = Some(Closing { signal, attempts: 0 });
+        trade.closing = Some(Closing::by(signal));
         let open = trade.open();
         if open.0 > 0 {
             trade.ended_by.get_or_insert(signal);
@@ -245,13 +258,16 @@ impl Engine {
         let (open, newest) = (trade.open(), trade.live(Purpose::Stop).next_back().copied());
         let Some(exit) = trade.exit.as_ref() else { return };
         match newest {
-            // A close on its way needs no new stop; one that got stuck does.
-            None if trade.closing.is_some() && trade.exiting().0 > 0 => {}
+            // A close on its way needs no new stop; one that got stuck does, but not one after the
+            // other while the venue refuses them.
+            None if trade.closing.is_some() && (trade.is_leaving() || !self.stop_rested(t)) => {}
             None => self.place_stop(t, exit.stop, open, out),
+            // On its way out: what comes next depends on how that ends.
+            Some(newest) if newest.cancel_sent.is_some() => {}
             Some(newest) if newest.state == OrderState::Working => {
                 self.cancel_older_stops(t, out);
                 if self.trades[t].closing.is_none()
-                    && self.stop_is_outdated(t, newest.trigger, newest.unfilled())
+                    && self.stop_is_outdated(t, newest.trigger, newest.outstanding())
                 {
                     let stop = self.trades[t].exit.as_ref().map_or(newest.trigger, |exit| exit.stop);
                     self.place_stop(t, stop, open, out);
@@ -278,8 +294,13 @@ impl Engine {
         }
         let tick = self.markets[trade.instrument.index()].instrument.tick;
         let far = cmp_products(&[distance.wide(), tick.0, REPLACE_PER_ATR], &[exit.atr.0]);
-        let rested = trade.protection.placed_ns.is_none_or(|at| self.now.since(at) >= REPLACE_EVERY_NS);
-        trade.protection.urgent || (rested && far.is_none_or(|order| order != std::cmp::Ordering::Less))
+        trade.protection.urgent
+            || (self.stop_rested(t) && far.is_none_or(|order| order != std::cmp::Ordering::Less))
+    }
+
+    /// The last stop was not sent just now.
+    fn stop_rested(&self, t: usize) -> bool {
+        self.trades[t].protection.placed_ns.is_none_or(|at| self.now.since(at) >= REPLACE_EVERY_NS)
     }
 
     fn place_stop(&mut self, t: usize, trigger: Ticks, quantity: Lots, out: &mut Outbox) {
@@ -287,6 +308,10 @@ impl Engine {
             ExitPrice::Mark => WorkingType::MarkPrice,
             ExitPrice::Book | ExitPrice::Last => WorkingType::ContractPrice,
         };
+        // Exits keep their room among the trade's orders.
+        if self.trades[t].live(Purpose::Stop).count() >= STOPS_MAX {
+            return;
+        }
         let order = Order {
             id: self.next_order_id(),
             trade: self.trades[t].id,
@@ -313,19 +338,18 @@ impl Engine {
         for order in &mut trade.orders {
             let older =
                 order.purpose == Purpose::Stop && order.id != newest && order.state == OrderState::Working;
-            if older && !order.cancel_sent {
-                order.cancel_sent = true;
-                let cancel = Cancel { id: order.id, kind: order.kind, pad: [0; 7] };
-                out.push(trade.instrument, OutputBody::Cancel(cancel));
+            if older && order.cancel_sent.is_none() {
+                send_cancel(order, self.now, trade.instrument, out);
             }
         }
     }
 
     /// Deadlines, retries, answers that are due.
     pub(super) fn on_timer(&mut self, out: &mut Outbox) {
+        let mut budget = QUESTIONS_MAX;
         // Backwards, because maintaining a trade may remove it.
         for t in (0..self.trades.len()).rev() {
-            self.ask_for_answers(t, out);
+            self.ask_for_answers(t, &mut budget, out);
             self.check_deadline(t, out);
             self.retry_close(t, out);
             let id = self.trades[t].instrument;
@@ -335,6 +359,8 @@ impl Engine {
             }
             self.maintain(t, out);
         }
+        self.check_positions(out);
+        self.check_wallet(out);
         self.say_equity(out);
     }
 
@@ -343,7 +369,8 @@ impl Engine {
         let trade = &self.trades[t];
         let Some(since) = trade.protection.bare_since else { return };
         let bare_ms = self.now.since(since) / NS_PER_MS;
-        if trade.finished || trade.closing.is_some() || bare_ms < self.settings.protection_deadline_ms {
+        let held = !trade.finished && trade.open().0 > 0 && trade.closing.is_none();
+        if !held || bare_ms < self.settings.protection_deadline_ms {
             return;
         }
         let (id, order) = (trade.instrument, trade.id);
@@ -354,7 +381,9 @@ impl Engine {
     fn retry_close(&mut self, t: usize, out: &mut Outbox) {
         let trade = &mut self.trades[t];
         let newest = trade.orders.iter().filter(|o| o.purpose == Purpose::Exit).map(|o| o.sent_ns).max();
-        let rested = newest.is_none_or(|at| self.now.since(at) >= EXIT_RETRY_NS);
+        let refusals = trade.closing.map_or(0, |closing| closing.refusals).clamp(1, EXIT_RETRY_FACTOR_MAX);
+        let rest_ns = EXIT_RETRY_NS * i64::from(refusals);
+        let rested = newest.is_none_or(|at| self.now.since(at) >= rest_ns);
         let idle = rested && trade.exiting().0 == 0;
         if let Some(closing) = trade.closing.as_mut().filter(|_| idle) {
             closing.attempts = 0;

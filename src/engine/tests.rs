@@ -1,5 +1,7 @@
 //! The engine driven by hand, event by event: what comes out, and in which order.
 
+mod regressions;
+
 use super::*;
 use crate::event::*;
 use crate::num::{Lots, NS_PER_MS, Side, Size, Ticks};

@@ -88,6 +88,11 @@ impl Ticks {
     }
 }
 
+impl Lots {
+    /// Largest quantity of an order or a fill; its product with a price fits 128 bits.
+    pub const QUANTITY_MAX: Lots = Lots(10i64.pow(15));
+}
+
 impl Size {
     /// Largest quantity accepted from outside; its product with a price fits 128 bits.
     pub const QUANTITY_MAX: Size = Size(10i64.pow(15));

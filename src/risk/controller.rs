@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 
 use super::check::{Checks, Observed};
 use super::config::Settings;
+use super::money;
 use super::sizing::Plan;
 use crate::event::{AlarmKind, Limit, LimitChanged, Rule, TradingState};
 use crate::market::Correlation;
-use crate::num::{Dec, NS_PER_HOUR, Rounding, Side, TimeNs, cmp_products};
+use crate::num::{Dec, NS_PER_DAY, NS_PER_HOUR, Rounding, Side, TimeNs, cmp_products};
 
 /// One open position or pending entry, as the limits see it.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,8 @@ pub struct Controller {
     unrealised: Dec,
     day: i64,
     week: i64,
+    /// Before then neither day nor week ends.
+    next_roll: TimeNs,
     day_peak: Dec,
     week_peak: Dec,
     /// Latched until the next day, or week.
@@ -56,6 +59,7 @@ impl Default for Controller {
             unrealised: Dec::ZERO,
             day: i64::MIN,
             week: i64::MIN,
+            next_roll: TimeNs(i64::MIN),
             day_peak: Dec::ZERO,
             week_peak: Dec::ZERO,
             daily_latched: false,
@@ -77,7 +81,7 @@ impl Controller {
 
     /// Wallet + unrealised PnL; `None` before the first account event.
     pub fn equity(&self) -> Option<Dec> {
-        self.wallet.map(|wallet| wallet + self.unrealised)
+        self.wallet.map(|wallet| money::add(wallet, self.unrealised))
     }
 
     pub fn day_peak(&self) -> Dec {
@@ -97,32 +101,41 @@ impl Controller {
     }
 
     /// Rolls day and week by event time: the peak becomes the equity carried in.
-    pub fn roll(&mut self, now: TimeNs) {
+    pub fn roll(&mut self, now: TimeNs, s: &Settings, changes: &mut LimitChanges) {
+        if now < self.next_roll {
+            return;
+        }
+        self.next_roll = TimeNs((now.day() + 1).saturating_mul(NS_PER_DAY));
         let equity = self.equity().unwrap_or(Dec::ZERO);
         if now.day() > self.day {
             self.day = now.day();
             self.day_peak = equity;
-            self.daily_latched = false;
+            if std::mem::take(&mut self.daily_latched) {
+                note(changes, Limit::Daily, false, Dec::ZERO, s.max_daily_dd_pct, TimeNs(0));
+            }
+            self.leave_recovery(changes, s);
         }
         if now.week() > self.week {
             self.week = now.week();
             self.week_peak = equity;
-            self.weekly_latched = false;
+            if std::mem::take(&mut self.weekly_latched) {
+                note(changes, Limit::Weekly, false, Dec::ZERO, s.max_weekly_dd_pct, TimeNs(0));
+            }
         }
     }
 
     /// Our wallet as the venue states it. The first sets both peaks; a later difference shifts them,
     /// since a correction is not a drawdown. Returns the difference.
     pub fn set_wallet(&mut self, wallet: Dec) -> Dec {
-        let difference = wallet - self.wallet.unwrap_or(Dec::ZERO);
+        let difference = money::add(wallet, -self.wallet.unwrap_or(Dec::ZERO));
         let first = self.wallet.is_none();
         self.wallet = Some(wallet);
         if first {
-            let equity = wallet + self.unrealised;
+            let equity = money::add(wallet, self.unrealised);
             (self.day_peak, self.week_peak) = (equity, equity);
         } else {
-            self.day_peak += difference;
-            self.week_peak += difference;
+            self.day_peak = money::add(self.day_peak, difference);
+            self.week_peak = money::add(self.week_peak, difference);
         }
         difference
     }
@@ -130,7 +143,7 @@ impl Controller {
     /// Money in or out that is a result: fills, fees, funding.
     pub fn book(&mut self, change: Dec) {
         if let Some(wallet) = self.wallet.as_mut() {
-            *wallet += change;
+            *wallet = money::add(*wallet, change);
         }
     }
 
@@ -220,7 +233,10 @@ impl Controller {
 
     /// Product of the factors on risk; exact at 12 places.
     pub fn risk_multiplier(&self, s: &Settings) -> Dec {
-        let recovery = if self.recovering { s.recovery_risk_mult } else { Dec::ONE };
+        // By the drawdown of now: a flag from the last price would outlive the day.
+        let equity = self.equity().unwrap_or(self.day_peak);
+        let recovering = s.enable_recovery_mode && exceeds(self.day_peak, equity, s.recovery_threshold_pct);
+        let recovery = if recovering { s.recovery_risk_mult } else { Dec::ONE };
         let streak = if self.on_streak(s) { s.streak_risk_reduction } else { Dec::ONE };
         recovery.mul(streak, Rounding::HalfEven).unwrap_or(Dec::ZERO)
     }
@@ -274,13 +290,13 @@ impl Controller {
     /// Rules 6 and 9 of §4: does the sized trade fit beside what is open?
     pub fn fits(&self, plan: &Plan, holdings: &[Holding], s: &Settings, checks: &mut Checks) -> bool {
         let Some(equity) = self.equity() else { return false };
-        let exposure: i128 = holdings.iter().map(|h| h.exposure.0).sum::<i128>() + plan.notional.0;
-        let order = cmp_products(&[exposure, Dec::ONE.0], &[equity.0, s.max_exposure_pct.0]);
+        let exposure = money::add(money::sum(holdings.iter().map(|h| h.exposure)), plan.notional);
+        let order = cmp_products(&[exposure.0, Dec::ONE.0], &[equity.0, s.max_exposure_pct.0]);
         let limit = equity.mul(s.max_exposure_pct, Rounding::Floor).unwrap_or(Dec::ZERO);
         if !checks.note_option(
             Rule::Exposure,
             order.map(|o| o != Ordering::Greater),
-            Observed::Number(Dec(exposure)),
+            Observed::Number(exposure),
             Observed::Number(limit),
         ) {
             return false;
@@ -288,14 +304,14 @@ impl Controller {
         if !s.enable_open_risk {
             return true;
         }
-        let stops: i128 = holdings.iter().map(|h| h.stop_loss.0).sum();
-        let at_risk = (self.day_peak - equity).0 + stops + plan.risk.0;
-        let order = cmp_products(&[at_risk, Dec::ONE.0], &[self.day_peak.0, s.max_daily_dd_pct.0]);
+        let stops = money::sum(holdings.iter().map(|h| h.stop_loss));
+        let at_risk = money::add(money::add(money::add(self.day_peak, -equity), stops), plan.risk);
+        let order = cmp_products(&[at_risk.0, Dec::ONE.0], &[self.day_peak.0, s.max_daily_dd_pct.0]);
         let limit = self.day_peak.mul(s.max_daily_dd_pct, Rounding::Floor).unwrap_or(Dec::ZERO);
         checks.note_option(
             Rule::OpenRisk,
             order.map(|o| o != Ordering::Greater),
-            Observed::Number(Dec(at_risk)),
+            Observed::Number(at_risk),
             Observed::Number(limit),
         )
     }
@@ -357,13 +373,19 @@ fn note(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::num::NS_PER_DAY;
 
     fn controller(wallet: i64) -> Controller {
         let mut c = Controller::default();
-        c.roll(TimeNs(0));
+        roll(&mut c, TimeNs(0));
         c.set_wallet(Dec::int(wallet));
         c
+    }
+
+    fn roll(c: &mut Controller, now: TimeNs) -> Vec<Limit> {
+        let mut changes = LimitChanges::new();
+        c.roll(now, &Settings::DEFAULT, &mut changes);
+        assert!(changes.iter().all(|change| !change.active));
+        changes.iter().map(|change| change.limit).collect()
     }
 
     fn lose(c: &mut Controller, money: i64, now: TimeNs) -> Vec<Limit> {
@@ -389,14 +411,39 @@ mod tests {
         assert_eq!(refusal(&c, TimeNs(2), &[]), Some(Rule::DailyDrawdown));
         lose(&mut c, -301, TimeNs(3));
         assert_eq!(refusal(&c, TimeNs(3), &[]), Some(Rule::DailyDrawdown), "latched though recovered");
-        c.roll(TimeNs(NS_PER_DAY));
+        assert_eq!(roll(&mut c, TimeNs(NS_PER_DAY)), [Limit::Daily]);
         assert_eq!(refusal(&c, TimeNs(NS_PER_DAY), &[]), None);
         // Thursday to Monday: the week's peak is still the old one.
         assert!(lose(&mut c, 1_001, TimeNs(NS_PER_DAY)).contains(&Limit::Weekly));
-        c.roll(TimeNs(2 * NS_PER_DAY));
+        roll(&mut c, TimeNs(2 * NS_PER_DAY));
         assert_eq!(refusal(&c, TimeNs(2 * NS_PER_DAY), &[]), Some(Rule::WeeklyDrawdown));
-        c.roll(TimeNs(4 * NS_PER_DAY));
+        assert_eq!(roll(&mut c, TimeNs(4 * NS_PER_DAY)), [Limit::Weekly]);
         assert_eq!(refusal(&c, TimeNs(4 * NS_PER_DAY), &[]), None);
+    }
+
+    #[test]
+    fn recovery_mode_ends_with_the_day_even_if_nothing_happens() {
+        let mut c = controller(10_000);
+        assert_eq!(lose(&mut c, 250, TimeNs(1)), [Limit::Recovery]);
+        assert_eq!(c.risk_multiplier(&Settings::DEFAULT), Dec::new(5, 1));
+        assert_eq!(roll(&mut c, TimeNs(NS_PER_DAY)), [Limit::Recovery]);
+        assert_eq!(c.risk_multiplier(&Settings::DEFAULT), Dec::ONE);
+    }
+
+    #[test]
+    fn absurd_money_stops_at_the_end_of_the_range() {
+        let mut c = controller(1);
+        for _ in 0..10 {
+            c.book(Dec(i128::MAX));
+            c.set_wallet(Dec(-money::MONEY_MAX.0));
+            c.set_unrealised(money::MONEY_MAX);
+            c.update_limits(TimeNs(1), &Settings::DEFAULT, &mut LimitChanges::new());
+            c.book(Dec(i128::MIN));
+            c.set_wallet(money::MONEY_MAX);
+            c.set_unrealised(Dec(-money::MONEY_MAX.0));
+            c.update_limits(TimeNs(1), &Settings::DEFAULT, &mut LimitChanges::new());
+        }
+        assert!(c.equity().is_some_and(|equity| equity.abs() <= money::MONEY_MAX));
     }
 
     #[test]
@@ -405,7 +452,7 @@ mod tests {
         let late = TimeNs(NS_PER_DAY - NS_PER_HOUR);
         assert!(lose(&mut c, 501, late).contains(&Limit::CircuitBreaker));
         assert!(!lose(&mut c, 100, late).contains(&Limit::CircuitBreaker));
-        c.roll(TimeNs(NS_PER_DAY));
+        roll(&mut c, TimeNs(NS_PER_DAY));
         let end = late + 4 * NS_PER_HOUR;
         assert_eq!(refusal(&c, end - 1, &[]), Some(Rule::CircuitBreaker));
         assert_eq!(refusal(&c, end, &[]), None);

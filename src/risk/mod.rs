@@ -6,4 +6,5 @@ pub mod controller;
 pub mod exit;
 pub mod filter;
 pub mod levels;
+pub mod money;
 pub mod sizing;

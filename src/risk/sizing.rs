@@ -89,7 +89,7 @@ pub fn size(input: &SizingInput, s: &Settings, checks: &mut Checks) -> Option<Pl
         }
         None => Lots::ZERO,
     };
-    let quantity = quantity.min(input.instrument.max_quantity);
+    let quantity = quantity.min(input.instrument.max_quantity).min(Lots::QUANTITY_MAX);
     let notional = one_lot.checked_mul_int(quantity.wide())?;
     let risk = stop_lot.checked_mul_int(quantity.wide())?;
     large_enough(input.instrument, quantity, notional, s, checks).then_some(Plan {

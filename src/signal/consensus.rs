@@ -47,7 +47,7 @@ const AGREEMENT_TENTHS: [i128; SEATS + 1] = [0, 6, 10, 11, 12];
 /// at most 0.95. A signal that brings its own consensus keeps it.
 pub fn resolve(signal: &Signal, weights: &[Dec; SEATS]) -> Resolved {
     if signal.given {
-        let confidence = Confidence::exact(signal.confidence[0]);
+        let confidence = Confidence::exact(signal.confidence[0].clamp(Dec::ZERO, Dec::ONE));
         return Resolved { action: signal.action, consensus: signal.consensus, confidence };
     }
     let votes = signal.ballot.votes();
@@ -129,6 +129,15 @@ mod tests {
         assert!(exact.at_least(Dec::new(77, 2)), "equal passes");
         three.confidence[2].0 -= 1;
         assert!(!resolve(&three, &WEIGHTS).confidence.at_least(Dec::new(77, 2)), "one unit below fails");
+    }
+
+    #[test]
+    fn a_given_confidence_stays_between_nothing_and_certain() {
+        let mut given = Signal { given: true, action: L, ..signal([A; SEATS], [0; 4]) };
+        for (confidence, taken) in [(Dec::int(7), Dec::ONE), (Dec::int(-7), Dec::ZERO)] {
+            given.confidence[0] = confidence;
+            assert_eq!(resolve(&given, &WEIGHTS).confidence, Confidence::exact(taken));
+        }
     }
 
     #[test]

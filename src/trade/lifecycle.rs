@@ -14,10 +14,9 @@ pub enum Step {
     StopAtBreakeven,
     PartFilled,
     StopTrailing,
-    /// The venue's answer is missing.
+    /// The venue's answer to the entry is missing, and nothing has filled.
     AnswerMissing,
-    /// The answer came: the position is open, or still pending.
-    AnsweredOpen,
+    /// The answer came: the entry is pending.
     AnsweredPending,
     /// The last part is closed.
     Closed {
@@ -39,15 +38,11 @@ pub const fn next_state(state: TradeState, step: Step) -> Option<TradeState> {
         (S::Open, Step::StopAtBreakeven) => Some(S::Breakeven),
         (S::Open | S::Breakeven, Step::PartFilled) => Some(S::PartialTp),
         (S::Open | S::Breakeven | S::PartialTp, Step::StopTrailing) => Some(S::Trailing),
-        (S::EntryPending | S::Open | S::Breakeven | S::PartialTp | S::Trailing, Step::AnswerMissing) => {
-            Some(S::Unknown)
-        }
-        (S::Unknown, Step::AnsweredOpen) => Some(S::Open),
+        (S::EntryPending, Step::AnswerMissing) => Some(S::Unknown),
         (S::Unknown, Step::AnsweredPending) => Some(S::EntryPending),
-        (
-            S::Open | S::Breakeven | S::PartialTp | S::Trailing | S::Unknown,
-            Step::Closed { signal, after_partial },
-        ) => Some(end_state(signal, after_partial)),
+        (S::Open | S::Breakeven | S::PartialTp | S::Trailing, Step::Closed { signal, after_partial }) => {
+            Some(end_state(signal, after_partial))
+        }
         _ => None,
     }
 }
@@ -83,29 +78,28 @@ mod tests {
             Step::PartFilled,
             Step::StopTrailing,
             Step::AnswerMissing,
-            Step::AnsweredOpen,
             Step::AnsweredPending,
             closed,
         ];
         // A = approved, R = rejected, E = entry pending, O = open, B, P, T = breakeven, partial,
         // trailing, U = unknown, X = closed, C = canceled without a fill.
         let table = [
-            (TradeState::New, "AR.........."),
-            (TradeState::Rejected, "............"),
-            (TradeState::Approved, "..EOC......."),
-            (TradeState::EntryPending, "...OC...U..."),
-            (TradeState::Open, ".....BPTU..X"),
-            (TradeState::Breakeven, "......PTU..X"),
-            (TradeState::PartialTp, ".......TU..X"),
-            (TradeState::Trailing, "........U..X"),
-            (TradeState::ClosedSl, "............"),
-            (TradeState::ClosedTp, "............"),
-            (TradeState::ClosedPartial, "............"),
-            (TradeState::ClosedTime, "............"),
-            (TradeState::ClosedManual, "............"),
-            (TradeState::ClosedLiquidated, "............"),
-            (TradeState::Canceled, "............"),
-            (TradeState::Unknown, "...OC....OEX"),
+            (TradeState::New, "AR........."),
+            (TradeState::Rejected, "..........."),
+            (TradeState::Approved, "..EOC......"),
+            (TradeState::EntryPending, "...OC...U.."),
+            (TradeState::Open, ".....BPT..X"),
+            (TradeState::Breakeven, "......PT..X"),
+            (TradeState::PartialTp, ".......T..X"),
+            (TradeState::Trailing, "..........X"),
+            (TradeState::ClosedSl, "..........."),
+            (TradeState::ClosedTp, "..........."),
+            (TradeState::ClosedPartial, "..........."),
+            (TradeState::ClosedTime, "..........."),
+            (TradeState::ClosedManual, "..........."),
+            (TradeState::ClosedLiquidated, "..........."),
+            (TradeState::Canceled, "..........."),
+            (TradeState::Unknown, "...OC....E."),
         ];
         let named: Vec<TradeState> = TradeState::ALL.to_vec();
         for state in named {

@@ -71,11 +71,15 @@ pub struct LiveOrder {
     pub kind: OrderKind,
     pub side: Side,
     pub state: OrderState,
-    pub cancel_sent: bool,
+    /// When its cancel was last sent.
+    pub cancel_sent: Option<TimeNs>,
     /// Of an exit: it closes a part by rule, and the rest stays open.
     pub partial: bool,
     pub quantity: Lots,
+    /// Fills seen.
     pub filled: Lots,
+    /// Fills the venue's updates speak of; those not seen yet are on their way.
+    pub reported: Lots,
     pub trigger: Ticks,
     pub reference: Ticks,
     pub sent_ns: TimeNs,
@@ -91,10 +95,11 @@ impl LiveOrder {
             kind: order.kind,
             side: order.side,
             state: OrderState::Sent,
-            cancel_sent: false,
+            cancel_sent: None,
             partial,
             quantity: order.quantity,
             filled: Lots::ZERO,
+            reported: Lots::ZERO,
             trigger: order.trigger,
             reference: order.reference,
             sent_ns: now,
@@ -102,10 +107,25 @@ impl LiveOrder {
         }
     }
 
-    /// Nothing more can come of it: filled completely, or ended otherwise. A fill may be reported
-    /// before or after the word that the order is filled; only the fills count.
+    /// Lots that can still come. A fill may be reported before or after the word that its order
+    /// ended; only the fills count, and an order that ended owes those its last word spoke of.
+    pub fn outstanding(&self) -> Lots {
+        let total = match self.state {
+            OrderState::Canceled | OrderState::Expired | OrderState::Rejected => self.reported,
+            _ => self.quantity,
+        };
+        Lots((total.0 - self.filled.0).max(0))
+    }
+
+    /// Nothing more can come of it.
     pub fn is_done(&self) -> bool {
-        self.filled >= self.quantity || (self.state.is_final() && self.state != OrderState::Filled)
+        self.outstanding() == Lots::ZERO && (self.state.is_final() || self.filled >= self.quantity)
+    }
+
+    /// It ought to come to something by itself soon: everything but a stop that rests.
+    pub fn is_in_flight(&self) -> bool {
+        let rests = self.purpose == Purpose::Stop && self.state == OrderState::Working;
+        !self.is_done() && (!rests || self.cancel_sent.is_some())
     }
 
     /// Acknowledged and able to protect.

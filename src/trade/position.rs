@@ -5,17 +5,19 @@ use arrayvec::ArrayVec;
 use super::{LiveOrder, OrderState, Step, next_state};
 use crate::event::{Consensus, ExitSignal, Fill, Instrument, Purpose, TradeClosed, TradeState};
 use crate::num::{
-    Dec, InstrumentId, Lots, OrderId, Rounding, Side, Ticks, TimeNs, Wide, div_wide, wide_product,
+    Dec, InstrumentId, Lots, OrderId, Rounding, Side, Ticks, TimeNs, Wide, div_wide, mul_div, wide_product,
 };
 use crate::risk::exit::ExitState;
 use crate::risk::levels::AveragePrice;
+use crate::risk::money;
 use crate::risk::sizing::Plan;
 
-/// Orders a trade may have unfinished at once: the entry, an exit, a stop and its successor, and as
-/// many again being cancelled.
-pub const ORDERS_MAX: usize = 8;
-/// Trade ids remembered to recognise a fill reported twice.
-const FILLS_REMEMBERED: usize = 16;
+/// Orders a trade may have unfinished at once: the entry, [`STOPS_MAX`], and room for exits.
+pub const ORDERS_MAX: usize = 12;
+/// Stops unfinished at once: one, its successor, and as many again being cancelled.
+pub const STOPS_MAX: usize = 4;
+/// The last place of a venue's wallet.
+const VENUE_MONEY_UNIT: Dec = Dec::new(1, 8);
 
 /// How the position is covered.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
@@ -38,6 +40,8 @@ pub struct Closing {
     pub signal: ExitSignal,
     /// Exit orders sent for it; a refused one is sent again only on a timer.
     pub attempts: u32,
+    /// Exit orders refused; each makes the next wait longer.
+    pub refusals: u32,
 }
 
 /// A trade.
@@ -55,6 +59,10 @@ pub struct Trade {
     /// Tick-lots and lots of what was exited.
     pub exit_value: i128,
     pub exited: Lots,
+    /// Entry cost of the open rest, in quote currency, and the result of what was exited before
+    /// costs: by average cost and rounded as venues do, so that their wallet can be compared.
+    rest_cost: Dec,
+    pub realised: Dec,
     pub fees: Dec,
     pub funding: Dec,
     /// Against reference prices, in tick-lots; positive is worse.
@@ -72,8 +80,12 @@ pub struct Trade {
     /// Contribution to unrealised PnL at the last price.
     pub unrealised: Dec,
     opened_ns: TimeNs,
-    fills_seen: [i64; FILLS_REMEMBERED],
-    fills_count: usize,
+}
+
+impl Closing {
+    pub fn by(signal: ExitSignal) -> Closing {
+        Closing { signal, attempts: 0, refusals: 0 }
+    }
 }
 
 impl Trade {
@@ -88,6 +100,8 @@ impl Trade {
             entry: AveragePrice { cost: 0, quantity: Lots::ZERO },
             exit_value: 0,
             exited: Lots::ZERO,
+            rest_cost: Dec::ZERO,
+            realised: Dec::ZERO,
             fees: Dec::ZERO,
             funding: Dec::ZERO,
             slippage: 0,
@@ -99,8 +113,6 @@ impl Trade {
             finished: false,
             unrealised: Dec::ZERO,
             opened_ns: TimeNs(0),
-            fills_seen: [i64::MIN; FILLS_REMEMBERED],
-            fills_count: 0,
         }
     }
 
@@ -137,14 +149,27 @@ impl Trade {
         self.live(Purpose::Entry).next().is_some()
     }
 
-    /// Lots that exit orders on their way will close.
+    /// Lots that orders on their way will close: exits, and stops that were triggered.
     pub fn exiting(&self) -> Lots {
-        Lots(self.live(Purpose::Exit).map(|order| order.unfilled().0).sum())
+        let on_its_way = |order: &&LiveOrder| match order.purpose {
+            Purpose::Entry => false,
+            Purpose::Exit => true,
+            // Sent, unknown or resting stops close nothing yet.
+            Purpose::Stop => order.state == OrderState::Triggered || order.state.is_final(),
+        };
+        Lots(self.orders.iter().filter(on_its_way).map(|order| order.outstanding().0).sum())
     }
 
-    /// An acknowledged stop stands.
+    /// Everything open is on its way out, by orders the venue has not failed to answer.
+    pub fn is_leaving(&self) -> bool {
+        let doubtful = self.live(Purpose::Exit).any(|order| order.state == OrderState::Unknown);
+        self.exiting() >= self.open() && !doubtful
+    }
+
+    /// Acknowledged stops stand for all that is open.
     pub fn is_covered(&self) -> bool {
-        self.live(Purpose::Stop).any(LiveOrder::rests)
+        let stops = self.live(Purpose::Stop).filter(|order| order.rests());
+        stops.map(|order| order.outstanding().0).sum::<i64>() >= self.open().0
     }
 
     /// Nothing of it is left at the venue.
@@ -168,36 +193,46 @@ impl Trade {
         !self.orders.is_full()
     }
 
-    /// True the first time a fill is seen.
-    pub fn is_new_fill(&mut self, fill: &Fill) -> bool {
-        if self.fills_seen.contains(&fill.trade_id) {
-            return false;
-        }
-        self.fills_seen[self.fills_count % FILLS_REMEMBERED] = fill.trade_id;
-        self.fills_count = (self.fills_count + 1) % FILLS_REMEMBERED;
-        true
-    }
-
     /// Books an entry fill.
-    pub fn book_entry(&mut self, fill: &Fill, now: TimeNs) {
+    pub fn book_entry(&mut self, fill: &Fill, instrument: &Instrument, now: TimeNs) {
         if self.entry.quantity == Lots::ZERO {
             self.opened_ns = now;
+        }
+        if self.open().0 <= 0 {
             self.protection.bare_since = Some(now);
         }
-        self.entry.cost += fill.price.wide() * fill.quantity.wide();
+        let cost = fill.price.wide() * fill.quantity.wide();
+        self.entry.cost += cost;
         self.entry.quantity += fill.quantity;
+        self.rest_cost = money::add(self.rest_cost, money::of(instrument, cost));
         self.book_costs(fill, self.plan.price, self.side());
     }
 
     /// Books an exit fill; `reference` is the price the exit was decided at.
-    pub fn book_exit(&mut self, fill: &Fill, reference: Ticks) {
-        self.exit_value += fill.price.wide() * fill.quantity.wide();
+    pub fn book_exit(&mut self, fill: &Fill, reference: Ticks, instrument: &Instrument) {
+        let value = fill.price.wide() * fill.quantity.wide();
+        let released = self.release(fill.quantity);
+        let result =
+            money::of(instrument, value).0.saturating_sub(released.0) * i128::from(self.side().sign());
+        self.realised = money::add(self.realised, Dec(result));
+        self.exit_value += value;
         self.exited += fill.quantity;
         self.book_costs(fill, reference, self.side().opposite());
     }
 
+    /// Takes the share of `lots` out of the open rest's cost; the last part takes what is left.
+    fn release(&mut self, lots: Lots) -> Dec {
+        let open = self.open();
+        let unit = VENUE_MONEY_UNIT.0;
+        let share = mul_div(self.rest_cost.0, lots.wide(), open.wide() * unit, Rounding::HalfEven);
+        let part = share.filter(|_| lots < open).and_then(|units| units.checked_mul(unit));
+        let released = part.map_or(self.rest_cost, Dec);
+        self.rest_cost = money::add(self.rest_cost, -released);
+        released
+    }
+
     fn book_costs(&mut self, fill: &Fill, reference: Ticks, side: Side) {
-        self.fees += fill.fee;
+        self.fees = money::add(self.fees, fill.fee);
         if reference != Ticks::ZERO {
             let worse = (fill.price - reference).wide() * i128::from(side.sign());
             self.slippage += worse * fill.quantity.wide();
@@ -222,7 +257,7 @@ impl Trade {
 
     /// The account of the closed trade.
     pub fn account(&self, instrument: &Instrument, now: TimeNs) -> TradeClosed {
-        let money = |tick_lots: i128| instrument.money(tick_lots).unwrap_or(Dec::ZERO);
+        let money = |tick_lots: i128| money::of(instrument, tick_lots);
         let pnl = money(self.gross_tick_lots(Ticks::ZERO)) - self.fees + self.funding;
         let risk = self.exit.as_ref().map_or(0, ExitState::risk_tick_lots);
         let risk_money = money(risk);

@@ -1,0 +1,53 @@
+//! Which fills were applied already.
+
+use crate::num::InstrumentId;
+
+/// Fills remembered: reconnects repeat the last minutes of a stream, and trades that are gone by
+/// then must not be taken for somebody else's.
+const REMEMBERED: usize = 1_024;
+
+/// The newest fills by the venue's trade id.
+#[derive(Clone, Debug)]
+pub(super) struct FillMemory {
+    seen: Box<[(InstrumentId, i64)]>,
+    /// Of `seen`, how many hold something.
+    used: usize,
+    next: usize,
+}
+
+impl FillMemory {
+    pub fn new() -> FillMemory {
+        FillMemory { seen: vec![(InstrumentId::NONE, 0); REMEMBERED].into_boxed_slice(), used: 0, next: 0 }
+    }
+
+    /// True the first time.
+    pub fn is_new(&mut self, instrument: InstrumentId, trade_id: i64) -> bool {
+        if self.seen.iter().take(self.used).any(|fill| *fill == (instrument, trade_id)) {
+            return false;
+        }
+        if let Some(slot) = self.seen.get_mut(self.next) {
+            *slot = (instrument, trade_id);
+        }
+        self.next = (self.next + 1) % REMEMBERED;
+        self.used = (self.used + 1).min(REMEMBERED);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_are_remembered() {
+        let mut fills = FillMemory::new();
+        let (a, b) = (InstrumentId(0), InstrumentId(1));
+        assert!(fills.is_new(a, i64::MIN) && !fills.is_new(a, i64::MIN));
+        assert!(fills.is_new(b, i64::MIN), "ids are unique within an instrument only");
+        for id in 0..REMEMBERED as i64 {
+            assert!(fills.is_new(a, id));
+        }
+        assert!(fills.is_new(a, i64::MIN), "forgotten by now");
+        assert!(!fills.is_new(a, 5));
+    }
+}
