@@ -4,7 +4,7 @@ use super::account::say_limits;
 use super::{Engine, Outbox, alarm};
 use crate::event::{
     AlarmKind, Cancel, EntryFilled, ExitFired, ExitSignal, Fill, FillCause, Order, OrderKind, OrderStatus,
-    OrderUpdate, OutputBody, Protected, Purpose, Query, TradingState,
+    OrderUpdate, OutputBody, Purpose, Query, TradingState,
 };
 use crate::num::{InstrumentId, Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
 use crate::risk::controller::LimitChanges;
@@ -313,11 +313,7 @@ impl Engine {
         self.advance(t, Step::Closed { signal, after_partial }, out);
         let instrument = self.markets[id.index()].instrument;
         let trade = &mut self.trades[t];
-        if let Some(since) = trade.protection.bare_since.take() {
-            let unprotected_ns = self.now.since(since);
-            let protected = Protected { trade: trade.id, unprotected_ns, by_stop: false, pad: [0; 7] };
-            out.push(id, OutputBody::Protected(protected));
-        }
+        super::protect::say_protected(trade, true, true, self.now, out);
         let account = trade.account(&instrument, self.now);
         trade.finished = true;
         trade.protection.beyond_since = None;

@@ -8,9 +8,9 @@ use crate::num::InstrumentId;
 
 /// The most one event can cause. A timer is the worst: up to 64 questions and an alarm to each; for
 /// each of at most 32 open trades a state, three lines of a deadline or grace that passed, its exit,
-/// a stop and what becomes of older ones, ten in all; and for each trade the cancel of its entry, if
-/// the trading state falls. The sum is below 700.
-pub const OUTBOX_MAX: usize = TRADES_MAX * 12;
+/// a stop and the cancels of older ones, fifteen in all; and for each trade the cancel of its entry,
+/// if the trading state falls. The sum is below 800; the rest is margin.
+pub const OUTBOX_MAX: usize = TRADES_MAX * 20;
 
 /// The outputs of one event, in order.
 #[derive(Clone, Debug, Default)]

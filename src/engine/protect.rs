@@ -7,10 +7,10 @@ use crate::event::{
     AlarmKind, ExitFired, ExitSignal, Order, OrderKind, OutputBody, Protected, Purpose, StopMove, StopMoved,
     TradingState, WorkingType,
 };
-use crate::num::{Dec, InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, Side, Ticks, cmp_products};
+use crate::num::{Dec, InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, Side, Ticks, TimeNs, cmp_products};
 use crate::risk::config::ExitPrice;
 use crate::risk::exit::PartLimits;
-use crate::trade::{Closing, OrderState, STOPS_MAX, Step};
+use crate::trade::{Closing, OrderState, STOPS_MAX, Step, Trade};
 
 /// A trailing stop follows at most this often, and by at least a tenth of the ATR.
 const REPLACE_EVERY_NS: i64 = NS_PER_SEC;
@@ -241,14 +241,14 @@ impl Engine {
     /// Keeps the time a position has had no acknowledged stop.
     fn note_cover(&mut self, t: usize, out: &mut Outbox) {
         let (now, trade) = (self.now, &mut self.trades[t]);
-        if !trade.is_covered() {
-            trade.protection.bare_since.get_or_insert(now);
-        } else if let Some(since) = trade.protection.bare_since.take() {
-            let unprotected_ns = now.since(since);
-            trade.protection.bare_ns_max = trade.protection.bare_ns_max.max(unprotected_ns);
-            let protected = Protected { trade: trade.id, unprotected_ns, by_stop: true, pad: [0; 7] };
-            out.push(trade.instrument, OutputBody::Protected(protected));
+        let (stopped, covered) = (trade.stopped().0 > 0, trade.is_covered());
+        if !covered {
+            trade.protection.uncovered_since.get_or_insert(now);
         }
+        if !stopped {
+            trade.protection.bare_since.get_or_insert(now);
+        }
+        say_protected(trade, stopped, covered, now, out);
     }
 
     /// The resting stop follows the engine's: the new one is acknowledged before the old one is
@@ -272,6 +272,10 @@ impl Engine {
                     let stop = self.trades[t].exit.as_ref().map_or(newest.trigger, |exit| exit.stop);
                     self.place_stop(t, stop, open, out);
                 }
+            }
+            // The entry filled on before the first stop was answered: the next one need not wait.
+            Some(newest) if newest.state == OrderState::Sent && newest.quantity < open => {
+                self.place_stop(t, exit.stop, open, out);
             }
             // Unanswered, unknown or triggering: wait for the venue's word.
             Some(_) => {}
@@ -367,7 +371,7 @@ impl Engine {
     /// A position without an acknowledged stop is an emergency with a deadline.
     fn check_deadline(&mut self, t: usize, out: &mut Outbox) {
         let trade = &self.trades[t];
-        let Some(since) = trade.protection.bare_since else { return };
+        let Some(since) = trade.protection.uncovered_since else { return };
         let bare_ms = self.now.since(since) / NS_PER_MS;
         let held = !trade.finished && trade.open().0 > 0 && trade.closing.is_none();
         if !held || bare_ms < self.settings.protection_deadline_ms {
@@ -390,5 +394,20 @@ impl Engine {
             let price = self.markets[trade.instrument.index()].price;
             self.pursue_close(t, price, out);
         }
+    }
+}
+
+/// Ends the times the trade's position, or a part of it, had no acknowledged stop, and says how long
+/// they were. `stopped`: some stop stands, or nothing is left to protect; `covered`: for all of it.
+pub(super) fn say_protected(trade: &mut Trade, stopped: bool, covered: bool, now: TimeNs, out: &mut Outbox) {
+    let by_stop = !trade.finished && trade.open().0 > 0;
+    let bare = trade.protection.bare_since.take_if(|_| stopped);
+    let uncovered = trade.protection.uncovered_since.take_if(|_| covered);
+    // The part is not said again where it is the whole.
+    let part = uncovered.filter(|_| bare.is_none());
+    for (since, whole) in bare.map(|at| (at, true)).into_iter().chain(part.map(|at| (at, false))) {
+        let unprotected_ns = now.since(since);
+        let protected = Protected { trade: trade.id, unprotected_ns, by_stop, whole, pad: [0; 6] };
+        out.push(trade.instrument, OutputBody::Protected(protected));
     }
 }

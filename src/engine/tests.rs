@@ -298,10 +298,23 @@ fn the_stop_follows_an_entry_filled_in_parts() {
     let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
     let first = order(&desk.fill(entry, Side::Buy, 500_000, 4));
     assert_eq!((first.quantity, first.trigger), (Lots(4), Ticks(477_500)));
-    assert!(!has_order(&desk.fill(entry, Side::Buy, 500_010, 6)), "the first stop is not answered yet");
-    let second = order(&desk.update(first.id, OrderStatus::Accepted, 0));
+    desk.pass_ms(1);
+    // The second part does not wait for the first stop's answer.
     // Average 50,000.6; minus 2,250 is 47,750.6.
+    let second = order(&desk.fill(entry, Side::Buy, 500_010, 6));
     assert_eq!((second.quantity, second.trigger), (Lots(10), Ticks(477_506)));
+    desk.pass_ms(2);
+    let lacking = |said: &[OutputBody]| -> Vec<(bool, i64)> {
+        let times = said.iter().filter_map(|o| if let OutputBody::Protected(p) = o { Some(p) } else { None });
+        times.map(|p| (p.whole, p.unprotected_ns / NS_PER_MS)).collect()
+    };
+    let said = desk.update(first.id, OrderStatus::Accepted, 0);
+    assert_eq!(lacking(&said), [(true, 3)], "some stop stands");
+    assert!(!has_order(&said) && cancels(&said).is_empty());
+    desk.pass_ms(1);
+    let said = desk.update(second.id, OrderStatus::Accepted, 0);
+    assert_eq!(lacking(&said), [(false, 4)], "and now for all of it");
+    assert_eq!(cancels(&said), [first.id]);
 }
 
 #[test]

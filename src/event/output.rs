@@ -118,16 +118,18 @@ pub struct TradeClosed {
     pub pad: [u8; 12],
 }
 
-/// A position became fully covered by an acknowledged stop.
+/// A position, or a part of it, no longer lacks an acknowledged stop.
 #[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
 #[repr(C)]
 pub struct Protected {
     pub trade: OrderId,
-    /// Time without any acknowledged stop, from the first fill received.
+    /// From the fill received to the stop acknowledged, or the position closed.
     pub unprotected_ns: i64,
     /// False when the position was closed instead.
     pub by_stop: bool,
-    pub pad: [u8; 7],
+    /// The whole position had no stop; false where one stood, but for less than the position.
+    pub whole: bool,
+    pub pad: [u8; 6],
 }
 
 /// The trading state changed.

@@ -27,6 +27,8 @@ pub struct Stats {
     pub closed: Closed,
     /// Longest time a position had no acknowledged stop.
     pub unprotected_ns_max: Option<i64>,
+    /// Longest time acknowledged stops covered only a part of a position.
+    pub part_unprotected_ns_max: Option<i64>,
     pub equity: Option<Dec>,
     pub daily_drawdown: Dec,
     pub daily_drawdown_max: Dec,
@@ -110,7 +112,9 @@ impl Stats {
             OutputBody::StopMoved(moved) => count(&mut self.stop_moves, moved.kind.as_str()),
             OutputBody::ExitFired(fired) => count(&mut self.exits, fired.signal.as_str()),
             OutputBody::Protected(p) => {
-                self.unprotected_ns_max = Some(self.unprotected_ns_max.unwrap_or(0).max(p.unprotected_ns));
+                let longest =
+                    if p.whole { &mut self.unprotected_ns_max } else { &mut self.part_unprotected_ns_max };
+                *longest = Some(longest.unwrap_or(0).max(p.unprotected_ns));
             }
             OutputBody::TradeClosed(closed) => {
                 self.open.remove(&closed.trade);

@@ -130,6 +130,7 @@ pub struct Summary {
     pub max_daily_drawdown_pct: Option<f64>,
     pub max_concurrent: u32,
     pub unprotected_ms_max: Option<f64>,
+    pub part_unprotected_ms_max: Option<f64>,
     pub sim_round_trip_ms_max: Option<f64>,
     pub latency_ns: BTreeMap<&'static str, Option<LatencyNs>>,
     pub hot_allocations: Option<u64>,
@@ -211,6 +212,7 @@ impl Summary {
                 .map(|_| stats.daily_drawdown_max.round(8, Rounding::HalfEven).to_f64_lossy() * 100.0),
             max_concurrent: stats.concurrent_max,
             unprotected_ms_max: stats.unprotected_ns_max.map(|ns| ms(ns as f64)),
+            part_unprotected_ms_max: stats.part_unprotected_ns_max.map(|ns| ms(ns as f64)),
             sim_round_trip_ms_max: counts.sim_round_trip_ns_max.map(|ns| ms(ns as f64)),
             latency_ns: Stage::ALL.iter().map(|stage| (stage.as_str(), stages.latency(*stage))).collect(),
             hot_allocations: counts.hot_allocations,
@@ -321,10 +323,12 @@ impl fmt::Display for Summary {
             percent(self.max_daily_drawdown_pct)
         )?;
         let protection = two(self.unprotected_ms_max);
+        let part = two(self.part_unprotected_ms_max);
         let round_trip = two(self.sim_round_trip_ms_max);
         writeln!(
             text,
-            "protection     longest without a stop {protection} ms (simulated round trip up to {round_trip} ms)"
+            "protection     longest without a stop {protection} ms, with one for a part only {part} ms \
+             (simulated round trip up to {round_trip} ms)"
         )?;
         writeln!(text, "alarms         {}", list(&self.alarms))?;
         self.write_latency(&mut text)?;

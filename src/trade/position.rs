@@ -13,19 +13,20 @@ use crate::risk::money;
 use crate::risk::sizing::Plan;
 
 /// Orders a trade may have unfinished at once: the entry, [`STOPS_MAX`], and room for exits.
-pub const ORDERS_MAX: usize = 12;
-/// Stops unfinished at once: one, its successor, and as many again being cancelled.
-pub const STOPS_MAX: usize = 4;
+pub const ORDERS_MAX: usize = 16;
+/// Stops unfinished at once: one for each part of an entry that fills before the first is answered,
+/// or one, its successor, and those being cancelled.
+pub const STOPS_MAX: usize = 8;
 /// The last place of a venue's wallet.
 const VENUE_MONEY_UNIT: Dec = Dec::new(1, 8);
 
 /// How the position is covered.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Protection {
-    /// Since when the position has had no acknowledged stop.
+    /// Since when the position has had no acknowledged stop at all.
     pub bare_since: Option<TimeNs>,
-    /// Longest such time so far.
-    pub bare_ns_max: i64,
+    /// Since when acknowledged stops have covered less than the position; the deadline counts this.
+    pub uncovered_since: Option<TimeNs>,
     /// When a stop was last sent.
     pub placed_ns: Option<TimeNs>,
     /// The next replacement must not wait: breakeven, or another quantity.
@@ -168,8 +169,13 @@ impl Trade {
 
     /// Acknowledged stops stand for all that is open.
     pub fn is_covered(&self) -> bool {
+        self.open().0 <= self.stopped().0
+    }
+
+    /// Lots that acknowledged stops would close.
+    pub fn stopped(&self) -> Lots {
         let stops = self.live(Purpose::Stop).filter(|order| order.rests());
-        stops.map(|order| order.outstanding().0).sum::<i64>() >= self.open().0
+        Lots(stops.map(|order| order.outstanding().0).sum())
     }
 
     /// Nothing of it is left at the venue.
@@ -199,7 +205,7 @@ impl Trade {
             self.opened_ns = now;
         }
         if self.open().0 <= 0 {
-            self.protection.bare_since = Some(now);
+            (self.protection.bare_since, self.protection.uncovered_since) = (Some(now), Some(now));
         }
         let cost = fill.price.wide() * fill.quantity.wide();
         self.entry.cost += cost;
@@ -295,7 +301,7 @@ impl Trade {
     pub fn has_deadline(&self) -> bool {
         let unanswered =
             |o: &LiveOrder| matches!(o.state, OrderState::Sent | OrderState::Unknown) && !o.is_done();
-        self.protection.bare_since.is_some()
+        self.protection.uncovered_since.is_some()
             || self.protection.beyond_since.is_some()
             || self.closing.is_some()
             || self.orders.iter().any(unanswered)

@@ -218,7 +218,7 @@ impl Audit {
         if resting >= open.0 {
             return;
         }
-        let since = trade.protection.bare_since.expect("bare, and nobody counts the time");
+        let since = trade.protection.uncovered_since.expect("bare, and nobody counts the time");
         let slack_ms = if at_timer { 0 } else { self.settings.timer_ms };
         let limit_ms = self.settings.protection_deadline_ms + slack_ms;
         assert!(now.since(since) <= limit_ms * NS_PER_MS, "{:?} is bare: {trade:?}", trade.id);

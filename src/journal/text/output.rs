@@ -30,6 +30,7 @@ pub(super) fn write(body: &OutputBody, f: &mut Fields) {
             f.order("trade", p.trade);
             f.int("unprotected_ns", p.unprotected_ns);
             f.flag("by_stop", p.by_stop);
+            f.flag("whole", p.whole);
         }
         OutputBody::TradingStateChanged(p) => {
             f.put("from", p.from);

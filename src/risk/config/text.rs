@@ -29,9 +29,14 @@ impl Settings {
         load(&[], env, Some(("journal", text)), None).map(|loaded| loaded.settings)
     }
 
-    /// A hash of [`Settings::to_toml`], the same on every machine, for run ids.
+    /// A hash of what decides, the same on every machine, for run ids: logs and the size of the ring
+    /// change no decision, and so not the run's identity.
     pub fn digest(&self) -> u64 {
-        fnv1a(self.to_toml().as_bytes())
+        let deciding =
+            |setting: &&Setting| !setting.name.starts_with("RM_LOG_") && setting.name != "QT_RING_SLOTS";
+        let text: String =
+            SETTINGS.iter().filter(deciding).map(|setting| setting.toml(self) + "\n").collect();
+        fnv1a(text.as_bytes())
     }
 }
 
