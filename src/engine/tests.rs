@@ -20,30 +20,10 @@ struct Desk {
 impl Desk {
     /// 210 flat bars at 48,000 with a range of 1,500: EMA 48,000, ATR 1,500. Then 50,000 trades.
     fn new(settings: Settings) -> Desk {
-        let instrument = Instrument::from_spec(&InstrumentSpec {
-            symbol: "BTCUSDT",
-            tick: "0.1",
-            step: "0.001",
-            min_quantity: "0.001",
-            max_quantity: "",
-            min_notional: "50",
-            taker_fee: "0.0005",
-            maintenance_margin: "0.004",
-            size_unit: SizeUnit::Base,
-        });
-        let table = InstrumentTable::new(vec![instrument.unwrap()]).unwrap();
+        let table = InstrumentTable::new(vec![btcusdt()]).unwrap();
         let engine = Engine::new(&settings, &table);
         let mut desk = Desk { engine, out: Outbox::new(), now: TimeNs::from_ms(START_MS), trade_id: 0 };
-        desk.send(EventBody::RunStart(RunStart {
-            run_id: 1,
-            build_id: 1,
-            epoch: 7,
-            instruments: 1,
-            resting_stops: true,
-            simulated: true,
-            rule_voters: false,
-            pad: [0; 5],
-        }));
+        desk.start();
         desk.wallet(10_000, AccountReason::Snapshot);
         for i in 0..210i64 {
             let (high, low, close) = (Ticks(487_500), Ticks(472_500), Ticks(480_000));
@@ -77,6 +57,19 @@ impl Desk {
         desk.quote(499_750, 500_250);
         desk.trade(500_000);
         desk
+    }
+
+    fn start(&mut self) -> Vec<OutputBody> {
+        self.send(EventBody::RunStart(RunStart {
+            run_id: 1,
+            build_id: 1,
+            epoch: 7,
+            instruments: 1,
+            resting_stops: true,
+            simulated: true,
+            rule_voters: false,
+            pad: [0; 5],
+        }))
     }
 
     fn send(&mut self, body: EventBody) -> Vec<OutputBody> {

@@ -20,6 +20,9 @@ pub use market::*;
 pub use output::*;
 pub use trade::*;
 
+#[cfg(test)]
+pub(crate) use instrument::tests::btcusdt;
+
 use crate::num::{InstrumentId, TimeNs};
 
 /// An input of the engine: everything it ever learns arrives as one of these.

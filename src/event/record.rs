@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn long_payloads_split_and_join() {
-        let instrument = crate::event::instrument::tests::btcusdt();
+        let instrument = btcusdt();
         let event = Event {
             recv_ns: TimeNs(7),
             instrument: InstrumentId(3),

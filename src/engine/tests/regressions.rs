@@ -263,16 +263,7 @@ fn a_second_run_start_issued_ids_again() {
     let mut desk = Desk::new(Settings::DEFAULT);
     let first = desk.enter();
     desk.update(first, OrderStatus::Rejected, -2019);
-    desk.send(EventBody::RunStart(RunStart {
-        run_id: 1,
-        build_id: 1,
-        epoch: 7,
-        instruments: 1,
-        resting_stops: true,
-        simulated: true,
-        rule_voters: false,
-        pad: [0; 5],
-    }));
+    desk.start();
     assert!(desk.enter() > first);
 }
 

@@ -79,26 +79,11 @@ pub(super) fn charge(amount: Dec, rate: Dec) -> Option<Dec> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{InstrumentSpec, SizeUnit};
-
-    fn btc() -> Instrument {
-        Instrument::from_spec(&InstrumentSpec {
-            symbol: "BTCUSDT",
-            tick: "0.1",
-            step: "0.001",
-            min_quantity: "0.001",
-            max_quantity: "",
-            min_notional: "50",
-            taker_fee: "0.0005",
-            maintenance_margin: "0.004",
-            size_unit: SizeUnit::Base,
-        })
-        .unwrap()
-    }
+    use crate::event::btcusdt;
 
     #[test]
     fn a_share_of_the_cost_is_rounded_and_the_rest_keeps_the_difference() {
-        let btc = btc();
+        let btc = btcusdt();
         // 0.003 at 0.1 cost 0.0003; a third of an odd cost has no end.
         let three = Position { quantity: Lots(3), cost: Dec::parse("0.0001").unwrap() };
         let (two, realised) = three.after(&btc, Side::Sell, Lots(1), Ticks(1)).unwrap();
@@ -110,7 +95,7 @@ mod tests {
 
     #[test]
     fn an_order_through_zero_closes_then_opens() {
-        let btc = btc();
+        let btc = btcusdt();
         let (long, realised) = Position::default().after(&btc, Side::Buy, Lots(10), Ticks(500_000)).unwrap();
         assert_eq!((long.cost, realised), (Dec::int(500), Dec::ZERO));
         let (short, realised) = long.after(&btc, Side::Sell, Lots(14), Ticks(510_000)).unwrap();
@@ -121,7 +106,7 @@ mod tests {
 
     #[test]
     fn amounts_out_of_range_are_refused() {
-        let btc = btc();
+        let btc = btcusdt();
         let flat = Position::default();
         assert_eq!(flat.after(&btc, Side::Buy, Lots(i64::MAX), Ticks(1)), None);
         assert_eq!(flat.after(&btc, Side::Buy, Lots(1 << 60), Ticks(i64::MAX)), None);
