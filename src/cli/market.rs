@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Failure, read_file};
 use crate::event::{Bar, InstrumentTable};
 use crate::num::{InstrumentId, TimeNs};
-use crate::risk::config::{Preset, Settings};
+use crate::risk::config::{Key, Preset, Settings};
 use crate::sim::market::{MarketSource, Merge, Synthetic, SyntheticConfig, open};
 use crate::venue::{binance, builtin_instruments};
 
@@ -36,6 +36,8 @@ pub struct Market {
     /// The inputs the run id is derived from.
     pub identity: Vec<u8>,
     pub description: String,
+    /// What was chosen for a made market, so that nobody takes it for a real one.
+    pub preset: Option<String>,
 }
 
 /// What `--market` names.
@@ -135,6 +137,7 @@ impl Market {
             speed: None,
             identity,
             description: description.join(", "),
+            preset: None,
         })
     }
 
@@ -147,6 +150,7 @@ impl Market {
         let base = if realistic { SyntheticConfig::realistic() } else { SyntheticConfig::newcomer() };
         let config = SyntheticConfig { bar_interval_s: settings.bar_interval_s, ..base };
         let instruments = config.instruments(taker_fee)?;
+        let preset = describe(&config, settings);
         let source = Synthetic::new(config, seed)?;
         let bars =
             settings.ema_period.max(settings.atr_period).max(settings.correlation_bars) + HISTORY_SPARE_BARS;
@@ -160,6 +164,7 @@ impl Market {
             speed: Some(SYNTHETIC_SPEED),
             identity: format!("{kind}:{seed}").into_bytes(),
             description: format!("{kind}, seed {seed}"),
+            preset: Some(preset),
         })
     }
 }
@@ -176,6 +181,21 @@ fn known(symbol: Option<&str>, table: &InstrumentTable) -> Result<(), Failure> {
     let more = symbols.len().saturating_sub(SYMBOLS_SHOWN_MAX);
     let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
     Err(Failure::refused(format!("--symbol {symbol:?} is not an instrument: {some}{rest}")))
+}
+
+/// The choices of a made market in words.
+fn describe(config: &SyntheticConfig, settings: &Settings) -> String {
+    let setting = |key: Key| format!("{}={}", key.setting().name, key.setting().value(settings));
+    let frames = match config.frames_per_second {
+        Some(frames) => format!("frames thinned to about {frames} a second"),
+        None => "frames at natural rates".to_string(),
+    };
+    format!(
+        "{} {}; {frames}; a bar ranges over about {:.2}% of the price",
+        setting(Key::QT_BAR_INTERVAL),
+        setting(Key::QT_STOP_GRACE_MS),
+        config.atr_fraction * 100.0
+    )
 }
 
 /// Length and checksum of a file's content: the same data under another name is the same input.

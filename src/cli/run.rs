@@ -97,7 +97,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let identity = identity(&loaded, &market);
     let journal = Journal::open(args, &loaded, &market, &identity)?;
     if !args.json {
-        print(&banner(&loaded, &market, &pace, preset.is_some(), journal.folder.path()))?;
+        print(&banner(&loaded, &market, &pace, journal.folder.path()))?;
     }
     let (summary, fault) =
         trade(&loaded, &mut market, (first, frame), start, pace, stop, &identity, journal)?;
@@ -301,7 +301,7 @@ fn trade(
 }
 
 /// What the run is about to do.
-fn banner(loaded: &Loaded, market: &Market, pace: &Pace, preset: bool, journal: &Path) -> String {
+fn banner(loaded: &Loaded, market: &Market, pace: &Pace, journal: &Path) -> String {
     let settings = &loaded.settings;
     let symbols: Vec<String> = market.instruments.iter().map(|(_, row)| row.symbol.to_string()).collect();
     let speed = pace
@@ -316,9 +316,11 @@ fn banner(loaded: &Loaded, market: &Market, pace: &Pace, preset: bool, journal: 
         symbols.join(" "),
         market.history.len()
     );
-    if preset {
-        text += "preset         a lively made market with short bars and thinned frames, so that trades come within\n\
-                 \x20              seconds; it says nothing about any real market\n";
+    if let Some(preset) = &market.preset {
+        text += &format!(
+            "preset         {preset};\n\
+             \x20              lively so that trades come within seconds: it says nothing about a real market\n"
+        );
     }
     text += &format!(
         "venue          simulated, in process: wallet {} USDT, leverage {}\n\
