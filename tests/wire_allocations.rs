@@ -106,7 +106,7 @@ fn a_hundred_thousand_frames_allocate_nothing() {
 
 #[test]
 fn a_tls_record_costs_one_allocation() {
-    let authority = tls::Authority::new();
+    let authority = tls::Authority::new("ours");
     for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
         let stream = tls::TlsStream::new(authority.server(&["venue.test"], &[version]));
         let connector = authority.connector(Limits::default());
