@@ -175,12 +175,24 @@ fn a_poll_keeps_its_budget_and_loses_nothing() {
     }
     let expected: Vec<String> = (0..40).map(|n| n.to_string()).collect();
     assert_eq!(texts(&messages), expected);
-    // Bytes that make no frame are bounded too: one large frame, a byte a read.
-    let mut connection = open([bytes(text(&"x".repeat(100)))]);
-    connection.stream().read_max = 1;
+    // Bytes that make no frame are bounded too: a large one takes many reads.
+    let large = Limits { frame_bytes_max: 1 << 20, ..Limits::default() };
+    let mut connection = open_with(large, [bytes(frame(BINARY, true, &vec![7; 600_000]))]);
     let before = connection.stream().reads;
     assert_eq!(poll(&mut connection, T0, &mut messages), Progress { frames: 0, more: true });
     assert_eq!(connection.stream().reads - before, 16);
+    assert_eq!(drain(&mut connection), [(FrameKind::Binary, vec![7; 600_000])]);
+}
+
+#[test]
+fn a_socket_that_gave_all_it_had_is_not_asked_again() {
+    let mut connection = open([bytes(text("a")), bytes(text("b"))]);
+    let before = connection.stream().reads;
+    let mut messages = vec![];
+    assert_eq!(poll(&mut connection, T0, &mut messages), Progress { frames: 1, more: false });
+    assert_eq!(connection.stream().reads - before, 1);
+    poll(&mut connection, T0, &mut messages);
+    assert_eq!(texts(&messages), ["a", "b"]);
 }
 
 #[test]
@@ -317,9 +329,9 @@ fn staleness_counts_from_the_last_byte_and_frames_from_the_last_frame() {
         poll(&mut connection, at(second), &mut vec![]);
     }
     let times: [TimeNs; 3] = [connection.opened_ns(), connection.last_frame_ns(), connection.last_recv_ns()];
-    assert_eq!(times, [T0, at(2), at(3)]);
-    assert!(!connection.is_stale(at(8), 5 * NS_PER_SEC));
-    assert!(connection.is_stale(at(8) + 1, 5 * NS_PER_SEC));
+    assert_eq!(times, [T0, at(2), at(4)]);
+    assert!(!connection.is_stale(at(9), 5 * NS_PER_SEC));
+    assert!(connection.is_stale(at(9) + 1, 5 * NS_PER_SEC));
 }
 
 /// A message as a server may send it: its fragments' lengths, and where control frames come.

@@ -149,6 +149,7 @@ impl<S: Read + Write> Connection<S> {
     ) -> Result<(), CloseReason> {
         self.flush()?;
         let (mut frames, mut reads) = (self.limits.frames_per_poll, self.limits.frames_per_poll);
+        let mut drained = false;
         while !matches!(self.phase, Phase::Answering { .. }) {
             if frames == 0 {
                 progress.more = true;
@@ -157,28 +158,29 @@ impl<S: Read + Write> Connection<S> {
             if let Some(frame) = self.reader.next()? {
                 frames -= 1;
                 self.take(now, &frame, sink, progress)?;
+            } else if drained {
+                break;
             } else if reads == 0 {
                 progress.more = true;
                 break;
-            } else if !self.receive(now)? {
-                break;
             } else {
                 reads -= 1;
+                drained = self.receive(now)?;
             }
         }
         self.check_closing(now)
     }
 
-    /// One read. `false` if nothing has arrived.
+    /// One read. `true` if the socket has no more for now.
     fn receive(&mut self, now: TimeNs) -> Result<bool, CloseReason> {
         match self.transport.read(&mut self.chunk) {
-            Ok(Received::Bytes(count)) => {
+            Ok(Received::Bytes { count, drained }) => {
                 self.last_recv_ns = now;
                 self.counters.received_bytes += count as u64;
                 self.reader.feed(self.chunk.get(..count).unwrap_or_default());
-                Ok(true)
+                Ok(drained)
             }
-            Ok(Received::Nothing) => Ok(false),
+            Ok(Received::Nothing) => Ok(true),
             Ok(Received::End) => Err(CloseReason::Eof),
             Err(fault) => Err(fault.into()),
         }

@@ -109,7 +109,7 @@ fn upgrade<S: Read + Write>(
     loop {
         let room = upgrade.room().min(buffer.len());
         match transport.read(&mut buffer[..room]).map_err(http_error)? {
-            Received::Bytes(count) => {
+            Received::Bytes { count, .. } => {
                 if let Some(prefix) = upgrade.push(&buffer[..count])? {
                     return Ok(prefix);
                 }

@@ -18,8 +18,9 @@ pub(super) struct Transport<S> {
 /// What a read found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// So many bytes, at least one.
-    Bytes(usize),
+    /// So many bytes, at least one. `drained`: the socket gave less than it was asked for, so that
+    /// asking again would be a system call for nothing.
+    Bytes { count: usize, drained: bool },
     /// Nothing yet.
     Nothing,
     /// The stream has ended.
@@ -56,7 +57,13 @@ impl<S: Read + Write> Transport<S> {
     }
 
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<Received, Fault> {
-        let Some(tls) = &mut self.tls else { return received(self.stream.read(buffer)) };
+        let wanted = buffer.len();
+        let Some(tls) = &mut self.tls else {
+            return Ok(match received(self.stream.read(buffer))? {
+                Received::Bytes { count, .. } => Received::Bytes { count, drained: count < wanted },
+                found => found,
+            });
+        };
         for _ in 0..RECORD_READS_MAX {
             match received(tls.reader().read(buffer))? {
                 Received::Nothing => {}
@@ -65,7 +72,7 @@ impl<S: Read + Write> Transport<S> {
             match received(tls.read_tls(&mut self.stream))? {
                 Received::Nothing => return Ok(Received::Nothing),
                 // The session tells a clean end from a cut when it is read next.
-                Received::Bytes(_) | Received::End => {}
+                Received::Bytes { .. } | Received::End => {}
             }
             if let Err(error) = tls.process_new_packets() {
                 let _ = tls.write_tls(&mut self.stream); // the alert, if the socket takes it
@@ -109,7 +116,7 @@ impl<S: Read + Write> Transport<S> {
 fn received(result: io::Result<usize>) -> Result<Received, Fault> {
     match result {
         Ok(0) => Ok(Received::End),
-        Ok(count) => Ok(Received::Bytes(count)),
+        Ok(count) => Ok(Received::Bytes { count, drained: false }),
         Err(error) if not_now(&error) => Ok(Received::Nothing),
         Err(error) => Err(Fault::Io(error)),
     }
