@@ -10,6 +10,8 @@
 pub mod num;
 // The records that cross rooms, and their binary form.
 pub mod event;
+// Websocket clients: bytes to frames, without blocking.
+pub mod wire;
 // The venues' dialects: names, filters, error codes, instrument tables.
 pub mod venue;
 // Frames to events.
