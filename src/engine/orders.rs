@@ -37,7 +37,7 @@ impl Engine {
         true
     }
 
-    /// Cancels unfinished orders of a purpose, once each.
+    /// Cancels unfinished orders of a purpose. Those on their way out already are left to the timer.
     pub(super) fn cancel(&mut self, t: usize, purpose: Purpose, out: &mut Outbox) {
         let trade = &mut self.trades[t];
         for order in &mut trade.orders {

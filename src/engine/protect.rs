@@ -238,7 +238,7 @@ impl Engine {
         }
     }
 
-    /// Keeps the time a position has had no acknowledged stop.
+    /// Keeps since when acknowledged stops have covered none of a position, or less than all of it.
     fn note_cover(&mut self, t: usize, out: &mut Outbox) {
         let (now, trade) = (self.now, &mut self.trades[t]);
         let (stopped, covered) = (trade.stopped().0 > 0, trade.is_covered());
@@ -252,7 +252,8 @@ impl Engine {
     }
 
     /// The resting stop follows the engine's: the new one is acknowledged before the old one is
-    /// cancelled, so there is no gap.
+    /// cancelled, so there is no gap; only a venue that refuses a second stop gets the first one back
+    /// before (`on_stop_update`).
     fn follow_stop(&mut self, t: usize, out: &mut Outbox) {
         let trade = &self.trades[t];
         let (open, newest) = (trade.open(), trade.live(Purpose::Stop).next_back().copied());
@@ -368,7 +369,7 @@ impl Engine {
         self.say_equity(out);
     }
 
-    /// A position without an acknowledged stop is an emergency with a deadline.
+    /// A position that acknowledged stops do not cover is an emergency with a deadline.
     fn check_deadline(&mut self, t: usize, out: &mut Outbox) {
         let trade = &self.trades[t];
         let Some(since) = trade.protection.uncovered_since else { return };

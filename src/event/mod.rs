@@ -192,7 +192,7 @@ bodies! {
         153 => TradeChanged(TradeChanged),
         /// The trade ended; its account.
         154 => TradeClosed(TradeClosed),
-        /// The position became covered by an acknowledged stop.
+        /// A lack of acknowledged stops ended.
         155 => Protected(Protected),
 
         /// The trading state changed.

@@ -182,7 +182,7 @@ words! {
         Flatten = 5 "FLATTEN",
         /// The operator closed this one.
         Manual = 6 "MANUAL",
-        /// No acknowledged stop within the deadline, or the venue refused it.
+        /// No acknowledged stops for all of it within the deadline, or the venue refused the only one.
         Unprotected = 7 "UNPROTECTED",
         /// The venue closed it: liquidation, auto-deleveraging, settlement.
         Forced = 8 "FORCED",
@@ -216,7 +216,7 @@ words! {
         ClosedLiquidated = 14 "CLOSED_LIQUIDATED",
         /// The entry ended without a fill.
         Canceled = 15 "CANCELED",
-        /// The venue's answer is missing.
+        /// The venue's answer to the entry is missing, and nothing has filled.
         Unknown = 16 "UNKNOWN",
     }
 }

@@ -39,7 +39,7 @@ pub struct Protection {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Closing {
     pub signal: ExitSignal,
-    /// Exit orders sent for it; a refused one is sent again only on a timer.
+    /// Exit orders sent since a timer or a late entry fill last began the count anew.
     pub attempts: u32,
     /// Exit orders refused; each makes the next wait longer.
     pub refusals: u32,

@@ -294,7 +294,7 @@ settings! {
     RM_LOG_POSITION_SIZING log_position_sizing: bool = true, SWITCH, "";
     /// Exits and stop moves.
     RM_LOG_EXIT_DECISIONS log_exit_decisions: bool = true, SWITCH, "";
-    /// Market conditions at a decision.
+    /// Closed bars, with ATR and EMA.
     RM_LOG_MARKET_DATA log_market_data: bool = true, SWITCH, "";
     /// The votes behind a signal.
     RM_LOG_SIGNAL_BREAKDOWN log_signal_breakdown: bool = true, SWITCH, "";
@@ -323,7 +323,7 @@ settings! {
     QT_VENUE_LEVERAGE venue_leverage: u32 = 5, integer(1, 125), "factor";
     /// Fee of a market order where the venue does not state one.
     QT_TAKER_FEE taker_fee: Dec = dec("0.0005"), SMALL_SHARE, "fraction";
-    /// How long a position may lack an acknowledged stop before it is closed.
+    /// How long acknowledged stops may cover less than a position before it is closed.
     QT_PROTECTION_DEADLINE_MS protection_deadline_ms: i64 = 1_500, DEADLINE_MS, "ms";
     /// How long a resting stop may take to trigger before the engine closes.
     QT_STOP_GRACE_MS stop_grace_ms: i64 = 250, DEADLINE_MS, "ms";
