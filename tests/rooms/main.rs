@@ -10,9 +10,10 @@ use std::path::Path;
 use source::{shipped, without_items, without_literals};
 
 /// Every room in the order of the flow, and the rooms it may use beside `num` and `event`.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("num", &[]),
     ("event", &[]),
+    ("wire", &[]),
     ("venue", &[]),
     ("decode", &["venue"]),
     ("market", &[]),
@@ -30,8 +31,8 @@ const ROOMS: [(&str, &[&str]); 14] = [
     (
         "cli",
         &[
-            "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "sim", "observe",
-            "host",
+            "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "sim",
+            "observe", "host",
         ],
     ),
 ];
