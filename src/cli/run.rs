@@ -280,7 +280,9 @@ fn trade(
     let last = core.ring().next_sequence() - 1;
     core.counts.sim_round_trip_ns_max = Some(link.round_trip_ns_max());
     core.counts.out_of_order = market.source.counts().clamped;
-    core.counts.final_equity = core.engine().controller().equity();
+    let controller = core.engine().controller();
+    (core.counts.final_equity, core.counts.max_daily_drawdown) =
+        (controller.equity(), controller.equity().map(|_| controller.worst_daily_drawdown()));
     let report = drain.stop(last);
     let path = folder.path().display().to_string();
     folder.close(&report, last)?;

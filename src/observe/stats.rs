@@ -31,7 +31,6 @@ pub struct Stats {
     pub part_unprotected_ns_max: Option<i64>,
     pub equity: Option<Dec>,
     pub daily_drawdown: Dec,
-    pub daily_drawdown_max: Dec,
     pub open_now: u32,
     pub concurrent_max: u32,
     open: BTreeSet<OrderId>,
@@ -123,7 +122,6 @@ impl Stats {
             OutputBody::Equity(e) => {
                 self.equity = Some(e.equity);
                 self.daily_drawdown = e.daily_drawdown;
-                self.daily_drawdown_max = self.daily_drawdown_max.max(e.daily_drawdown);
             }
             OutputBody::Alarm(alarm) => {
                 count(&mut self.alarms, alarm.kind.as_str());

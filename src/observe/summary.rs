@@ -30,6 +30,8 @@ pub struct LoopCounts {
     pub overruns: u64,
     /// Marked to the last prices.
     pub final_equity: Option<Dec>,
+    /// Of every price, where the figures from the journal see one a second.
+    pub max_daily_drawdown: Option<Dec>,
 }
 
 /// The journal's end.
@@ -207,9 +209,9 @@ impl Summary {
             fees: closed.fees.into(),
             slippage: closed.slippage.into(),
             equity: counts.final_equity.or(stats.equity).map(Exact::from),
-            max_daily_drawdown_pct: stats
-                .equity
-                .map(|_| stats.daily_drawdown_max.round(8, Rounding::HalfEven).to_f64_lossy() * 100.0),
+            max_daily_drawdown_pct: counts
+                .max_daily_drawdown
+                .map(|worst| worst.round(8, Rounding::HalfEven).to_f64_lossy() * 100.0),
             max_concurrent: stats.concurrent_max,
             unprotected_ms_max: stats.unprotected_ns_max.map(|ns| ms(ns as f64)),
             part_unprotected_ms_max: stats.part_unprotected_ns_max.map(|ns| ms(ns as f64)),

@@ -46,7 +46,10 @@ pub struct Controller {
     recovering: bool,
     losses: u32,
     state: TradingState,
-    worst_daily_drawdown: Dec,
+    /// Lowest equity since the day's peak was reached; with the peak, the drawdown to remember.
+    trough: Dec,
+    /// Of the peaks before this one.
+    worst_drawdown: Dec,
 }
 
 /// Limits that changed at one event: each of them at most once.
@@ -69,7 +72,8 @@ impl Default for Controller {
             recovering: false,
             losses: 0,
             state: TradingState::Active,
-            worst_daily_drawdown: Dec::ZERO,
+            trough: Dec::ZERO,
+            worst_drawdown: Dec::ZERO,
         }
     }
 }
@@ -96,8 +100,18 @@ impl Controller {
         self.losses
     }
 
+    /// Largest drawdown from a day's peak so far, half to even at 18 places.
     pub fn worst_daily_drawdown(&self) -> Dec {
-        self.worst_daily_drawdown
+        self.worst_drawdown.max(drawdown(self.day_peak, Some(self.trough)))
+    }
+
+    /// A new peak: the drawdown from the one before is settled. One division a recovered loss,
+    /// instead of one a price.
+    fn set_day_peak(&mut self, equity: Dec) {
+        if self.trough < self.day_peak {
+            self.worst_drawdown = self.worst_daily_drawdown();
+        }
+        (self.day_peak, self.trough) = (equity, equity);
     }
 
     /// Rolls day and week by event time: the peak becomes the equity carried in.
@@ -109,7 +123,7 @@ impl Controller {
         let equity = self.equity().unwrap_or(Dec::ZERO);
         if now.day() > self.day {
             self.day = now.day();
-            self.day_peak = equity;
+            self.set_day_peak(equity);
             if std::mem::take(&mut self.daily_latched) {
                 note(changes, Limit::Daily, false, Dec::ZERO, s.max_daily_dd_pct, TimeNs(0));
             }
@@ -132,9 +146,10 @@ impl Controller {
         self.wallet = Some(wallet);
         if first {
             let equity = money::add(wallet, self.unrealised);
-            (self.day_peak, self.week_peak) = (equity, equity);
+            (self.day_peak, self.week_peak, self.trough) = (equity, equity, equity);
         } else {
             self.day_peak = money::add(self.day_peak, difference);
+            self.trough = money::add(self.trough, difference);
             self.week_peak = money::add(self.week_peak, difference);
         }
         difference
@@ -170,18 +185,14 @@ impl Controller {
     /// Raises peaks and latches limits after equity changed. True when the breaker tripped just now.
     pub fn update_limits(&mut self, now: TimeNs, s: &Settings, changes: &mut LimitChanges) -> bool {
         let Some(equity) = self.equity() else { return false };
-        self.day_peak = self.day_peak.max(equity);
-        self.week_peak = self.week_peak.max(equity);
-        // Nothing below its peak is the common case, and needs no division.
-        if equity == self.day_peak && equity == self.week_peak {
-            self.leave_recovery(changes, s);
-            return false;
+        if equity > self.day_peak {
+            self.set_day_peak(equity);
         }
-        let daily = self.daily_drawdown();
-        self.worst_daily_drawdown = self.worst_daily_drawdown.max(daily);
+        self.trough = self.trough.min(equity);
+        self.week_peak = self.week_peak.max(equity);
         if exceeds(self.day_peak, equity, s.max_daily_dd_pct) && !self.daily_latched {
             self.daily_latched = true;
-            note(changes, Limit::Daily, true, daily, s.max_daily_dd_pct, TimeNs(0));
+            note(changes, Limit::Daily, true, self.daily_drawdown(), s.max_daily_dd_pct, TimeNs(0));
         }
         if exceeds(self.week_peak, equity, s.max_weekly_dd_pct) && !self.weekly_latched {
             self.weekly_latched = true;
@@ -190,11 +201,11 @@ impl Controller {
         let recovering = s.enable_recovery_mode && exceeds(self.day_peak, equity, s.recovery_threshold_pct);
         if recovering && !self.recovering {
             self.recovering = true;
-            note(changes, Limit::Recovery, true, daily, s.recovery_threshold_pct, TimeNs(0));
+            note(changes, Limit::Recovery, true, self.daily_drawdown(), s.recovery_threshold_pct, TimeNs(0));
         } else if !recovering {
             self.leave_recovery(changes, s);
         }
-        self.trip_breaker(now, equity, daily, s, changes)
+        self.trip_breaker(now, equity, s, changes)
     }
 
     fn leave_recovery(&mut self, changes: &mut LimitChanges, s: &Settings) {
@@ -203,14 +214,7 @@ impl Controller {
         }
     }
 
-    fn trip_breaker(
-        &mut self,
-        now: TimeNs,
-        equity: Dec,
-        daily: Dec,
-        s: &Settings,
-        changes: &mut LimitChanges,
-    ) -> bool {
+    fn trip_breaker(&mut self, now: TimeNs, equity: Dec, s: &Settings, changes: &mut LimitChanges) -> bool {
         let exceeded = s.enable_circuit_breaker && exceeds(self.day_peak, equity, s.circuit_breaker_loss_pct);
         if !exceeded || self.breaker_day == Some(self.day) {
             return false;
@@ -218,6 +222,7 @@ impl Controller {
         self.breaker_day = Some(self.day);
         let cooldown = s.circuit_breaker_cooldown_hours.0.saturating_mul(NS_PER_HOUR.into()) / Dec::ONE.0;
         self.breaker_until = now + i64::try_from(cooldown).unwrap_or(i64::MAX);
+        let daily = self.daily_drawdown();
         note(changes, Limit::CircuitBreaker, true, daily, s.circuit_breaker_loss_pct, self.breaker_until);
         true
     }
@@ -347,9 +352,11 @@ fn uncorrelated(side: Side, holdings: &[Holding], s: &Settings, checks: &mut Che
     checks.note(Rule::Correlation, worst.is_none(), observed, Observed::Number(squared))
 }
 
-/// (peak − equity) / peak > limit, multiplied out.
+/// (peak − equity) / peak > limit, multiplied out. Looked at on every price of an open position;
+/// settings have six places, and in millionths both products fit the native width.
 fn exceeds(peak: Dec, equity: Dec, limit: Dec) -> bool {
-    let order = cmp_products(&[(peak - equity).0, Dec::ONE.0], &[limit.0, peak.0.max(0)]);
+    let (one, millionths) = (10i128.pow(6), limit.0 / 10i128.pow(12));
+    let order = cmp_products(&[(peak - equity).0, one], &[millionths, peak.0.max(0)]);
     order.is_none_or(|o| o == Ordering::Greater)
 }
 
@@ -480,6 +487,21 @@ mod tests {
         assert_eq!(c.lower(TradingState::Reducing), None, "not up");
         assert_eq!(c.resume(AlarmKind::FeedDown), None);
         assert_eq!(c.resume(AlarmKind::Operator), Some(TradingState::Halted));
+    }
+
+    #[test]
+    fn the_worst_drawdown_is_of_every_price_and_survives_the_day() {
+        let mut c = controller(10_000);
+        for loss in [100, -50, 30, -200, 10, -5] {
+            lose(&mut c, loss, TimeNs(1));
+        }
+        // From 10,000 to 9,900; later from 10,120 to 10,110.
+        assert_eq!(c.worst_daily_drawdown(), Dec::new(1, 2));
+        roll(&mut c, TimeNs(NS_PER_DAY));
+        lose(&mut c, 50, TimeNs(NS_PER_DAY));
+        assert_eq!(c.worst_daily_drawdown(), Dec::new(1, 2));
+        lose(&mut c, 100, TimeNs(NS_PER_DAY));
+        assert!(c.worst_daily_drawdown() > Dec::new(1, 2));
     }
 
     #[test]
