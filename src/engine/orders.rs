@@ -75,11 +75,10 @@ impl Engine {
         let Some(order) = self.trades[t].order_mut(update.order) else { return };
         order.reported = order.reported.max(update.filled.min(order.quantity));
         let absent = update.status == OrderStatus::NotFound && now.since(order.sent_ns) >= ABSENT_AFTER_NS;
-        let status = match order.state {
-            OrderState::Sent | OrderState::Unknown if absent => OrderStatus::Rejected,
-            // The venue had it and has it no more.
-            OrderState::Working | OrderState::Triggered if absent => OrderStatus::Canceled,
-            _ => update.status,
+        let status = match (absent, order.acknowledged) {
+            (false, _) => update.status,
+            (true, true) => OrderStatus::Canceled,
+            (true, false) => OrderStatus::Rejected,
         };
         if status == OrderStatus::CancelRejected && !order.state.is_final() {
             ask(order, now, id, out);
@@ -87,6 +86,7 @@ impl Engine {
         let before = order.state;
         let Some(next) = before.after(status) else { return };
         order.state = next;
+        order.acknowledged |= order.rests();
         let order = *order;
         match order.purpose {
             Purpose::Entry => self.on_entry_update(t, &order, update.code, out),
@@ -120,14 +120,16 @@ impl Engine {
         out: &mut Outbox,
     ) {
         let trade = &self.trades[t];
+        let id = trade.instrument;
+        if order.state == OrderState::Rejected {
+            alarm(AlarmKind::StopRefused, order.id, i64::from(code), id, out);
+        }
         if trade.closing.is_some() || trade.finished {
             return;
         }
-        let id = trade.instrument;
         let others = trade.live(Purpose::Stop).next().is_some();
         match order.state {
             OrderState::Rejected => {
-                alarm(AlarmKind::StopRefused, order.id, i64::from(code), id, out);
                 if code == CODE_WOULD_TRIGGER {
                     // The price is already there: the stop has done its work, only late.
                     self.close_at_market(t, ExitSignal::StopLoss, out);

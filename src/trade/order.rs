@@ -71,6 +71,8 @@ pub struct LiveOrder {
     pub kind: OrderKind,
     pub side: Side,
     pub state: OrderState,
+    /// The venue had it once: when it no longer knows it, it is gone, not refused.
+    pub acknowledged: bool,
     /// When its cancel was last sent.
     pub cancel_sent: Option<TimeNs>,
     /// Of an exit: it closes a part by rule, and the rest stays open.
@@ -95,6 +97,7 @@ impl LiveOrder {
             kind: order.kind,
             side: order.side,
             state: OrderState::Sent,
+            acknowledged: false,
             cancel_sent: None,
             partial,
             quantity: order.quantity,

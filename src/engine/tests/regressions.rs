@@ -85,6 +85,18 @@ fn a_working_stop_the_venue_has_forgotten_counted_as_cover() {
 }
 
 #[test]
+fn a_stop_that_was_acknowledged_and_then_lost_counted_as_refused() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    let (_, stop) = desk.long();
+    desk.pass_ms(1_000);
+    desk.update(stop, OrderStatus::NotFound, -2013);
+    desk.pass_ms(60_000);
+    let said = desk.update(stop, OrderStatus::NotFound, -2013);
+    assert_eq!(order(&said).purpose, Purpose::Stop, "another one, and no close");
+    assert_eq!(desk.state(), TradingState::Active);
+}
+
+#[test]
 fn a_refused_successor_closed_a_position_that_could_keep_its_stop() {
     let mut desk = Desk::new(Settings::DEFAULT);
     let (_, first) = desk.long();
