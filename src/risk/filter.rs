@@ -215,3 +215,169 @@ fn worth_its_cost(c: &Complete, conditions: &Conditions, s: &Settings, checks: &
     let threshold = to_dec(cost, one * 10_000).mul(s.min_stop_cost, Rounding::Ceil).unwrap_or(Dec::MAX);
     checks.note_option(Rule::Cost, passed, observed, Observed::Number(threshold))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Action, Consensus};
+
+    const TICK: Dec = Dec::new(1, 1);
+
+    /// Everything passes: 50,000.0 with an EMA of 48,000, an ATR of 1,500 and a spread of 10 bps.
+    fn market() -> Conditions {
+        Conditions {
+            price: Ticks(500_000),
+            tick: TICK,
+            spread: Some(Spread::Book { bid: Ticks(499_750), ask: Ticks(500_250) }),
+            atr: Some(Dec::int(1_500)),
+            ema: Some(Dec::int(48_000)),
+            volume_24h: Some(Dec::int(5_000_000_000)),
+            quote_age_ns: Some(0),
+            feed_lag_ns: 0,
+            taker_fee: Dec::new(5, 4),
+        }
+    }
+
+    fn signal(confidence: Dec) -> Resolved {
+        Resolved {
+            action: Action::Long,
+            consensus: Consensus::Strong,
+            confidence: Confidence::exact(confidence),
+        }
+    }
+
+    /// The rule that refuses; `None` if all pass.
+    fn refusal(
+        side: Side,
+        confidence: Dec,
+        c: &Conditions,
+        regime: Option<&Regime>,
+        s: &Settings,
+    ) -> Option<Rule> {
+        let mut checks = Checks::default();
+        let passed = passes(side, &signal(confidence), c, regime, s, &mut checks);
+        let failed = checks.failure().map(|check| check.rule);
+        assert_eq!(passed, failed.is_none());
+        failed
+    }
+
+    fn long(c: &Conditions, s: &Settings) -> Option<Rule> {
+        refusal(Side::Buy, Dec::new(75, 2), c, None, s)
+    }
+
+    #[test]
+    fn limits_include_their_value_and_nothing_beyond() {
+        let s = Settings::DEFAULT;
+        let unit = Dec(1);
+        let m = market();
+        let price = |ticks: i64| Conditions { price: Ticks(ticks), ..m };
+        let book = |bid: i64, ask: i64| Conditions {
+            spread: Some(Spread::Book { bid: Ticks(bid), ask: Ticks(ask) }),
+            ..m
+        };
+        let cases = [
+            (m, None),
+            (Conditions { quote_age_ns: Some(5_000 * NS_PER_MS), ..m }, None),
+            (Conditions { quote_age_ns: Some(5_000 * NS_PER_MS + 1), ..m }, Some(Rule::Stale)),
+            (Conditions { quote_age_ns: None, ..m }, Some(Rule::Stale)),
+            (Conditions { feed_lag_ns: 500 * NS_PER_MS, ..m }, None),
+            (Conditions { feed_lag_ns: 500 * NS_PER_MS + 1, ..m }, Some(Rule::FeedLag)),
+            (price(480_000), None),
+            (price(479_999), Some(Rule::Trend)),
+            (Conditions { volume_24h: Some(s.min_volume_24h), ..m }, None),
+            (Conditions { volume_24h: Some(s.min_volume_24h - unit), ..m }, Some(Rule::Volume)),
+            // 50 bps of a mid of 500,000 ticks is 2,500 ticks.
+            (book(498_750, 501_250), None),
+            (book(498_749, 501_250), Some(Rule::Spread)),
+            (Conditions { spread: Some(Spread::Bps(Dec::int(50))), ..m }, None),
+            (Conditions { spread: Some(Spread::Bps(Dec::int(50) + unit)), ..m }, Some(Rule::Spread)),
+            // Two fees of 25 and a spread of 50, twice: 200; the stop is 1.5 ATR away.
+            (Conditions { atr: Some(Dec::new(13_333_333_333, 8)), ..m }, Some(Rule::Cost)),
+            (Conditions { atr: Some(Dec::new(13_333_333_334, 8)), ..m }, None),
+        ];
+        for (i, (conditions, expected)) in cases.iter().enumerate() {
+            assert_eq!(long(conditions, &s), *expected, "case {i}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_senseless_is_not_ready() {
+        let m = market();
+        let crossed = Spread::Book { bid: Ticks(2), ask: Ticks(1) };
+        for conditions in [
+            Conditions { price: Ticks(0), ..m },
+            Conditions { spread: None, ..m },
+            Conditions { spread: Some(crossed), ..m },
+            Conditions { spread: Some(Spread::Bps(Dec::int(-1))), ..m },
+            Conditions { atr: None, ..m },
+            Conditions { atr: Some(Dec::ZERO), ..m },
+            Conditions { ema: None, ..m },
+            Conditions { volume_24h: None, ..m },
+        ] {
+            assert_eq!(long(&conditions, &Settings::DEFAULT), Some(Rule::Ready), "{conditions:?}");
+        }
+    }
+
+    #[test]
+    fn confidence_is_raised_in_high_volatility() {
+        let (s, m) = (Settings::DEFAULT, market());
+        let at = |c: &Conditions, confidence, s: &Settings| refusal(Side::Buy, confidence, c, None, s);
+        assert_eq!(at(&m, s.min_confidence, &s), None);
+        assert_eq!(at(&m, s.min_confidence - Dec(1), &s), Some(Rule::Confidence));
+        // Exactly 5% of the price is not above 5%.
+        let edge = Conditions { atr: Some(Dec::int(2_500)), ..m };
+        let above = Conditions { atr: Some(Dec::int(2_500) + Dec(1)), ..m };
+        assert_eq!(at(&edge, s.min_confidence, &s), None);
+        assert_eq!(at(&above, s.high_vol_confidence - Dec(1), &s), Some(Rule::Confidence));
+        assert_eq!(at(&above, s.high_vol_confidence, &s), None);
+        assert_eq!(at(&above, s.min_confidence, &Settings { volatility_gate: false, ..s }), None);
+    }
+
+    #[test]
+    fn the_trend_has_two_sides_and_a_tolerance() {
+        let s = Settings { trend_tolerance: Dec::new(1, 2), ..Settings::DEFAULT };
+        let at = |side, ticks: i64, s: &Settings| {
+            refusal(side, Dec::new(75, 2), &Conditions { price: Ticks(ticks), ..market() }, None, s)
+        };
+        // 48,000 ∓ 1%: 47,520 and 48,480.
+        assert_eq!((at(Side::Buy, 475_200, &s), at(Side::Buy, 475_199, &s)), (None, Some(Rule::Trend)));
+        assert_eq!((at(Side::Sell, 484_800, &s), at(Side::Sell, 484_801, &s)), (None, Some(Rule::Trend)));
+        assert_eq!(at(Side::Sell, 500_000, &Settings { require_trend: false, ..s }), None);
+    }
+
+    #[test]
+    fn a_rising_regime_refuses_shorts_but_for_weak_instruments_and_sure_signals() {
+        let symbol = crate::event::Symbol::new("BTCUSDT");
+        let s = Settings {
+            regime_symbol: symbol,
+            require_trend: false,
+            min_confidence: Dec::ZERO,
+            ..Settings::DEFAULT
+        };
+        let rising = Regime { price: Dec::int(102), ema: Dec::int(100), fresh: true };
+        let calm = Regime { price: Dec::int(102) - Dec(1), ..rising };
+        let stale = Regime { fresh: false, ..calm };
+        let (above, sure) = (market(), s.regime_short_confidence);
+        let below = Conditions { price: Ticks(479_999), ..above };
+        let equal = Conditions { price: Ticks(480_000), ..above };
+        let short = |confidence, c: &Conditions, regime| refusal(Side::Sell, confidence, c, regime, &s);
+        assert_eq!(short(Dec::ONE, &above, Some(&rising)), Some(Rule::Regime));
+        assert_eq!(short(Dec::ONE, &equal, Some(&rising)), Some(Rule::Regime), "below is strict");
+        assert_eq!(short(sure, &below, Some(&rising)), None);
+        assert_eq!(short(sure - Dec(1), &below, Some(&rising)), Some(Rule::Regime));
+        assert_eq!(short(Dec::ZERO, &above, Some(&calm)), None);
+        for unknown in [None, Some(&stale)] {
+            assert_eq!(short(Dec::ONE, &below, unknown), Some(Rule::Regime));
+            assert_eq!(refusal(Side::Buy, Dec::ONE, &above, unknown, &s), None);
+        }
+    }
+
+    #[test]
+    fn rules_are_looked_at_in_order_through_the_first_failure() {
+        let mut checks = Checks::default();
+        let weak = Resolved { consensus: Consensus::Weak, ..signal(Dec::ONE) };
+        assert!(!passes(Side::Buy, &weak, &market(), None, &Settings::DEFAULT, &mut checks));
+        let seen: Vec<Rule> = checks.iter().map(|check| check.rule).collect();
+        assert_eq!(seen, [Rule::Ready, Rule::Stale, Rule::FeedLag, Rule::Consensus]);
+    }
+}

@@ -173,3 +173,139 @@ fn large_enough(
         Observed::Number(s.min_position_usd),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::btcusdt;
+    use proptest::prelude::*;
+
+    fn input(instrument: &Instrument) -> SizingInput<'_> {
+        SizingInput {
+            side: Side::Buy,
+            price: Ticks(500_000),
+            atr: Dec::int(1_500),
+            equity: Dec::int(10_000),
+            confidence: Confidence::exact(Dec::new(75, 2)),
+            multiplier: Dec::ONE,
+            instrument,
+            leverage: Some(5),
+        }
+    }
+
+    /// The plan, or the rule that refused.
+    fn sized(input: &SizingInput, s: &Settings) -> Result<Plan, Rule> {
+        let mut checks = Checks::default();
+        size(input, s, &mut checks).ok_or_else(|| checks.failure().map_or(Rule::None, |check| check.rule))
+    }
+
+    #[test]
+    fn the_worked_example_and_its_cap() {
+        let btc = btcusdt();
+        let plan = sized(&input(&btc), &Settings::DEFAULT).unwrap();
+        assert_eq!((plan.quantity, plan.stop, plan.target), (Lots(10), Ticks(477_500), Ticks(556_250)));
+        assert_eq!((plan.notional, plan.risk), (Dec::int(500), Dec::new(225, 1)));
+        // Without the cap: 100 at risk over a stop of 2,250 is 0.0444.
+        let free = Settings { max_position_usd: Dec::int(1_000_000), ..Settings::DEFAULT };
+        assert_eq!(sized(&input(&btc), &free).unwrap().quantity, Lots(44));
+        let levered = Settings { max_leverage: Dec::new(1, 1), ..free };
+        assert_eq!(sized(&input(&btc), &levered).unwrap().quantity, Lots(20), "a tenth of 10,000");
+    }
+
+    #[test]
+    fn confidence_moves_the_risk_within_its_bounds() {
+        let s = Settings::DEFAULT;
+        let at = |percent: i64, s: &Settings| risk_fraction(Confidence::exact(Dec::new(percent, 2)), s);
+        assert_eq!((at(85, &s), at(84, &s)), (Dec::new(15, 3), Dec::new(1, 2)));
+        assert_eq!((at(60, &s), at(59, &s)), (Dec::new(1, 2), Dec::new(5, 3)));
+        let flat = Settings { signal_quality_adj: false, ..s };
+        assert_eq!((at(95, &flat), at(10, &flat)), (Dec::new(1, 2), Dec::new(1, 2)));
+        let narrow = Settings { min_risk_pct: Dec::new(8, 3), max_risk_pct: Dec::new(12, 3), ..s };
+        assert_eq!((at(95, &narrow), at(10, &narrow)), (Dec::new(12, 3), Dec::new(8, 3)));
+    }
+
+    #[test]
+    fn the_multiplier_may_go_below_the_least_risk() {
+        let btc = btcusdt();
+        let s = Settings { max_position_usd: Dec::int(1_000_000), ..Settings::DEFAULT };
+        let quarter = SizingInput { multiplier: Dec::new(25, 2), ..input(&btc) };
+        assert_eq!(sized(&quarter, &s).unwrap().quantity, Lots(11), "25 over 2,250");
+    }
+
+    #[test]
+    fn too_small_is_raised_only_within_the_largest_risk() {
+        let btc = Instrument { min_notional: Dec::int(5), ..btcusdt() };
+        let s = Settings { min_position_usd: Dec::int(60), ..Settings::DEFAULT };
+        // 0.5% of 200 over 2,250 is worth 22: raised to 0.002, worth 100, which risks 4.50 where 3 may be.
+        let unsure = Confidence::exact(Dec::new(50, 2));
+        let small = SizingInput { equity: Dec::int(200), confidence: unsure, ..input(&btc) };
+        assert_eq!(sized(&small, &s), Err(Rule::MinPosition));
+        // 300 × 1.5% is exactly the 4.50.
+        let enough = SizingInput { equity: Dec::int(300), ..small };
+        assert_eq!(sized(&enough, &s).unwrap().quantity, Lots(2));
+        // A cap below the smallest position fits nothing.
+        let capped = Settings { max_leverage: Dec::new(1, 1), ..s };
+        assert_eq!(sized(&enough, &capped), Err(Rule::MinPosition));
+        // Worth 66 before rounding, so not raised; 50 after it, and refused.
+        let sure = SizingInput { confidence: Confidence::exact(Dec::new(75, 2)), ..enough };
+        assert_eq!(sized(&sure, &s), Err(Rule::MinPosition));
+    }
+
+    #[test]
+    fn the_venues_minimums_and_levels_refuse() {
+        let btc = btcusdt();
+        let s = Settings::DEFAULT;
+        let strict = Instrument { min_quantity: Lots(11), ..btc };
+        assert_eq!(sized(&input(&strict), &s), Err(Rule::MinQuantity));
+        let dear = Instrument { min_notional: Dec::int(500) + Dec(1), ..btc };
+        assert_eq!(sized(&input(&dear), &s), Err(Rule::MinNotional));
+        let largest = Instrument { max_quantity: Lots(3), ..btc };
+        assert_eq!(sized(&input(&largest), &s).unwrap().quantity, Lots(3));
+        assert_eq!(sized(&SizingInput { atr: Dec::int(40_000), ..input(&btc) }, &s), Err(Rule::Levels));
+        assert_eq!(sized(&SizingInput { atr: Dec::ZERO, ..input(&btc) }, &s), Err(Rule::Levels));
+        assert_eq!(sized(&SizingInput { leverage: Some(20), ..input(&btc) }, &s), Err(Rule::Liquidation));
+        assert!(sized(&SizingInput { leverage: None, ..input(&btc) }, &s).is_ok());
+        assert_eq!(sized(&SizingInput { equity: Dec::ZERO, ..input(&btc) }, &s), Err(Rule::MinPosition));
+    }
+
+    proptest! {
+        /// The quantity is the largest that keeps both bounds: one lot more breaks one of them.
+        #[test]
+        fn it_is_the_largest_quantity_within_both_bounds(
+            price in 10_000i64..2_000_000,
+            atr_bps in 10i64..400,
+            equity in 1_000i64..1_000_000,
+            cap in 100i64..1_000_000,
+            confidence in 0i64..=95,
+            multiplier in prop::sample::select(vec![25i64, 50, 100]),
+            long: bool,
+        ) {
+            let btc = btcusdt();
+            let s = Settings { max_position_usd: Dec::int(cap), ..Settings::DEFAULT };
+            let input = SizingInput {
+                side: if long { Side::Buy } else { Side::Sell },
+                price: Ticks(price),
+                atr: Dec::new(price * atr_bps, 5),
+                equity: Dec::int(equity),
+                confidence: Confidence::exact(Dec::new(confidence, 2)),
+                multiplier: Dec::new(multiplier, 2),
+                instrument: &btc,
+                leverage: None,
+            };
+            let Ok(plan) = sized(&input, &s) else { return Ok(()) };
+            let risk = risk_fraction(input.confidence, &s);
+            let keeps = |lots: i128| {
+                // lots × step × ATR × 1.5 ≤ equity × risk × multiplier, in whole units of 1e-30.
+                let at_risk = lots * (input.atr.0 / 10i128.pow(12)) * 15;
+                let budget = i128::from(equity) * (risk.0 / 10i128.pow(6)) * i128::from(multiplier);
+                let within_risk = at_risk * 10i128.pow(4) <= budget;
+                let within_cap = lots * i128::from(price) <= i128::from(cap.min(equity * 30)) * 10_000;
+                within_risk && within_cap
+            };
+            let lots = plan.quantity.wide();
+            prop_assert!(keeps(lots), "{plan:?}");
+            prop_assert!(!keeps(lots + 1), "{plan:?}");
+            prop_assert_eq!(plan.notional, Dec(btc.tick_lot_value().0 * lots * i128::from(price)));
+        }
+    }
+}
