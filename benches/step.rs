@@ -15,7 +15,7 @@ use quantum_trader::engine::{Engine, Outbox};
 use quantum_trader::event::{Event, EventBody, InstrumentTable, OutputBody, RunStart};
 use quantum_trader::num::Lots;
 use quantum_trader::risk::config::Settings;
-use quantum_trader::sim::link::{Command, Link, LinkConfig};
+use quantum_trader::sim::link::{Link, LinkConfig};
 use quantum_trader::sim::market::{MarketSource, Synthetic, SyntheticConfig};
 use quantum_trader::sim::venue::{Venue, VenueConfig};
 
@@ -88,17 +88,13 @@ fn venue_link(settings: &Settings, instruments: &InstrumentTable) -> Link {
     Link::new(venue, latency)
 }
 
-/// One event through the engine; its commands go to the venue.
+/// One event through the engine; its instructions go to the venue.
 fn take(engine: &mut Engine, link: &mut Link, event: &Event, out: &mut Outbox) {
     engine.step(event, out);
     for output in out.outputs() {
-        let command = match output.body {
-            OutputBody::Order(order) => Command::Order(order),
-            OutputBody::Cancel(cancel) => Command::Cancel(cancel),
-            OutputBody::Query(query) => Command::Query(query),
-            _ => continue,
-        };
-        link.send(event.recv_ns, output.instrument, command);
+        if let Some(instruction) = output.instruction() {
+            link.send(event.recv_ns, output.instrument, instruction);
+        }
     }
 }
 

@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Core;
-use crate::event::{Command, CommandKind, EndReason, Event, EventBody, Output, OutputBody, RunEnd, Timer};
+use crate::event::{Command, CommandKind, EndReason, Event, EventBody, RunEnd, Timer};
 use crate::host::stop::StopFlag;
 use crate::journal::drain::Drain;
 use crate::num::{NS_PER_DAY, NS_PER_MS, NS_PER_SEC, TimeNs};
-use crate::sim::link::{self, Link};
+use crate::sim::link::Link;
 use crate::sim::market::{MarketSource, SourceError};
 
 /// With nothing urgent open, time is told this often.
@@ -173,8 +173,8 @@ impl<'a> Lockstep<'a> {
             thread::sleep(ROOM_POLL);
         }
         for output in self.core.take(event, from_frame)? {
-            if let Some(command) = command(output) {
-                self.link.send(event.recv_ns, output.instrument, command);
+            if let Some(instruction) = output.instruction() {
+                self.link.send(event.recv_ns, output.instrument, instruction);
             }
         }
         // Something has a deadline: time is told more often until it is settled.
@@ -182,15 +182,6 @@ impl<'a> Lockstep<'a> {
             self.timer_due = self.timer_due.min(event.recv_ns + self.timer_ns);
         }
         Ok(())
-    }
-}
-
-fn command(output: &Output) -> Option<link::Command> {
-    match output.body {
-        OutputBody::Order(order) => Some(link::Command::Order(order)),
-        OutputBody::Cancel(cancel) => Some(link::Command::Cancel(cancel)),
-        OutputBody::Query(query) => Some(link::Command::Query(query)),
-        _ => None,
     }
 }
 

@@ -183,3 +183,22 @@ pub struct Query {
     pub kind: OrderKind,
     pub pad: [u8; 7],
 }
+
+/// What the engine asks of the venue: the outputs that leave the process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Instruction {
+    Order(Order),
+    Cancel(Cancel),
+    Query(Query),
+}
+
+impl Instruction {
+    /// The order it is about.
+    pub const fn order_id(&self) -> OrderId {
+        match self {
+            Instruction::Order(order) => order.id,
+            Instruction::Cancel(cancel) => cancel.id,
+            Instruction::Query(query) => query.id,
+        }
+    }
+}

@@ -42,6 +42,18 @@ pub struct Output {
     pub body: OutputBody,
 }
 
+impl Output {
+    /// What it asks of the venue; `None` for what only readers want to know.
+    pub const fn instruction(&self) -> Option<Instruction> {
+        match self.body {
+            OutputBody::Order(order) => Some(Instruction::Order(order)),
+            OutputBody::Cancel(cancel) => Some(Instruction::Cancel(cancel)),
+            OutputBody::Query(query) => Some(Instruction::Query(query)),
+            _ => None,
+        }
+    }
+}
+
 /// Declares a closed set of record kinds: a code each, stable for ever, and the payload it carries.
 macro_rules! bodies {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $code:literal => $variant:ident($payload:ty),)* }) => {

@@ -44,6 +44,13 @@ impl TimeNs {
     }
 }
 
+/// Whoever knows what time it is. Rooms that need the time while they work are given one of these;
+/// only `host` makes them.
+pub trait Now: Send {
+    /// Never before an earlier answer.
+    fn now(&self) -> TimeNs;
+}
+
 /// Adds nanoseconds, saturating: hostile timestamps must not overflow.
 impl Add<i64> for TimeNs {
     type Output = TimeNs;

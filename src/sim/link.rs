@@ -15,19 +15,11 @@ use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::venue::{Report, Reports, Venue};
-use crate::event::{Cancel, Event, Order, Query};
+use crate::event::{Event, Instruction};
 use crate::num::{InstrumentId, TimeNs};
 
 /// Room made beforehand in each direction: far more than one latency brings in; both grow if not.
 const MESSAGES_PLANNED: usize = 256;
-
-/// What travels to the venue.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Command {
-    Order(Order),
-    Cancel(Cancel),
-    Query(Query),
-}
 
 /// How long messages travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,7 +64,7 @@ impl<T> Leg<T> {
 /// A venue at the end of a line.
 pub struct Link {
     venue: Venue,
-    commands: Leg<(InstrumentId, Command)>,
+    commands: Leg<(InstrumentId, Instruction)>,
     reports: Leg<Report>,
     /// What the venue says at one call, on its way into `reports`.
     said: Reports,
@@ -111,9 +103,9 @@ impl Link {
     }
 
     /// Sends a command at `now`.
-    pub fn send(&mut self, now: TimeNs, instrument: InstrumentId, command: Command) {
+    pub fn send(&mut self, now: TimeNs, instrument: InstrumentId, instruction: Instruction) {
         self.now = self.now.max(now);
-        self.commands.push(self.now, (instrument, command));
+        self.commands.push(self.now, (instrument, instruction));
     }
 
     /// Asks the venue for its state, as at start or after a reconnect; it travels like any report.
@@ -183,12 +175,12 @@ impl Link {
         self.now = self.now.max(due);
         self.venue.on_time(due, &mut self.said);
         if self.commands.due().is_some_and(|arrival| arrival <= due)
-            && let Some((_, (instrument, command))) = self.commands.in_flight.pop_front()
+            && let Some((_, (instrument, instruction))) = self.commands.in_flight.pop_front()
         {
-            match command {
-                Command::Order(order) => self.venue.on_order(due, instrument, &order, &mut self.said),
-                Command::Cancel(cancel) => self.venue.on_cancel(due, instrument, &cancel, &mut self.said),
-                Command::Query(query) => self.venue.on_query(due, instrument, &query, &mut self.said),
+            match instruction {
+                Instruction::Order(order) => self.venue.on_order(due, instrument, &order, &mut self.said),
+                Instruction::Cancel(cancel) => self.venue.on_cancel(due, instrument, &cancel, &mut self.said),
+                Instruction::Query(query) => self.venue.on_query(due, instrument, &query, &mut self.said),
             }
         }
         self.forward();

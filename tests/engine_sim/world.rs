@@ -8,7 +8,7 @@ use quantum_trader::engine::{Engine, Outbox};
 use quantum_trader::event::*;
 use quantum_trader::num::*;
 use quantum_trader::risk::config::{ExitPrice, Settings};
-use quantum_trader::sim::link::{self, Link, LinkConfig};
+use quantum_trader::sim::link::{Link, LinkConfig};
 use quantum_trader::sim::venue::{Venue, VenueConfig};
 
 /// What happens to reports between venue and engine.
@@ -262,17 +262,12 @@ impl World {
             for byte in output.body.bytes() {
                 self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
             }
-            let command = match output.body {
-                OutputBody::Order(order) => link::Command::Order(order),
-                OutputBody::Cancel(cancel) => link::Command::Cancel(cancel),
-                OutputBody::Query(query) => link::Command::Query(query),
-                _ => continue,
-            };
-            let is_cancel = matches!(command, link::Command::Cancel(_));
+            let Some(instruction) = output.instruction() else { continue };
+            let is_cancel = matches!(instruction, Instruction::Cancel(_));
             if self.line == Line::Lossy && !self.market.thick && is_cancel && self.dice.one_in(4) {
                 continue;
             }
-            self.link.send(event.recv_ns, output.instrument, command);
+            self.link.send(event.recv_ns, output.instrument, instruction);
         }
         if self.engine.has_deadline() {
             self.timer_due = self.timer_due.min(event.recv_ns + self.timer_ns);

@@ -2,7 +2,8 @@
 
 use super::*;
 use proptest::prelude::*;
-use quantum_trader::sim::link::{Command, Link, LinkConfig};
+use quantum_trader::event::Instruction;
+use quantum_trader::sim::link::{Link, LinkConfig};
 
 const CONFIG: LinkConfig =
     LinkConfig { order_latency_ns: 5_000_000, report_latency_ns: 3_000_000, jitter_ns: 0, seed: 1 };
@@ -26,7 +27,7 @@ fn drain(link: &mut Link, until: TimeNs) -> Vec<(i64, String)> {
 }
 
 fn send(link: &mut Link, at_ms: i64, order: Order) {
-    link.send(ms(at_ms), BTC, Command::Order(order));
+    link.send(ms(at_ms), BTC, Instruction::Order(order));
 }
 
 #[test]
@@ -68,11 +69,11 @@ fn cancels_queries_and_timers_travel_too() {
     send(&mut link, 100, market_order(1, Side::Buy, 14));
     let query = Query { id: OrderId(1), kind: OrderKind::Market, pad: [0; 7] };
     let cancel = Cancel { id: OrderId(1), kind: OrderKind::Market, pad: [0; 7] };
-    link.send(ms(110), BTC, Command::Query(query));
+    link.send(ms(110), BTC, Instruction::Query(query));
     assert_eq!(drain(&mut link, ms(130)).last().unwrap(), &(118, "1 Accepted 10".to_string()));
     assert_eq!(link.next_due(), Some(ms(2_105)), "the order's expiry at the venue");
     assert!(!link.pending());
-    link.send(ms(2_101), BTC, Command::Cancel(cancel));
+    link.send(ms(2_101), BTC, Instruction::Cancel(cancel));
     // Due at 2,106, a millisecond after the order expired by itself.
     assert_eq!(
         drain(&mut link, ms(3_000)),
@@ -88,7 +89,7 @@ fn the_venue_waits_for_the_answer_to_a_report() {
     let seen = link.poll(ms(60_000)).unwrap();
     assert_eq!(seen.recv_ns, ms(108));
     let cancel = Cancel { id: OrderId(1), kind: OrderKind::Market, pad: [0; 7] };
-    link.send(seen.recv_ns, BTC, Command::Cancel(cancel));
+    link.send(seen.recv_ns, BTC, Instruction::Cancel(cancel));
     let said = drain(&mut link, ms(60_000));
     assert_eq!(said.last().unwrap(), &(116, "1 Canceled 10".to_string()), "not expired at 2,105");
 }
@@ -133,7 +134,7 @@ fn run(config: LinkConfig, sent: &[i64], pace: i64) -> (Vec<Event>, u64) {
     for (n, at) in sent.iter().enumerate() {
         got.extend(std::iter::from_fn(|| link.poll(TimeNs(*at))));
         let query = Query { id: OrderId(n as u64 + 1), kind: OrderKind::Market, pad: [0; 7] };
-        link.send(TimeNs(*at), BTC, Command::Query(query));
+        link.send(TimeNs(*at), BTC, Instruction::Query(query));
     }
     let mut until = sent.last().copied().unwrap_or(0);
     while link.pending() {
@@ -180,11 +181,11 @@ fn trade(config: LinkConfig, prices: &[i64], extra_polls: i64) -> (Vec<Event>, u
                 match event.body {
                     EventBody::Fill(fill) if fill.side == Side::Buy => {
                         let stop = stop_order(id, Side::Sell, fill.quantity.0, fill.price.0 - 20);
-                        link.send(event.recv_ns, BTC, Command::Order(stop));
+                        link.send(event.recv_ns, BTC, Instruction::Order(stop));
                     }
                     EventBody::OrderUpdate(update) if update.status == OrderStatus::Triggered => {
                         let exit = exit_order(id, Side::Sell, 100);
-                        link.send(event.recv_ns, BTC, Command::Order(exit));
+                        link.send(event.recv_ns, BTC, Instruction::Order(exit));
                     }
                     _ => {}
                 }
