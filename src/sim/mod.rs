@@ -2,5 +2,6 @@
 //! give the same reports, whatever the host does.
 
 pub mod link;
+pub mod lockstep;
 pub mod market;
 pub mod venue;
