@@ -11,7 +11,7 @@ use crate::event::{Command, CommandKind, EndReason, Event, EventBody, RunEnd, Ti
 use crate::host::stop::StopFlag;
 use crate::journal::drain::Drain;
 use crate::num::{NS_PER_DAY, NS_PER_MS, NS_PER_SEC, TimeNs};
-use crate::sim::link::Link;
+use crate::sim::link::{Delivery, Link};
 use crate::sim::market::{MarketSource, SourceError};
 
 /// With nothing urgent open, time is told this often.
@@ -66,14 +66,16 @@ impl<'a> Lockstep<'a> {
         Lockstep { core, link, drain, stop, timer_due: TimeNs(0), timer_count: 0, timer_ns, now: TimeNs(0) }
     }
 
-    /// Journals and applies what a run begins with, then asks the venue for the account.
+    /// Journals and applies what a run begins with, then what the venue says of the account.
     pub fn begin(&mut self, start: TimeNs, events: impl Iterator<Item = Event>) -> Result<(), LockstepError> {
         self.now = start;
         self.timer_due = start + IDLE_TIMER_NS;
         for event in events {
             self.take(&event, false)?;
         }
-        self.link.snapshot(start);
+        for (instrument, body) in self.link.venue().snapshot() {
+            self.take(&Event { recv_ns: start, instrument, body }, false)?;
+        }
         self.core.start_measuring();
         Ok(())
     }
@@ -115,8 +117,8 @@ impl<'a> Lockstep<'a> {
             self.take(&Event::global(self.now, EventBody::Command(halt)), false)?;
         }
         let limit = self.now + SETTLE_NS;
-        while let Some(event) = self.link.pending().then(|| self.link.poll(limit)).flatten() {
-            self.take(&event, false)?;
+        while let Some(delivery) = self.link.pending().then(|| self.link.poll(limit)).flatten() {
+            self.take_all(&delivery)?;
         }
         let last = RunEnd { reason, pad: [0; 7] };
         self.take(&Event::global(self.now, EventBody::RunEnd(last)), false)
@@ -136,8 +138,8 @@ impl<'a> Lockstep<'a> {
     fn advance(&mut self, until: TimeNs) -> Result<(), LockstepError> {
         loop {
             let limit = until.min(self.timer_due);
-            if let Some(event) = self.link.poll(limit) {
-                self.take(&event, false)?;
+            if let Some(delivery) = self.link.poll(limit) {
+                self.take_all(&delivery)?;
             } else if self.timer_due <= until {
                 self.timer()?;
             } else {
@@ -160,6 +162,13 @@ impl<'a> Lockstep<'a> {
         let Some(event) = self.core.decode(time, frame) else { return Ok(()) };
         self.link.market(time, &event);
         self.take(&event, true)
+    }
+
+    fn take_all(&mut self, delivery: &Delivery) -> Result<(), LockstepError> {
+        for event in delivery.events() {
+            self.take(&event, false)?;
+        }
+        Ok(())
     }
 
     /// One event: room first, then the core, then what it asked for.
