@@ -31,21 +31,21 @@ pub enum Turn {
     Report = 2,
     /// Nothing was due by the limit.
     Nothing = 3,
-    /// The market is over, and nothing is on its way any more.
-    End = 4,
     /// The market can't be read on; the server has the reason.
-    Fault = 5,
+    Fault = 4,
 }
 
-const TURNS: [Turn; 6] = [Turn::Public, Turn::Market, Turn::Report, Turn::Nothing, Turn::End, Turn::Fault];
+const TURNS: [Turn; 5] = [Turn::Public, Turn::Market, Turn::Report, Turn::Nothing, Turn::Fault];
 
 /// The engine's question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// Counts questions, from 1.
     pub number: u64,
-    /// Go no further than this.
+    /// Go no further than this: reports due by it, frames due before it (`super::exchange`).
     pub limit: TimeNs,
+    /// The run ends: no frames any more, only what is still on its way.
+    pub settle: bool,
     /// Instructions the engine has handed to the gateway so far.
     pub pushed: u64,
 }
@@ -67,6 +67,7 @@ pub struct Answer {
 pub struct Baton {
     asked: AtomicU64,
     limit: AtomicI64,
+    settle: AtomicBool,
     pushed: AtomicU64,
     answered: AtomicU64,
     turn: AtomicU8,
@@ -84,6 +85,7 @@ impl Baton {
     /// Engine: asks the venue to go on. One question at a time.
     pub fn ask(&self, ask: Ask) {
         self.limit.store(ask.limit.0, Ordering::Relaxed);
+        self.settle.store(ask.settle, Ordering::Relaxed);
         self.pushed.store(ask.pushed, Ordering::Relaxed);
         self.asked.store(ask.number, Ordering::Release);
     }
@@ -94,6 +96,7 @@ impl Baton {
         (number > last).then(|| Ask {
             number,
             limit: TimeNs(self.limit.load(Ordering::Relaxed)),
+            settle: self.settle.load(Ordering::Relaxed),
             pushed: self.pushed.load(Ordering::Relaxed),
         })
     }
@@ -168,7 +171,7 @@ mod tests {
     fn a_question_is_answered_once_what_was_pushed_has_arrived() {
         let baton = Baton::default();
         assert_eq!(baton.asked(0), None);
-        let ask = Ask { number: 1, limit: TimeNs(50), pushed: 3 };
+        let ask = Ask { number: 1, limit: TimeNs(50), settle: false, pushed: 3 };
         baton.ask(ask);
         assert_eq!((baton.asked(0), baton.asked(1)), (Some(ask), None));
         assert!(!baton.is_settled(&ask));
