@@ -133,7 +133,8 @@ mod tests {
         assert_ne!(key("btcusdt@kline_1m"), key("btcusdt@kline_5m"));
         assert_ne!(key("btcusdt@aggTrade"), key("ethusdt@aggTrade"));
         assert_eq!(key("!bookTicker"), key("btcusdt@bookTicker").map(|key| key.all_symbols()));
-        for silent in ["BTCUSDT@aggTrade", "!markPrice@arr", "!ticker@arr", "btcusdt@kline_7m", "x", "@", ""] {
+        for silent in ["BTCUSDT@aggTrade", "!markPrice@arr", "!ticker@arr", "btcusdt@kline_7m", "x", "@", ""]
+        {
             assert_eq!(key(silent), None, "{silent}");
         }
     }
@@ -147,7 +148,9 @@ mod tests {
         ] {
             assert_eq!(StreamKey::of_text(frame), StreamKey::of_name(name), "{frame}");
         }
-        for none in [r#"{"lastUpdateId":1}"#, r#"{"result":null,"id":1}"#, "[]", "", "{\"e\":\"kline\",\"s\":\"A\"}"] {
+        for none in
+            [r#"{"lastUpdateId":1}"#, r#"{"result":null,"id":1}"#, "[]", "", "{\"e\":\"kline\",\"s\":\"A\"}"]
+        {
             assert_eq!(StreamKey::of_text(none), None, "{none}");
         }
     }

@@ -69,7 +69,11 @@ pub(super) struct Door {
 
 impl Door {
     /// Starts accepting; must be called on the runtime.
-    pub fn open(listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>, faults: Arc<Faults>) -> io::Result<Door> {
+    pub fn open(
+        listener: TcpListener,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        faults: Arc<Faults>,
+    ) -> io::Result<Door> {
         let address = listener.local_addr()?;
         let (sender, accepted) = mpsc::channel(ACCEPTED_MAX);
         tokio::spawn(accept(listener, tls.map(TlsAcceptor::from), faults, sender));
