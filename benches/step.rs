@@ -123,11 +123,15 @@ fn moments() -> Moments {
     for (instrument, bar) in source.history(BAR_S, 250) {
         engine.step(&Event { recv_ns: start, instrument, body: EventBody::Bar(bar) }, &mut out);
     }
-    link.snapshot(start);
+    for (instrument, body) in link.venue().snapshot() {
+        engine.step(&Event { recv_ns: start, instrument, body }, &mut out);
+    }
     while !found.complete() {
         let time = source.next_frame(&mut frame).expect("a made market").expect("has no end");
-        while let Some(report) = link.poll(time) {
-            take(&mut engine, &mut link, &report, &mut out);
+        while let Some(delivery) = link.poll(time) {
+            for event in delivery.events() {
+                take(&mut engine, &mut link, &event, &mut out);
+            }
         }
         let Ok(Decoded::Event(event)) = decoder.decode(time, &frame) else { continue };
         link.market(time, &event);

@@ -61,6 +61,21 @@ impl<T> Leg<T> {
     }
 }
 
+/// A report that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Delivery {
+    pub recv_ns: TimeNs,
+    pub report: Report,
+}
+
+impl Delivery {
+    /// What an engine learns from it, in order.
+    pub fn events(&self) -> impl Iterator<Item = Event> + use<> {
+        let recv_ns = self.recv_ns;
+        self.report.events().into_iter().map(move |(instrument, body)| Event { recv_ns, instrument, body })
+    }
+}
+
 /// A venue at the end of a line.
 pub struct Link {
     venue: Venue,
@@ -108,13 +123,6 @@ impl Link {
         self.commands.push(self.now, (instrument, instruction));
     }
 
-    /// Asks the venue for its state, as at start or after a reconnect; it travels like any report.
-    pub fn snapshot(&mut self, now: TimeNs) {
-        self.catch_up(now);
-        self.venue.snapshot(self.now, &mut self.said);
-        self.forward();
-    }
-
     /// A market frame reaches the venue at `now`, after the commands and timers due by then, those
     /// due at `now` included.
     pub fn market(&mut self, now: TimeNs, event: &Event) {
@@ -132,7 +140,7 @@ impl Link {
     /// The next report the engine has by `until`, received at its delivery time. The venue is run in
     /// order of time, and no further than that delivery: what the engine answers to the report can
     /// still come before anything later. At the same instant the delivery goes first.
-    pub fn poll(&mut self, until: TimeNs) -> Option<Event> {
+    pub fn poll(&mut self, until: TimeNs) -> Option<Delivery> {
         loop {
             let report = self.reports.due().filter(|due| *due <= until);
             let venue = self.venue_due().filter(|due| *due <= until);
@@ -152,10 +160,10 @@ impl Link {
         !(self.commands.in_flight.is_empty() && self.reports.in_flight.is_empty())
     }
 
-    fn deliver(&mut self) -> Option<Event> {
-        let (recv_ns, Report { instrument, body }) = self.reports.in_flight.pop_front()?;
+    fn deliver(&mut self) -> Option<Delivery> {
+        let (recv_ns, report) = self.reports.in_flight.pop_front()?;
         self.now = self.now.max(recv_ns);
-        Some(Event { recv_ns, instrument, body })
+        Some(Delivery { recv_ns, report })
     }
 
     fn venue_due(&self) -> Option<TimeNs> {

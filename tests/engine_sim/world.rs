@@ -34,6 +34,8 @@ pub struct World {
     pub line: Line,
     out: Box<Outbox>,
     held_back: VecDeque<(TimeNs, Event)>,
+    /// Of the newest report, what was not taken yet.
+    arrived: VecDeque<Event>,
     timer_due: TimeNs,
     timer_ns: i64,
     /// Of all outputs, to compare runs.
@@ -112,6 +114,7 @@ impl World {
             line,
             out: Outbox::new(),
             held_back: VecDeque::new(),
+            arrived: VecDeque::new(),
             timer_due: START + NS_PER_SEC,
             timer_ns: settings.timer_ms * NS_PER_MS,
             digest: 0xcbf2_9ce4_8422_2325,
@@ -135,7 +138,16 @@ impl World {
         for event in self.market.history() {
             self.take(&event);
         }
-        self.link.snapshot(START);
+        self.snapshot();
+    }
+
+    /// The venue's account as REST states it. Asked for when nothing is on its way: what a fill in
+    /// flight has still to say would be in it already.
+    fn snapshot(&mut self) {
+        let recv_ns = self.now;
+        for (instrument, body) in self.link.venue().snapshot() {
+            self.take(&Event { recv_ns, instrument, body });
+        }
     }
 
     /// One market event, with signals and commands now and then.
@@ -162,8 +174,8 @@ impl World {
             let resume = self.operator(CommandKind::Resume);
             self.take(&resume);
         }
-        if self.dice.one_in(900) {
-            self.link.snapshot(self.now);
+        if self.dice.one_in(900) && !self.link.pending() && self.held_back.is_empty() {
+            self.snapshot();
         }
     }
 
@@ -229,7 +241,10 @@ impl World {
             if let Some((due, event)) = ripe.and_then(|i| self.held_back.remove(i)) {
                 return Some(Event { recv_ns: due.max(self.now), ..event });
             }
-            let event = self.link.poll(limit)?;
+            if self.arrived.is_empty() {
+                self.arrived.extend(self.link.poll(limit)?.events());
+            }
+            let event = self.arrived.pop_front()?;
             // The account's own stream keeps its order, and so comes ahead of fills held back.
             let orders = matches!(event.body, EventBody::OrderUpdate(_) | EventBody::Fill(_));
             if self.line == Line::Honest || self.market.thick || !orders {

@@ -8,7 +8,7 @@ mod rules;
 
 use quantum_trader::event::*;
 use quantum_trader::num::*;
-use quantum_trader::sim::venue::{Report, Reports, Venue, VenueConfig};
+use quantum_trader::sim::venue::{Report, ReportBody, Reports, Venue, VenueConfig};
 
 pub const BTC: InstrumentId = InstrumentId(0);
 pub const ETH: InstrumentId = InstrumentId(1);
@@ -118,9 +118,13 @@ pub fn stop_order(id: u64, side: Side, lots: i64, trigger: i64) -> Order {
     }
 }
 
-/// A report in a line, so that a test shows the whole conversation.
-pub fn line(report: &Report) -> String {
-    match &report.body {
+/// Reports in lines, so that a test shows the whole conversation.
+pub fn lines<'a>(reports: impl IntoIterator<Item = &'a Report>) -> Vec<String> {
+    reports.into_iter().flat_map(Report::events).map(|(_, body)| line(&body)).collect()
+}
+
+pub fn line(body: &EventBody) -> String {
+    match body {
         EventBody::OrderUpdate(u) if u.code != 0 => format!("{} {:?} {}", u.order.0, u.status, u.code),
         EventBody::OrderUpdate(u) => format!("{} {:?} {}", u.order.0, u.status, u.filled.0),
         EventBody::Fill(f) => {
@@ -159,7 +163,7 @@ impl Desk {
     }
 
     fn said(&mut self, from: usize) -> Vec<String> {
-        self.out[from..].iter().map(line).collect()
+        lines(&self.out[from..])
     }
 
     pub fn feed(&mut self, instrument: InstrumentId, body: EventBody) -> Vec<String> {

@@ -102,6 +102,10 @@ struct Audit {
     orders: BTreeMap<OrderId, (Order, Option<OrderStatus>)>,
     filled: BTreeMap<OrderId, i64>,
     trade_ids: BTreeSet<i64>,
+    /// Tick-lots of each order's fills.
+    paid_by: BTreeMap<OrderId, i128>,
+    /// Position after the fill that must follow.
+    announced: Option<(InstrumentId, i64)>,
     /// Lots of each instrument's bid and ask not yet taken.
     touch: [[i64; 2]; 2],
     event_ms: i64,
@@ -115,13 +119,31 @@ impl Audit {
     }
 
     fn report(&mut self, table: &InstrumentTable, submitted: Option<&Order>, report: &Report) {
-        let event_ms = match &report.body {
+        for (id, body) in report.events() {
+            self.event(table, submitted, id, &body);
+        }
+        if let ReportBody::Order(order) = &report.body {
+            let price = |fill: &Fill| fill.price.wide() * fill.quantity.wide();
+            let paid = self.paid_by.entry(order.order.id).or_default();
+            *paid += order.fill.as_ref().map_or(0, price);
+            assert!(order.order.id.is_none() || order.paid == *paid, "the average price is off");
+        }
+    }
+
+    fn event(
+        &mut self,
+        table: &InstrumentTable,
+        submitted: Option<&Order>,
+        id: InstrumentId,
+        body: &EventBody,
+    ) {
+        let event_ms = match body {
             EventBody::OrderUpdate(update) => {
                 self.update(submitted, update);
                 update.event_ms
             }
             EventBody::Fill(fill) => {
-                self.fill(table, report.instrument, fill);
+                self.fill(table, id, fill);
                 fill.event_ms
             }
             EventBody::AccountUpdate(update) => {
@@ -131,7 +153,8 @@ impl Audit {
                 update.event_ms
             }
             EventBody::VenuePosition(position) => {
-                assert_eq!(position.quantity.0, self.positions[report.instrument.index()]);
+                // Said before the fill it comes from.
+                self.announced = Some((id, position.quantity.0));
                 position.event_ms
             }
             other => panic!("unexpected {}", other.name()),
@@ -167,6 +190,7 @@ impl Audit {
         let position = &mut self.positions[id.index()];
         let before = *position;
         *position += fill.side.sign() * fill.quantity.0;
+        assert_eq!(self.announced.take(), Some((id, *position)), "the position said does not follow");
         let reduces = position.abs() < before.abs() && position.signum() * before.signum() >= 0;
         if fill.order.is_none() {
             assert!(reduces && fill.cause == FillCause::Liquidation);
@@ -307,8 +331,8 @@ fn the_generator_reaches_every_case() {
                 }
             }
         }
-        for report in &out {
-            let text = match &report.body {
+        for (_, body) in out.iter().flat_map(Report::events) {
+            let text = match &body {
                 EventBody::OrderUpdate(update) if update.code != 0 => update.code.to_string(),
                 EventBody::OrderUpdate(update) => format!("{:?}", update.status),
                 EventBody::Fill(fill) => format!("{:?}", fill.cause),

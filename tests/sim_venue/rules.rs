@@ -20,9 +20,9 @@ fn a_market_order_is_accepted_filled_and_booked() {
         said,
         [
             "1 Accepted 0",
-            "1 fill Buy 10@500001 fee 0.2500005",
             "Order wallet 9999.7499995",
             "position 10 at 50000.1",
+            "1 fill Buy 10@500001 fee 0.2500005",
             "1 Filled 10",
         ]
     );
@@ -37,14 +37,14 @@ fn a_fee_is_rounded_half_even_at_eight_places() {
     assert_eq!(said, ["1 Rejected -4164"], "18 is below the minimum notional of 20");
     desk.feed(ETH, quote_of(200_001, 11, 200_003, 11));
     // 0.011 × 2000.03 × 0.0005 = 0.011000165 → …16, the even neighbour.
-    assert_eq!(desk.order_in(ETH, market_order(2, Side::Buy, 11))[1], "2 fill Buy 11@200003 fee 0.01100016");
+    assert_eq!(desk.order_in(ETH, market_order(2, Side::Buy, 11))[3], "2 fill Buy 11@200003 fee 0.01100016");
 }
 
 #[test]
 fn a_thin_touch_fills_in_parts_and_is_not_used_twice() {
     let mut desk = Desk::quoted();
     desk.quote(500_000, 7, 500_010, 7);
-    assert_eq!(desk.order(market_order(1, Side::Buy, 20))[1], "1 fill Buy 7@500010 fee 0.1750035");
+    assert_eq!(desk.order(market_order(1, Side::Buy, 20))[3], "1 fill Buy 7@500010 fee 0.1750035");
     let said = desk.order(market_order(2, Side::Buy, 5));
     assert_eq!(said, ["2 Accepted 0"], "the touch is used up");
     assert_eq!(desk.order(market_order(3, Side::Sell, 7)).len(), 5, "the other side is not");
@@ -71,8 +71,8 @@ fn an_unfilled_rest_expires_at_its_own_time() {
     // The quote comes later than the deadline: it is too late, and the report bears the deadline.
     desk.now = desk.now + 500 * NS_PER_MS;
     assert_eq!(desk.quote(500_000, 7, 500_010, 100), ["1 Expired 7"]);
-    let EventBody::OrderUpdate(update) = desk.out.last().unwrap().body else { panic!("not an update") };
-    assert_eq!(update.event_ms, due.ms());
+    let ReportBody::Order(report) = desk.out.last().unwrap().body else { panic!("not an order") };
+    assert_eq!(report.event_ms, due.ms());
     assert_eq!(desk.venue.next_timer(), None);
 }
 
@@ -158,7 +158,7 @@ fn a_position_can_always_be_closed_and_be_turned_within_the_margin() {
     let mut desk = long();
     desk.quote(500_000, 2_000, 500_001, 2_000);
     let said = desk.order(market_order(2, Side::Sell, 300));
-    assert_eq!(said[3], "position -200 at 50000");
+    assert_eq!(said[2], "position -200 at 50000");
     // After a loss that leaves no free margin the way out is still open.
     desk.quote(900_000, 2_000, 900_001, 2_000);
     desk.trade(900_000);
@@ -171,7 +171,7 @@ fn reduce_only_takes_the_position_and_no_more() {
     let mut desk = long();
     let said = desk.order(exit_order(2, Side::Sell, 250));
     assert_eq!(said[0], "2 Accepted 0");
-    assert_eq!(said[3], "position 0 at 0");
+    assert_eq!(said[2], "position 0 at 0");
     assert_eq!(said[4], "2 Expired 100", "150 of it could not reduce anything");
     assert_eq!(desk.order(exit_order(3, Side::Sell, 10)), ["3 Rejected -2022"]);
 }
@@ -215,7 +215,7 @@ fn stops_trigger_at_their_price_and_fill_at_the_touch_gaps_included() {
     assert_eq!(desk.mark("48000"), [""; 0], "the other price");
     let said = desk.trade(490_000);
     assert_eq!(said[0], "2 Triggered 0");
-    assert_eq!(said[1], "2 fill Sell 100@485000 fee 2.425");
+    assert_eq!(said[3], "2 fill Sell 100@485000 fee 2.425");
     assert_eq!(said[4], "2 Filled 100");
 }
 
@@ -261,7 +261,7 @@ fn a_triggered_stop_works_on_a_thin_touch_and_then_expires() {
     let mut desk = long();
     desk.order(stop_order(2, Side::Sell, 100, 490_000));
     desk.quote(489_000, 30, 489_001, 30);
-    assert_eq!(desk.trade(489_000)[1], "2 fill Sell 30@489000 fee 0.7335");
+    assert_eq!(desk.trade(489_000)[3], "2 fill Sell 30@489000 fee 0.7335");
     assert_eq!(desk.query(2), ["2 Triggered 30"]);
     assert_eq!(desk.wait(3_000), ["2 Expired 30"]);
     assert_eq!(desk.held(), 70);

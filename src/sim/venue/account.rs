@@ -6,8 +6,8 @@ use std::cmp::Ordering;
 use super::market::Market;
 use super::matching::Execution;
 use super::position::charge;
-use super::{Reports, Stage, Venue};
-use crate::event::{AccountReason, FillCause, Order, OrderStatus};
+use super::{OrderReport, Report, ReportBody, Reports, Stage, Venue};
+use crate::event::{AccountReason, Fill, FillCause, Order, OrderKind, OrderStatus, Purpose, WorkingType};
 use crate::num::{Dec, InstrumentId, Lots, OrderId, Rounding, Side, Ticks, TimeNs, cmp_products};
 
 impl Venue {
@@ -92,7 +92,9 @@ impl Venue {
             let Some(wallet) = self.wallet.0.checked_add(change.0) else { continue };
             if change != Dec::ZERO {
                 self.wallet = Dec(wallet);
-                self.report_wallet(id, AccountReason::Funding, change, out);
+                let update = self.account_update(AccountReason::Funding, change);
+                let body = ReportBody::Account { update, position: None };
+                out.push(Report { instrument: id, answers: None, body });
             }
         }
     }
@@ -119,9 +121,11 @@ impl Venue {
             let Some((_, instrument, side, quantity, price)) = worst else { return };
             let order = OrderId::NONE;
             let cause = FillCause::Liquidation;
-            if !self.fill(&Execution { instrument, order, side, quantity, price, cause }, out) {
+            let Some(fill) = self.fill(&Execution { instrument, order, side, quantity, price, cause }, out)
+            else {
                 return;
-            }
+            };
+            out.push(forced_report(instrument, fill));
         }
     }
 
@@ -139,7 +143,7 @@ impl Venue {
             if open.order.reduce_only {
                 index += 1;
             } else {
-                self.end(index, OrderStatus::Expired, out);
+                self.end(index, OrderStatus::Expired, None, None, out);
             }
         }
     }
@@ -155,7 +159,35 @@ impl Venue {
 
     /// Wallet and position after a fill.
     pub(super) fn report_books(&self, instrument: InstrumentId, out: &mut Reports) {
-        self.report_wallet(InstrumentId::NONE, AccountReason::Order, Dec::ZERO, out);
-        self.report_position(instrument, out);
+        let update = self.account_update(AccountReason::Order, Dec::ZERO);
+        let body = ReportBody::Account { update, position: self.venue_position(instrument) };
+        out.push(Report { instrument, answers: None, body });
     }
+}
+
+/// The venue's own order, filled at once.
+fn forced_report(instrument: InstrumentId, fill: Fill) -> Report {
+    let order = Order {
+        id: OrderId::NONE,
+        trade: OrderId::NONE,
+        quantity: fill.quantity,
+        trigger: Ticks::ZERO,
+        reference: fill.price,
+        side: fill.side,
+        kind: OrderKind::Market,
+        purpose: Purpose::Exit,
+        working_type: WorkingType::ContractPrice,
+        reduce_only: true,
+        pad: [0; 3],
+    };
+    let report = OrderReport {
+        order,
+        venue_id: 0,
+        filled: fill.quantity,
+        paid: fill.price.wide() * fill.quantity.wide(),
+        fill: Some(fill),
+        status: None,
+        event_ms: fill.event_ms,
+    };
+    Report { instrument, answers: None, body: ReportBody::Order(report) }
 }

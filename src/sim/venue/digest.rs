@@ -48,6 +48,7 @@ impl Venue {
             fnv.int(i64::from(open.instrument.0));
             fnv.int(open.venue_id);
             fnv.int(open.filled.0);
+            fnv.wide(open.paid);
             fnv.int(match open.stage {
                 Stage::Resting => i64::MIN,
                 Stage::Working { expires_ns } => expires_ns.0,

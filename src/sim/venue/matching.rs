@@ -1,8 +1,10 @@
 //! Orders against the touch: execution, triggers, expiry, fills.
 
 use super::position::charge;
-use super::{OpenOrder, Position, Report, Reports, Stage, Venue, WORKING_NS_MAX};
-use crate::event::{EventBody, Fill, FillCause, OrderKind, OrderStatus, OrderUpdate, WorkingType};
+use super::{
+    Asked, OpenOrder, OrderReport, Position, Report, ReportBody, Reports, Stage, Venue, WORKING_NS_MAX,
+};
+use crate::event::{Fill, FillCause, OrderKind, OrderStatus, WorkingType};
 use crate::num::{Dec, InstrumentId, Lots, OrderId, Side, Ticks, TimeNs};
 
 /// A fill about to be booked.
@@ -45,7 +47,7 @@ impl Venue {
                 && open.order.working_type == working_type
                 && self.reaches(instrument, open.order.side, open.order.trigger, price);
             if hit {
-                self.report_order(&open, OrderStatus::Triggered, out);
+                out.push(self.order_report(&open, Some(OrderStatus::Triggered), None, None));
                 self.start(index);
             }
             if !hit || self.execute(index, out) {
@@ -82,38 +84,47 @@ impl Venue {
             if open.order.reduce_only { remaining.min(market.position.reducible(side)) } else { remaining };
         let level = market.against(side);
         let quantity = wanted.min(level.left);
-        if quantity.0 > 0 {
+        let fill = if quantity.0 > 0 {
             let (order, cause) = (open.order.id, FillCause::Order);
-            if !self.fill(&Execution { instrument, order, side, quantity, price: level.price, cause }, out) {
-                self.end(index, OrderStatus::Expired, out);
+            let execution = Execution { instrument, order, side, quantity, price: level.price, cause };
+            let Some(fill) = self.fill(&execution, out) else {
+                self.end(index, OrderStatus::Expired, None, None, out);
                 return false;
-            }
+            };
             if let Some(open) = self.open.get_mut(index) {
                 open.filled += quantity;
+                open.paid = open.paid.saturating_add(level.price.wide() * quantity.wide());
             }
-        }
-        if quantity == remaining {
-            self.end(index, OrderStatus::Filled, out);
-        } else if quantity == wanted && open.order.reduce_only {
-            // Nothing is left to reduce.
-            self.end(index, OrderStatus::Expired, out);
+            Some(fill)
         } else {
-            return true;
+            None
+        };
+        if quantity == remaining {
+            self.end(index, OrderStatus::Filled, fill, None, out);
+            return false;
         }
-        false
+        if let (Some(open), true) = (self.open.get(index), fill.is_some()) {
+            out.push(self.order_report(open, None, fill, None));
+        }
+        let nothing_left = quantity == wanted && open.order.reduce_only;
+        if nothing_left {
+            self.end(index, OrderStatus::Expired, None, None, out);
+        }
+        !nothing_left
     }
 
-    /// Books a fill at the touch and reports it, with the wallet and the position after it. False,
-    /// and nothing changed, if an amount would leave its range.
-    pub(super) fn fill(&mut self, execution: &Execution, out: &mut Reports) -> bool {
-        let Some((position, wallet, fee)) = self.booked(execution) else { return false };
+    /// Books a fill at the touch and reports wallet and position after it; whose fill it is says the
+    /// caller. `None`, and nothing changed, if an amount would leave its range.
+    pub(super) fn fill(&mut self, execution: &Execution, out: &mut Reports) -> Option<Fill> {
+        let (position, wallet, fee) = self.booked(execution)?;
         let Execution { instrument, order, side, quantity, price, cause } = *execution;
-        let Some(market) = self.markets.get_mut(instrument.index()) else { return false };
+        let market = self.markets.get_mut(instrument.index())?;
         market.take(side, quantity);
         market.position = position;
         self.wallet = wallet;
         self.last_trade_id += 1;
-        let fill = Fill {
+        self.report_books(instrument, out);
+        Some(Fill {
             order,
             trade_id: self.last_trade_id,
             fee,
@@ -124,10 +135,7 @@ impl Venue {
             maker: false,
             cause,
             pad: [0; 5],
-        };
-        out.push(Report { instrument, body: EventBody::Fill(fill) });
-        self.report_books(instrument, out);
-        true
+        })
     }
 
     /// Position, wallet and fee after a fill.
@@ -150,34 +158,41 @@ impl Venue {
         while let Some(open) = self.open.get(index) {
             match open.stage {
                 Stage::Working { expires_ns } if expires_ns <= due => {
-                    self.end(index, OrderStatus::Expired, out);
+                    self.end(index, OrderStatus::Expired, None, None, out);
                 }
                 _ => index += 1,
             }
         }
     }
 
-    /// Moves an order from the open ones to the closed ones and says so.
-    pub(super) fn end(&mut self, index: usize, status: OrderStatus, out: &mut Reports) {
+    /// Moves an order from the open ones to the closed ones and says so, with the fill that ended it.
+    pub(super) fn end(
+        &mut self,
+        index: usize,
+        status: OrderStatus,
+        fill: Option<Fill>,
+        answers: Option<Asked>,
+        out: &mut Reports,
+    ) {
         if index >= self.open.len() {
             return;
         }
         let open = self.open.remove(index);
         self.closed.insert(open.order.id, open.closed(status));
-        self.report_order(&open, status, out);
+        out.push(self.order_report(&open, Some(status), fill, answers));
     }
 
-    pub(super) fn report_order(&self, open: &OpenOrder, status: OrderStatus, out: &mut Reports) {
-        let update = OrderUpdate {
-            order: open.order.id,
-            venue_id: open.venue_id,
-            filled: open.filled,
-            event_ms: self.now.ms(),
-            code: 0,
-            status,
-            pad: [0; 3],
-        };
-        out.push(Report { instrument: open.instrument, body: EventBody::OrderUpdate(update) });
+    pub(super) fn order_report(
+        &self,
+        open: &OpenOrder,
+        status: Option<OrderStatus>,
+        fill: Option<Fill>,
+        answers: Option<Asked>,
+    ) -> Report {
+        let OpenOrder { order, instrument, venue_id, filled, paid, .. } = *open;
+        let event_ms = self.now.ms();
+        let report = OrderReport { order, venue_id, filled, paid, fill, status, event_ms };
+        Report { instrument, answers, body: ReportBody::Order(report) }
     }
 }
 

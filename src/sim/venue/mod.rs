@@ -31,11 +31,13 @@ mod market;
 mod matching;
 mod orders;
 mod position;
+mod report;
 
 use std::collections::BTreeMap;
 
 pub use orders::{OpenOrder, Stage};
 pub use position::Position;
+pub use report::{Asked, EVENTS_MAX, OrderReport, Report, ReportBody, Reports};
 
 use crate::event::{
     AccountReason, AccountUpdate, Event, EventBody, InstrumentTable, MarkPrice, Quote, Trade, VenuePosition,
@@ -54,17 +56,6 @@ pub const WORKING_ORDERS_MAX: usize = 200;
 pub const RESTING_ORDERS_MAX: usize = 200;
 /// Orders of one run whose ids are remembered: a stop moved every second for a month is 2.6 million.
 pub const ORDERS_MAX: i64 = 1 << 22;
-
-/// Something the venue says, stamped with its own time (`event_ms`).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Report {
-    /// [`InstrumentId::NONE`] for the wallet, except for funding, which names what was funded.
-    pub instrument: InstrumentId,
-    pub body: EventBody,
-}
-
-/// Reports in the order they were said.
-pub type Reports = Vec<Report>;
 
 /// What the account starts with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,8 +100,7 @@ impl Venue {
     }
 
     /// What a client reads at start or after a reconnect: settings, wallet, open positions.
-    pub fn snapshot(&mut self, now: TimeNs, out: &mut Reports) {
-        self.advance(now, out);
+    pub fn snapshot(&self) -> Vec<(InstrumentId, EventBody)> {
         let setup = VenueSetup {
             leverage: self.leverage,
             isolated: false,
@@ -118,13 +108,11 @@ impl Venue {
             single_asset: true,
             pad: 0,
         };
-        out.push(Report { instrument: InstrumentId::NONE, body: EventBody::VenueSetup(setup) });
-        self.report_wallet(InstrumentId::NONE, AccountReason::Snapshot, Dec::ZERO, out);
-        for id in self.ids() {
-            if self.position(id).quantity.0 != 0 {
-                self.report_position(id, out);
-            }
-        }
+        let wallet = self.account_update(AccountReason::Snapshot, Dec::ZERO);
+        let whole = [EventBody::VenueSetup(setup), EventBody::AccountUpdate(wallet)];
+        let held = self.ids().filter(|id| self.position(*id).quantity.0 != 0);
+        let positions = held.filter_map(|id| Some((id, EventBody::VenuePosition(self.venue_position(id)?))));
+        whole.into_iter().map(|body| (InstrumentId::NONE, body)).chain(positions).collect()
     }
 
     /// A market event reaches the venue. Quotes, trades and mark prices count; the rest is ignored,
@@ -213,17 +201,16 @@ impl Venue {
         self.now = self.now.max(now);
     }
 
-    fn report_wallet(&self, instrument: InstrumentId, reason: AccountReason, change: Dec, out: &mut Reports) {
-        let update =
-            AccountUpdate { wallet: self.wallet, change, event_ms: self.now.ms(), reason, pad: [0; 7] };
-        out.push(Report { instrument, body: EventBody::AccountUpdate(update) });
+    fn account_update(&self, reason: AccountReason, change: Dec) -> AccountUpdate {
+        // Before the first input the venue has no time, and says so as the epoch.
+        let event_ms = self.now.ms().max(0);
+        AccountUpdate { wallet: self.wallet, change, event_ms, reason, pad: [0; 7] }
     }
 
-    fn report_position(&self, instrument: InstrumentId, out: &mut Reports) {
-        let Some(market) = self.markets.get(instrument.index()) else { return };
+    fn venue_position(&self, id: InstrumentId) -> Option<VenuePosition> {
+        let market = self.markets.get(id.index())?;
         // A fill is booked only if its entry price is representable.
         let entry = market.position.entry(&market.instrument).unwrap_or(Dec::ZERO);
-        let position = VenuePosition { entry, quantity: market.position.quantity, event_ms: self.now.ms() };
-        out.push(Report { instrument, body: EventBody::VenuePosition(position) });
+        Some(VenuePosition { entry, quantity: market.position.quantity, event_ms: self.now.ms() })
     }
 }

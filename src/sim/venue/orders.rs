@@ -1,9 +1,10 @@
 //! What clients send: orders and the checks they must pass, cancels, queries.
 
 use super::{
-    ORDERS_MAX, RESTING_ORDERS_MAX, Report, Reports, Venue, WORKING_ORDERS_MAX, codes, market::Market,
+    Asked, ORDERS_MAX, RESTING_ORDERS_MAX, Report, ReportBody, Reports, Venue, WORKING_ORDERS_MAX, codes,
+    market::Market,
 };
-use crate::event::{Cancel, EventBody, Order, OrderKind, OrderStatus, OrderUpdate, Query, WorkingType};
+use crate::event::{Cancel, Order, OrderKind, OrderStatus, OrderUpdate, Query, WorkingType};
 use crate::num::{Dec, InstrumentId, Lots, OrderId, Ticks, TimeNs};
 
 /// Where an open order stands.
@@ -22,6 +23,8 @@ pub struct OpenOrder {
     pub instrument: InstrumentId,
     pub venue_id: i64,
     pub filled: Lots,
+    /// Σ price × quantity of its fills, in tick-lots.
+    pub paid: i128,
     pub stage: Stage,
 }
 
@@ -47,7 +50,9 @@ impl Venue {
     pub fn on_order(&mut self, now: TimeNs, instrument: InstrumentId, order: &Order, out: &mut Reports) {
         self.advance(now, out);
         match self.check(instrument, order) {
-            Err(code) => self.answer(instrument, order.id, OrderStatus::Rejected, code, out),
+            Err(code) => {
+                self.answer(instrument, Asked::Order, order.id, OrderStatus::Rejected, code, out);
+            }
             Ok(()) => self.accept(instrument, order, out),
         }
         self.liquidate(out);
@@ -55,9 +60,15 @@ impl Venue {
 
     fn accept(&mut self, instrument: InstrumentId, order: &Order, out: &mut Reports) {
         self.last_venue_id += 1;
-        let (venue_id, filled) = (self.last_venue_id, Lots::ZERO);
-        let open = OpenOrder { order: *order, instrument, venue_id, filled, stage: Stage::Resting };
-        self.report_order(&open, OrderStatus::Accepted, out);
+        let open = OpenOrder {
+            order: *order,
+            instrument,
+            venue_id: self.last_venue_id,
+            filled: Lots::ZERO,
+            paid: 0,
+            stage: Stage::Resting,
+        };
+        out.push(self.order_report(&open, Some(OrderStatus::Accepted), None, Some(Asked::Order)));
         let index = self.open.len();
         self.open.push(open);
         if order.kind == OrderKind::Market {
@@ -72,10 +83,10 @@ impl Venue {
         self.advance(now, out);
         let found = |open: &OpenOrder| open.order.id == cancel.id && open.instrument == instrument;
         match self.open.iter().position(found) {
-            Some(index) => self.end(index, OrderStatus::Canceled, out),
+            Some(index) => self.end(index, OrderStatus::Canceled, None, Some(Asked::Cancel), out),
             None => {
                 let status = OrderStatus::CancelRejected;
-                self.answer(instrument, cancel.id, status, codes::CANCEL_REJECTED, out);
+                self.answer(instrument, Asked::Cancel, cancel.id, status, codes::CANCEL_REJECTED, out);
             }
         }
         self.liquidate(out);
@@ -90,12 +101,8 @@ impl Venue {
             .find(|open| open.order.id == query.id && open.instrument == instrument)
             .map(OpenOrder::status)
             .or_else(|| Some(self.closed.get(&query.id).filter(|c| c.instrument == instrument)?.status));
-        match status {
-            Some(status) => self.answer(instrument, query.id, status, 0, out),
-            None => {
-                self.answer(instrument, query.id, OrderStatus::NotFound, codes::NO_SUCH_ORDER, out);
-            }
-        }
+        let (status, code) = status.map_or((OrderStatus::NotFound, codes::NO_SUCH_ORDER), |known| (known, 0));
+        self.answer(instrument, Asked::Query, query.id, status, code, out);
         self.liquidate(out);
     }
 
@@ -104,6 +111,7 @@ impl Venue {
     fn answer(
         &self,
         instrument: InstrumentId,
+        asked: Asked,
         order: OrderId,
         status: OrderStatus,
         code: i32,
@@ -114,7 +122,7 @@ impl Venue {
         let (venue_id, filled) = known.map_or((0, Lots::ZERO), |known| (known.venue_id, known.filled));
         let event_ms = self.now.ms();
         let update = OrderUpdate { order, venue_id, filled, event_ms, code, status, pad: [0; 3] };
-        out.push(Report { instrument, body: EventBody::OrderUpdate(update) });
+        out.push(Report { instrument, answers: Some(asked), body: ReportBody::Answer(update) });
     }
 
     fn check(&self, instrument: InstrumentId, order: &Order) -> Result<(), i32> {
