@@ -4,12 +4,15 @@
 //! Sources: the venue's "USDⓈ-M Futures" API documentation (web socket market streams, error codes,
 //! exchange information), checked against recorded frames.
 
+pub mod answer;
 mod client_id;
 pub mod code;
 mod endpoints;
 mod exchange_info;
 mod params;
+pub mod request;
 pub mod sign;
+pub mod user_stream;
 
 pub use client_id::{ClientId, ClientIds};
 pub use endpoints::{API_KEY_HEADER, Endpoints, method, path};
