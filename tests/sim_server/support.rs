@@ -125,6 +125,11 @@ impl Sim {
         self.server.addr()
     }
 
+    /// Sets simulated time; the venue notices when it next looks.
+    pub fn set(&self, at_ms: i64) {
+        self.clock.set(ms(at_ms));
+    }
+
     /// Sets simulated time and sees to it that the venue has noticed.
     pub fn at(&self, at_ms: i64) {
         self.clock.set(ms(at_ms));
@@ -165,6 +170,7 @@ impl Sim {
     /// The text of a signed request of the order socket.
     pub fn api_text(&self, id: &str, method: &str, params: Value) -> String {
         let mut params = params.as_object().unwrap().clone();
+        params.retain(|_, value| !value.is_null());
         params.insert("apiKey".into(), "sim".into());
         params.insert("timestamp".into(), self.clock.now().ms().into());
         let mut pairs: Vec<String> = Vec::new();
