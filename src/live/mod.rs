@@ -21,7 +21,7 @@ pub use direct::Direct;
 pub use feeds::Feeds;
 pub use intake::{Intake, Outlet};
 pub use lockstep::{Lockstep, Pace, Transport, Turn};
-pub use opener::{Opener, OpenerEnds, OpenerReport};
+pub use opener::{Opener, OpenerConfig, OpenerEnds, OpenerReport};
 pub use queue::{Instructed, OrderQueue, Prices, order_queue};
 pub use shares::{Shares, SharesMax};
 pub use stepped::{Stepped, VenueFault};
