@@ -36,5 +36,7 @@ pub mod sim;
 pub mod observe;
 // What the process asks of the machine: clocks, signals, allocations counted.
 pub mod host;
-// The command line: wiring of all rooms.
+// The hot loop: sockets or a simulation in, events through the core, instructions out.
+pub mod live;
+// The command line: arguments, what each command wires together.
 pub mod cli;

@@ -2,6 +2,7 @@
 
 use quantum_trader::host::alloc::{Counting, thread_allocations};
 use quantum_trader::host::stop::StopFlag;
+use quantum_trader::host::thread::{ThreadError, lock_memory};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -55,4 +56,16 @@ fn a_signal_sets_every_clone_of_the_flag() {
     assert!(!manual.is_set());
     manual.request();
     assert!(manual.clone().is_set());
+}
+
+#[test]
+fn memory_is_locked_or_refused_with_the_remedy() {
+    match lock_memory() {
+        Ok(()) => {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let locked = status.lines().find(|line| line.starts_with("VmLck:")).unwrap();
+            assert!(!locked.split_whitespace().any(|word| word == "0"), "{locked}");
+        }
+        Err(error) => assert!(matches!(error, ThreadError::LockNotPermitted { .. }), "{error}"),
+    }
 }

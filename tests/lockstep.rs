@@ -6,17 +6,18 @@
 use std::fs;
 use std::thread;
 
-use quantum_trader::cli::{Core, Lockstep, Pace, RECORDS_MAX};
 use quantum_trader::event::record::Record;
 use quantum_trader::event::{EndReason, Event, EventBody, RunStart};
 use quantum_trader::host::stop::StopFlag;
 use quantum_trader::journal::drain::Drain;
 use quantum_trader::journal::ring::{RingRead, RingReader};
 use quantum_trader::journal::{ClockCalibration, Folder, Identity};
+use quantum_trader::live::{Core, Direct, Lockstep, Pace, RECORDS_MAX};
 use quantum_trader::num::NS_PER_SEC;
 use quantum_trader::risk::config::Settings;
+use quantum_trader::sim::exchange::Exchange;
 use quantum_trader::sim::link::{Link, LinkConfig};
-use quantum_trader::sim::market::{MarketSource, Synthetic, SyntheticConfig};
+use quantum_trader::sim::market::{Synthetic, SyntheticConfig};
 use quantum_trader::sim::venue::{Venue, VenueConfig};
 
 const BAR_S: u32 = 5;
@@ -55,7 +56,7 @@ fn run(slots: u64, stalled: bool) -> (Vec<u8>, u64) {
     let settings = Settings { bar_interval_s: BAR_S, ..Settings::DEFAULT };
     let config = SyntheticConfig { bar_interval_s: BAR_S, ..SyntheticConfig::newcomer() };
     let instruments = config.instruments("0.0005").unwrap();
-    let mut source = Synthetic::new(config, 1).unwrap();
+    let source = Synthetic::new(config, 1).unwrap();
 
     let folder = Folder::create(&dir.path().join("journal")).unwrap();
     let ring = folder.create_ring(Some(dir.path()), slots, &IDENTITY).unwrap();
@@ -79,8 +80,6 @@ fn run(slots: u64, stalled: bool) -> (Vec<u8>, u64) {
     };
     let link = Link::new(Venue::new(instruments.clone(), account), latency);
     let core = Core::new(&settings, &instruments, ring);
-    let mut lockstep = Lockstep::new(core, link, &drain, StopFlag::manual());
-
     let start = source.start();
     let begin = RunStart {
         run_id: IDENTITY.run_id,
@@ -96,14 +95,18 @@ fn run(slots: u64, stalled: bool) -> (Vec<u8>, u64) {
     for (instrument, bar) in source.history(BAR_S, 250) {
         opening.push(Event { recv_ns: start, instrument, body: EventBody::Bar(bar) });
     }
+    for (instrument, body) in link.venue().snapshot() {
+        opening.push(Event { recv_ns: start, instrument, body });
+    }
+    let exchange = Exchange::new(Box::new(source), link).unwrap();
+    let (_commands, inbox) = crossbeam_channel::bounded(1);
+    let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, &drain, StopFlag::manual());
     lockstep.begin(start, opening.into_iter()).unwrap();
-    let mut frame = Vec::new();
-    let first = source.next_frame(&mut frame).unwrap().unwrap();
     let pace = Pace { speed: None, horizon_ns: Some(HORIZON_NS) };
-    let reason = lockstep.run(&mut source, (first, frame), pace).unwrap();
+    let reason = lockstep.run(pace).unwrap();
     assert_eq!(reason, EndReason::Duration);
     lockstep.end(reason).unwrap();
-    let Lockstep { core, .. } = lockstep;
+    let core = lockstep.intake.core;
     let last = core.ring().next_sequence() - 1;
     assert!(last > (STALLED_BATCHES + 1) * BATCH + slots.min(4_096), "{last} records are too few to stall");
     let report = drain.stop(last);

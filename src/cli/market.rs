@@ -23,9 +23,8 @@ const SYMBOLS_SHOWN_MAX: usize = 20;
 /// The largest answer of a venue has about a thousandth of it for each of its symbols.
 const INSTRUMENTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// A market ready to run.
+/// What is known of a market before its first frame.
 pub struct Market {
-    pub source: Box<dyn MarketSource>,
     pub instruments: InstrumentTable,
     /// Warm-up bars, oldest first.
     pub history: Vec<(InstrumentId, Bar)>,
@@ -86,13 +85,14 @@ pub fn instruments(file: Option<&Path>, taker_fee: &str) -> Result<InstrumentTab
 }
 
 impl Market {
-    /// Opens what `--market` names; several files are merged by time.
+    /// Opens what `--market` names; several files are merged by time. Its frames, and what is known of
+    /// it beside them.
     pub fn open(
         names: &[String],
         symbol: Option<&str>,
         instrument_file: Option<&PathBuf>,
         settings: &Settings,
-    ) -> Result<Market, Failure> {
+    ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
         let taker_fee = settings.taker_fee.to_string();
         if let [only] = names
             && let Named::Synthetic { seed, realistic } = named(only)?
@@ -102,7 +102,7 @@ impl Market {
                 return Err(Failure::refused(line));
             }
             let market = Market::synthetic(seed, realistic, settings, &taker_fee)?;
-            return known(symbol, &market.instruments).map(|()| market);
+            return known(symbol, &market.1.instruments).map(|()| market);
         }
         let table = instruments(instrument_file.map(PathBuf::as_path), &taker_fee)?;
         known(symbol, &table)?;
@@ -129,8 +129,7 @@ impl Market {
             identity.extend(opened.symbol.iter().flat_map(|symbol| symbol.as_str().bytes()));
         }
         let source = if sources.len() == 1 { sources.swap_remove(0) } else { Box::new(Merge::new(sources)) };
-        Ok(Market {
-            source,
+        let market = Market {
             instruments: table,
             history: Vec::new(),
             start: None,
@@ -138,7 +137,8 @@ impl Market {
             identity,
             description: description.join(", "),
             preset: None,
-        })
+        };
+        Ok((source, market))
     }
 
     fn synthetic(
@@ -146,7 +146,7 @@ impl Market {
         realistic: bool,
         settings: &Settings,
         taker_fee: &str,
-    ) -> Result<Market, Failure> {
+    ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
         let base = if realistic { SyntheticConfig::realistic() } else { SyntheticConfig::newcomer() };
         let config = SyntheticConfig { bar_interval_s: settings.bar_interval_s, ..base };
         let instruments = config.instruments(taker_fee)?;
@@ -156,16 +156,16 @@ impl Market {
             settings.ema_period.max(settings.atr_period).max(settings.correlation_bars) + HISTORY_SPARE_BARS;
         let history = source.history(settings.bar_interval_s, bars as usize);
         let kind = if realistic { "realistic" } else { "synthetic" };
-        Ok(Market {
+        let market = Market {
             start: Some(source.start()),
-            source: Box::new(source),
             instruments,
             history,
             speed: Some(SYNTHETIC_SPEED),
             identity: format!("{kind}:{seed}").into_bytes(),
             description: format!("{kind}, seed {seed}"),
             preset: Some(preset),
-        })
+        };
+        Ok((Box::new(source), market))
     }
 }
 

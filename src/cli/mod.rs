@@ -2,9 +2,7 @@
 //! problem", 2 is "can't": one line on standard error says what and what is allowed.
 
 mod config;
-mod core;
 mod journal;
-mod lockstep;
 mod market;
 mod run;
 mod settings;
@@ -14,9 +12,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-pub use self::core::{Core, RECORDS_MAX};
-pub use lockstep::{Lockstep, Pace};
 
 const EXAMPLES: &str = "\
 Examples:

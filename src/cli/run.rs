@@ -8,19 +8,20 @@ use std::sync::PoisonError;
 
 use clap::Args;
 
-use super::lockstep::{Lockstep, LockstepError, Pace};
 use super::market::{Market, preset_of};
 use super::settings::SettingsArgs;
-use super::{Core, Failure, print};
+use super::{Failure, print};
 use crate::event::{ConfigText, EndReason, Event, EventBody, RunStart};
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
 use crate::host::stop::StopFlag;
 use crate::journal::drain::Drain;
 use crate::journal::{Folder, Identity};
+use crate::live::{Core, Direct, Lockstep, Pace, RunError};
 use crate::num::TimeNs;
 use crate::observe::{Console, JournalSummary, Lines, Reporter, Shared, Summary};
-use crate::risk::config::{Key, Loaded};
+use crate::risk::config::{Key, Loaded, Settings};
+use crate::sim::exchange::Exchange;
 use crate::sim::link::{Link, LinkConfig};
 use crate::sim::market::SourceError;
 use crate::sim::venue::{Venue, VenueConfig};
@@ -84,13 +85,13 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         _ => None,
     };
     let loaded = args.settings.load(preset.as_ref())?;
-    let mut market =
+    let (source, market) =
         Market::open(&args.market, args.symbol.as_deref(), args.instruments.as_ref(), &loaded.settings)?;
     let pace = pace(args, market.speed)?;
     let stop =
         StopFlag::on_signals().map_err(|error| Failure::refused(format!("signal handlers: {error}")))?;
-    let mut frame = Vec::new();
-    let Some(first) = market.source.next_frame(&mut frame)? else {
+    let mut exchange = Exchange::new(source, link(&market, &loaded.settings))?;
+    let Some(first) = exchange.next_frame() else {
         return Err(Failure::refused(format!("{}: no frames", market.description)));
     };
     let start = market.start.unwrap_or(first);
@@ -99,8 +100,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     if !args.json {
         print(&banner(&loaded, &market, &pace, journal.folder.path()))?;
     }
-    let (summary, fault) =
-        trade(&loaded, &mut market, (first, frame), start, pace, stop, &identity, journal)?;
+    let mut events = opening(start, &identity, &loaded, &market);
+    let account = exchange.link().venue().snapshot();
+    events.extend(account.into_iter().map(|(instrument, body)| Event { recv_ns: start, instrument, body }));
+    let (summary, fault) = trade(&loaded, &market, exchange, (start, events), pace, stop, journal)?;
     print(&if args.json {
         serde_json::to_string_pretty(&summary)? + "\n"
     } else {
@@ -233,61 +236,61 @@ fn opening(start: TimeNs, identity: &Identity, loaded: &Loaded, market: &Market)
     events
 }
 
-/// The run itself. A market that can't be read on ends it in order: the summary then comes with why.
-#[allow(clippy::too_many_arguments)] // the parts of one run, each used once
-fn trade(
-    loaded: &Loaded,
-    market: &mut Market,
-    first: (TimeNs, Vec<u8>),
-    start: TimeNs,
-    pace: Pace,
-    stop: StopFlag,
-    identity: &Identity,
-    journal: Journal,
-) -> Result<(Summary, Option<SourceError>), Failure> {
-    let Journal { folder, ring, drain, stats } = journal;
-    let settings = &loaded.settings;
+/// The simulated venue of a market, at the end of a line.
+fn link(market: &Market, settings: &Settings) -> Link {
     let venue = Venue::new(
         market.instruments.clone(),
         VenueConfig { wallet: settings.sim_equity, leverage: settings.venue_leverage, funding: true },
     );
     let micros = |us: i64| us.unsigned_abs() * 1_000;
-    let link = Link::new(
-        venue,
-        LinkConfig {
-            order_latency_ns: micros(settings.sim_order_latency_us),
-            report_latency_ns: micros(settings.sim_report_latency_us),
-            jitter_ns: micros(settings.sim_latency_jitter_us),
-            // Of the market alone: two runs that differ in a setting meet the same latencies.
-            seed: u64::from(crc32c::crc32c(&market.identity)),
-        },
-    );
-    let core = Core::new(settings, &market.instruments, ring);
-    let mut lockstep = Lockstep::new(core, link, &drain, stop);
-    let events = opening(start, identity, loaded, market);
+    let config = LinkConfig {
+        order_latency_ns: micros(settings.sim_order_latency_us),
+        report_latency_ns: micros(settings.sim_report_latency_us),
+        jitter_ns: micros(settings.sim_latency_jitter_us),
+        // Of the market alone: two runs that differ in a setting meet the same latencies.
+        seed: u64::from(crc32c::crc32c(&market.identity)),
+    };
+    Link::new(venue, config)
+}
+
+/// The run itself. A market that can't be read on ends it in order: the summary then comes with why.
+fn trade(
+    loaded: &Loaded,
+    market: &Market,
+    exchange: Exchange,
+    opening: (TimeNs, Vec<Event>),
+    pace: Pace,
+    stop: StopFlag,
+    journal: Journal,
+) -> Result<(Summary, Option<SourceError>), Failure> {
+    let Journal { folder, ring, drain, stats } = journal;
+    let (start, events) = opening;
+    let core = Core::new(&loaded.settings, &market.instruments, ring);
+    let (_commands, inbox) = crossbeam_channel::bounded(1);
+    let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, &drain, stop);
     let mut fault = None;
     let outcome = lockstep
         .begin(start, events.into_iter())
-        .and_then(|()| match lockstep.run(market.source.as_mut(), first, pace) {
-            Err(LockstepError::Market(error)) => {
+        .and_then(|()| match lockstep.run(pace) {
+            Err(RunError::Market(error)) => {
                 fault = Some(error);
                 Ok(EndReason::MarketFault)
             }
             outcome => outcome,
         })
         .and_then(|reason| lockstep.end(reason));
-    let Lockstep { mut core, link, .. } = lockstep;
+    let Lockstep { intake, transport: Direct(mut exchange), .. } = lockstep;
+    let mut core = intake.core;
     let last = core.ring().next_sequence() - 1;
-    core.counts.sim_round_trip_ns_max = Some(link.round_trip_ns_max());
-    core.counts.out_of_order = market.source.counts().clamped;
+    core.counts.sim_round_trip_ns_max = Some(exchange.link().round_trip_ns_max());
+    core.counts.out_of_order = exchange.source_counts().clamped;
     let controller = core.engine().controller();
     (core.counts.final_equity, core.counts.max_daily_drawdown) =
         (controller.equity(), controller.equity().map(|_| controller.worst_daily_drawdown()));
     let report = drain.stop(last);
     let path = folder.path().display().to_string();
     folder.close(&report, last)?;
-    outcome
-        .map_err(|error: LockstepError| Failure::refused(format!("{error} (the journal is in {path})")))?;
+    outcome.map_err(|error: RunError| Failure::refused(format!("{error} (the journal is in {path})")))?;
     if let Some(error) = report.error {
         return Err(Failure::refused(format!("the journal in {path} is incomplete: {error}")));
     }

@@ -1,9 +1,12 @@
 //! What the process asks of the machine. Nothing that decides uses this room: time and signals reach
 //! the engine as events.
 
+pub mod account_lock;
 pub mod alloc;
 pub mod clock;
 pub mod stop;
+pub mod thread;
+pub mod time;
 
 use std::path::{Path, PathBuf};
 

@@ -69,6 +69,12 @@ impl Exchange {
         &self.frame
     }
 
+    /// Gives the frame that is due for a buffer that may be written over: whoever takes it up needs
+    /// the exchange for what it answers.
+    pub fn swap_frame(&mut self, buffer: &mut Vec<u8>) {
+        std::mem::swap(&mut self.frame, buffer);
+    }
+
     /// The frame that is due reaches the venue, as the event it is.
     pub fn market(&mut self, now: TimeNs, event: &Event) {
         self.link.market(now, event);

@@ -10,7 +10,7 @@ use std::path::Path;
 use source::{shipped, without_items, without_literals};
 
 /// Every room in the order of the flow, and the rooms it may use beside `num` and `event`.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("num", &[]),
     ("event", &[]),
     ("wire", &[]),
@@ -29,16 +29,23 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("observe", &["risk", "decode", "journal"]),
     ("host", &[]),
     (
-        "cli",
+        "live",
         &[
             "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "sim",
             "observe", "host",
         ],
     ),
+    (
+        "cli",
+        &[
+            "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "sim",
+            "observe", "host", "live",
+        ],
+    ),
 ];
 
 /// What the engine must never see, whatever the table says.
-const OUTSIDE_ENGINE: [&str; 7] = ["wire", "gateway", "journal", "host", "observe", "sim", "cli"];
+const OUTSIDE_ENGINE: [&str; 8] = ["wire", "gateway", "journal", "host", "observe", "sim", "live", "cli"];
 /// Rooms in which no float stands.
 const EXACT: [&str; 7] = ["num", "event", "market", "signal", "risk", "trade", "engine"];
 const LINES_MAX: usize = 600;

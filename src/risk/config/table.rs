@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::value::{Allowed, AtrSmoothing, ConsensusSet, ExitPrice, Value};
+use super::value::{Allowed, AtrSmoothing, ConsensusSet, ExitPrice, HotCore, LockMemory, Value};
 use crate::event::{Consensus, Symbol};
 use crate::num::Dec;
 
@@ -345,5 +345,13 @@ settings! {
     QT_MAX_FRAME_BYTES max_frame_bytes: u32 = 65_536, integer(1_024, 65_536), "bytes";
     /// Records the journal's ring holds.
     QT_RING_SLOTS ring_slots: u32 = 65_536, Allowed::PowerOfTwo { min: 4_096, max: 16_777_216 }, "records";
+}
+"Host" {
+    /// Core the hot thread is pinned to; auto is the last one the process may use.
+    QT_HOT_CORE hot_core: HotCore = HotCore::Auto, Allowed::HotCore, "";
+    /// Real-time priority of the hot thread (SCHED_FIFO); 0 leaves it an ordinary one.
+    QT_REALTIME_PRIORITY realtime_priority: u32 = 0, integer(0, 99), "";
+    /// Keep the process's memory from being paged out; with try a refusal is a warning.
+    QT_MLOCK mlock: LockMemory = LockMemory::Try, Allowed::Words(LockMemory::WORDS), "";
 }
 }

@@ -2,6 +2,9 @@
 
 use super::{ConfigError, SETTINGS, Setting, Settings, load};
 
+/// Settings of it are about the machine, not about trading.
+const HOST_SECTION: &str = "Host";
+
 impl Setting {
     /// `NAME = value`, as a line of TOML.
     fn toml(&self, settings: &Settings) -> String {
@@ -29,13 +32,14 @@ impl Settings {
         load(&[], env, Some(("journal", text)), None).map(|loaded| loaded.settings)
     }
 
-    /// A hash of what decides, the same on every machine, for run ids: logs and the size of the ring
-    /// change no decision, and so not the run's identity.
+    /// A hash of what decides, the same on every machine, for run ids: logs, the size of the ring and
+    /// what is asked of the host change no decision, and so not the run's identity.
     pub fn digest(&self) -> u64 {
-        let deciding =
-            |setting: &&Setting| !setting.name.starts_with("RM_LOG_") && setting.name != "QT_RING_SLOTS";
-        let text: String =
-            SETTINGS.iter().filter(deciding).map(|setting| setting.toml(self) + "\n").collect();
+        let decides = |setting: &&Setting| {
+            let silent = setting.name.starts_with("RM_LOG_") || setting.name == "QT_RING_SLOTS";
+            !silent && setting.section != HOST_SECTION
+        };
+        let text: String = SETTINGS.iter().filter(decides).map(|setting| setting.toml(self) + "\n").collect();
         fnv1a(text.as_bytes())
     }
 }

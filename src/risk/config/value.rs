@@ -33,6 +33,42 @@ words! {
     }
 }
 
+words! {
+    /// Whether the process's memory is kept from being paged out.
+    LockMemory {
+        Off = 1 "off",
+        /// A run that may not does not start.
+        On = 2 "on",
+        /// A run that may not says so and goes on.
+        Try = 3 "try",
+    }
+}
+
+/// Where the hot thread runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HotCore {
+    /// On the last core the process may use.
+    Auto,
+    /// Wherever the scheduler puts it.
+    Off,
+    Number(u16),
+}
+
+impl HotCore {
+    /// What the system's set of cores holds.
+    pub const NUMBER_MAX: u16 = 1_023;
+}
+
+impl fmt::Display for HotCore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HotCore::Auto => f.write_str("auto"),
+            HotCore::Off => f.write_str("off"),
+            HotCore::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
 /// Which consensus may trade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsensusSet(u8);
@@ -91,6 +127,8 @@ pub enum Allowed {
     SymbolOrEmpty,
     /// A time span that divides a day, kept in seconds.
     BarInterval,
+    /// The number of a core, or a word for one.
+    HotCore,
     /// Nothing can be switched on yet.
     Empty(&'static str),
 }
@@ -106,6 +144,7 @@ impl Allowed {
             | Allowed::ConsensusSet
             | Allowed::SymbolOrEmpty
             | Allowed::BarInterval
+            | Allowed::HotCore
             | Allowed::Empty(_) => true,
         }
     }
@@ -152,6 +191,7 @@ impl fmt::Display for Allowed {
                 write!(f, "a symbol of at most {} ASCII characters, or empty", Symbol::BYTES_MAX)
             }
             Allowed::BarInterval => f.write_str("a whole number of s, m, h or d that divides a day, as 15m"),
+            Allowed::HotCore => write!(f, "auto, off, or a core from 0 to {}", HotCore::NUMBER_MAX),
             Allowed::Empty(why) => write!(f, "empty, since {why}"),
         }
     }
@@ -233,6 +273,33 @@ impl Value for ExitPrice {
 impl Value for AtrSmoothing {
     fn read(text: &str, _: &Allowed) -> Option<AtrSmoothing> {
         AtrSmoothing::parse(text)
+    }
+
+    fn print(&self, _: &Allowed) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for LockMemory {
+    fn read(text: &str, _: &Allowed) -> Option<LockMemory> {
+        LockMemory::parse(text)
+    }
+
+    fn print(&self, _: &Allowed) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for HotCore {
+    fn read(text: &str, _: &Allowed) -> Option<HotCore> {
+        match text {
+            "auto" => Some(HotCore::Auto),
+            "off" => Some(HotCore::Off),
+            number => {
+                let core = Allowed::Integer { min: 0, max: HotCore::NUMBER_MAX.into() }.integer(number)?;
+                u16::try_from(core).ok().map(HotCore::Number)
+            }
+        }
     }
 
     fn print(&self, _: &Allowed) -> String {

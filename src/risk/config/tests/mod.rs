@@ -74,6 +74,7 @@ fn edges(allowed: &Allowed) -> (Vec<String>, Vec<String>) {
             texts("1s|5s|90s|1m|15m|1h|4h|24h|1d|60s"),
             texts("|0m|7m|5h|2d|1w|m|15|15 m|+1m|-1m|1.5h|15M|99999999999d|é"),
         ),
+        Allowed::HotCore => (texts("auto|off|0|3|1023"), texts("|Auto|on|-1|1024|+1| 1|1.0|0x1|last")),
         Allowed::Empty(_) => (texts(""), texts("sqlite:trades.db|off|false| ")),
     }
 }

@@ -1,0 +1,139 @@
+//! One event into the core and what it asks for out: the step every loop is made of.
+
+use std::thread;
+use std::time::Duration;
+
+use super::{Core, RunError};
+use crate::event::{Event, EventBody, Instruction, Timer};
+use crate::journal::drain::Drain;
+use crate::num::{InstrumentId, NS_PER_MS, NS_PER_SEC, TimeNs};
+
+/// With nothing urgent open, time is told this often.
+const IDLE_TIMER_NS: i64 = NS_PER_SEC;
+/// The producer's wait for a queue that is full.
+const ROOM_POLL: Duration = Duration::from_micros(50);
+
+/// Where instructions go.
+pub trait Outlet {
+    /// Room for the instructions of the largest outbox? An event is taken up only then, so that no
+    /// send can fail half-way.
+    fn has_room(&mut self) -> bool;
+
+    /// Hands over an instruction given at `at`. There is room: the caller asked.
+    fn send(&mut self, at: TimeNs, instrument: InstrumentId, instruction: Instruction);
+
+    /// A market event is about to be taken up: whoever stands behind the outlet may want to know.
+    fn market(&mut self, at: TimeNs, event: &Event);
+
+    /// Why nothing will take instructions any more, if that is so.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The core with its clockwork: what is common to every loop.
+pub struct Intake<'a> {
+    pub core: Core,
+    drain: &'a Drain,
+    timer_due: TimeNs,
+    timer_count: u64,
+    timer_ns: i64,
+    now: TimeNs,
+}
+
+impl<'a> Intake<'a> {
+    pub fn new(core: Core, drain: &'a Drain) -> Intake<'a> {
+        let timer_ns = core.engine().settings().timer_ms * NS_PER_MS;
+        Intake { core, drain, timer_due: TimeNs(i64::MAX), timer_count: 0, timer_ns, now: TimeNs(i64::MIN) }
+    }
+
+    /// Journals and applies what a run begins with; measuring starts after it.
+    pub fn begin(
+        &mut self,
+        start: TimeNs,
+        events: impl Iterator<Item = Event>,
+        outlet: &mut impl Outlet,
+    ) -> Result<(), RunError> {
+        self.now = start;
+        self.timer_due = start + IDLE_TIMER_NS;
+        for event in events {
+            self.take(&event, false, outlet)?;
+        }
+        self.core.start_measuring();
+        Ok(())
+    }
+
+    /// The newest time anything was taken up at.
+    pub fn now(&self) -> TimeNs {
+        self.now
+    }
+
+    pub fn timer_due(&self) -> TimeNs {
+        self.timer_due
+    }
+
+    /// No timer before `due`: a silence is skipped.
+    pub fn put_off_timer(&mut self, due: TimeNs) {
+        self.timer_due = self.timer_due.max(due);
+    }
+
+    /// Waits until ring and outlet have room for the largest outcome of an event.
+    pub fn wait_for_room(&mut self, outlet: &mut impl Outlet) -> Result<(), RunError> {
+        while !(self.core.has_room() && outlet.has_room()) {
+            self.check(outlet)?;
+            self.core.note_overrun();
+            thread::sleep(ROOM_POLL);
+        }
+        Ok(())
+    }
+
+    /// Whether the next event can be taken up without waiting.
+    pub fn has_room(&mut self, outlet: &mut impl Outlet) -> bool {
+        self.core.has_room() && outlet.has_room()
+    }
+
+    /// Whether journal and outlet still work.
+    pub fn check(&self, outlet: &impl Outlet) -> Result<(), RunError> {
+        if let Some(error) = self.drain.error() {
+            return Err(RunError::Journal(error.to_string()));
+        }
+        outlet.failure().map_or(Ok(()), |why| Err(RunError::Gateway(why)))
+    }
+
+    /// A frame through the core. `None` for frames that are no events.
+    pub fn frame(&mut self, recv_ns: TimeNs, frame: &[u8], outlet: &mut impl Outlet) -> Result<(), RunError> {
+        self.now = self.now.max(recv_ns);
+        let Some(event) = self.core.decode(recv_ns, frame) else { return Ok(()) };
+        outlet.market(recv_ns, &event);
+        self.take(&event, true, outlet)
+    }
+
+    /// One event: room first, then the core, then what it asked for.
+    pub fn take(
+        &mut self,
+        event: &Event,
+        from_frame: bool,
+        outlet: &mut impl Outlet,
+    ) -> Result<(), RunError> {
+        self.now = self.now.max(event.recv_ns);
+        self.wait_for_room(outlet)?;
+        for output in self.core.take(event, from_frame)? {
+            if let Some(instruction) = output.instruction() {
+                outlet.send(event.recv_ns, output.instrument, instruction);
+            }
+        }
+        // Something has a deadline: time is told more often until it is settled.
+        if self.core.engine().has_deadline() {
+            self.timer_due = self.timer_due.min(event.recv_ns + self.timer_ns);
+        }
+        Ok(())
+    }
+
+    /// The timer that is due, stamped `at`.
+    pub fn timer(&mut self, at: TimeNs, outlet: &mut impl Outlet) -> Result<(), RunError> {
+        self.timer_count += 1;
+        let timer = Timer { count: self.timer_count };
+        self.timer_due = at + IDLE_TIMER_NS;
+        self.take(&Event::global(at, EventBody::Timer(timer)), false, outlet)
+    }
+}

@@ -1,0 +1,45 @@
+//! The hot loop: events in, one at a time, and what they cause out.
+//!
+//! [`Core`] is the path of one event: decode, journal, step, journal. [`Intake`] puts room before it
+//! and instructions behind it. Around that stand two loops: [`Lockstep`], in which the venue owns
+//! time, and [`Cycle`], which polls sockets by the clock.
+
+mod core;
+mod cycle;
+mod direct;
+mod feeds;
+mod intake;
+mod lockstep;
+mod opener;
+mod queue;
+mod shares;
+mod stepped;
+
+pub use self::core::{Core, RECORDS_MAX};
+pub use cycle::{Cycle, Endless, MarketEnd, WhenFull};
+pub use direct::Direct;
+pub use feeds::Feeds;
+pub use intake::{Intake, Outlet};
+pub use lockstep::{Lockstep, Pace, Transport, Turn};
+pub use opener::{Opener, OpenerEnds, OpenerReport};
+pub use queue::{Instructed, OrderQueue, Prices, order_queue};
+pub use shares::{Shares, SharesMax};
+pub use stepped::{Stepped, VenueFault};
+
+use crate::sim::market::SourceError;
+
+/// Why a run can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Market(#[from] SourceError),
+    #[error(transparent)]
+    JournalFull(#[from] crate::journal::ring::Full),
+    #[error("the journal can't be written: {0}")]
+    Journal(String),
+    #[error("the gateway stopped: {0}")]
+    Gateway(String),
+    /// The market can't be read on, or the simulated venue failed.
+    #[error("{0}")]
+    Venue(String),
+}
