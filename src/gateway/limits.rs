@@ -39,6 +39,7 @@ impl Prices {
     }
 
     /// Instruments that are not in the table are passed over.
+    #[cfg(test)]
     pub fn set(&self, instrument: InstrumentId, price: Ticks) {
         if let Some(cell) = self.0.get(instrument.index()) {
             // A single number: nothing else is published with it.
@@ -49,6 +50,12 @@ impl Prices {
     pub fn get(&self, instrument: InstrumentId) -> Option<Ticks> {
         let price = Ticks(self.0.get(instrument.index())?.load(Ordering::Relaxed));
         price.is_price().then_some(price)
+    }
+}
+
+impl From<Arc<[AtomicI64]>> for Prices {
+    fn from(table: Arc<[AtomicI64]>) -> Prices {
+        Prices(table)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The way to the venue: orders out, the venue's word on orders, wallet and positions in.
 //!
 //! [`Gateway`] is a state machine without sockets and without a clock: inputs with a time go in, texts,
-//! REST requests and events come out. `thread` is the shell that gives it real sockets; [`start`] brings
-//! an account and a running shell about.
+//! REST requests and events come out. [`prepare`] reads an account and opens
+//! its sockets, and [`Prepared::run`] starts the thread that joins the two.
 //!
 //! What it promises:
 //! - An order goes out once. Ids only grow, and what was perhaps sent is never sent again: an order
@@ -23,6 +23,7 @@ mod counters;
 mod fills;
 mod io;
 pub mod limits;
+mod line;
 mod machine;
 mod orders;
 mod recent;
@@ -30,9 +31,13 @@ mod reconcile;
 mod refusal;
 mod requests;
 mod responses;
+mod rest;
+pub mod secrets;
 mod session;
+mod start;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod unreadable;
 mod user;
 
@@ -41,3 +46,6 @@ pub use io::{Input, Link, OrderText, Outputs, RequestId, RestOutcome, RestReques
 pub use limits::{LimitSettings, Prices};
 pub use machine::{Gateway, GatewayConfig};
 pub use refusal::Refusal;
+pub use rest::{RestClient, RestReply};
+pub use start::{Prepared, StartConfig, StartError, history, prepare};
+pub use thread::{Fence, GatewayReport, RunningGateway, Wires};
