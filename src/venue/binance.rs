@@ -22,7 +22,7 @@ pub use params::{Params, percent_encode};
 use crate::event::Feed;
 
 /// A kind of public market data: one event type in frames, one suffix in stream names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     AggTrade,
     Trade,
