@@ -60,6 +60,17 @@ impl Core {
         self.ring.has_room(RECORDS_MAX)
     }
 
+    /// Whether a frame may go in: what is not a frame keeps room of its own.
+    pub fn has_room_for_frame(&mut self) -> bool {
+        self.ring.has_room(2 * RECORDS_MAX)
+    }
+
+    /// Share of the ring that the archive does not have yet, parts per million.
+    pub fn ring_share_ppm(&mut self) -> u32 {
+        let slots = self.ring.slots();
+        ((slots - self.ring.free_slots().min(slots)) * 1_000_000 / slots.max(1)) as u32
+    }
+
     /// A frame to an event; refused frames become one too. `None` for frames that say nothing.
     pub fn decode(&mut self, recv_ns: TimeNs, frame: &[u8]) -> Option<Event> {
         let allocations = thread_allocations();
@@ -116,11 +127,21 @@ impl Core {
     pub fn start_measuring(&mut self) {
         self.stages = Stages::default();
         self.counts.hot_allocations = self.counts.hot_allocations.map(|_| 0);
+        self.counts.tls_allocations = self.counts.hot_allocations;
     }
 
     /// The loop waited for the drain.
     pub fn note_overrun(&mut self) {
         self.counts.overruns += 1;
+    }
+
+    /// What reading sockets allocated, counted apart where it was TLS.
+    pub fn note_socket_allocations(&mut self, count: u64, secure: bool) {
+        let counter =
+            if secure { &mut self.counts.tls_allocations } else { &mut self.counts.hot_allocations };
+        if let Some(sum) = counter.as_mut() {
+            *sum += count;
+        }
     }
 
     fn note_allocations(&mut self, before: u64) {

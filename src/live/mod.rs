@@ -6,14 +6,26 @@
 
 pub mod control;
 mod core;
+mod cycle;
 mod direct;
+mod feeds;
 mod intake;
 mod lockstep;
+mod opener;
+mod queue;
+mod shares;
+mod stepped;
 
 pub use self::core::{Core, RECORDS_MAX};
+pub use cycle::{Cycle, Endless, MarketEnd, WhenFull};
 pub use direct::Direct;
+pub use feeds::Feeds;
 pub use intake::{Intake, Outlet};
 pub use lockstep::{Lockstep, Pace, Transport, Turn};
+pub use opener::{Opener, OpenerEnds, OpenerReport};
+pub use queue::{Instructed, OrderQueue, Prices, order_queue};
+pub use shares::{Shares, SharesMax};
+pub use stepped::{Stepped, VenueFault};
 
 use crate::sim::market::SourceError;
 
@@ -28,4 +40,7 @@ pub enum RunError {
     Journal(String),
     #[error("the gateway stopped: {0}")]
     Gateway(String),
+    /// The market can't be read on, or the simulated venue failed.
+    #[error("{0}")]
+    Venue(String),
 }

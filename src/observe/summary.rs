@@ -25,6 +25,12 @@ pub struct LoopCounts {
     pub out_of_order: u64,
     /// `None` where the allocator is not the counting one.
     pub hot_allocations: Option<u64>,
+    /// By reading sockets over TLS.
+    pub tls_allocations: Option<u64>,
+    /// Minor and major, of the hot thread.
+    pub hot_page_faults: Option<u64>,
+    /// Frames the journal had no room for.
+    pub dropped: u64,
     /// Longest order → first report in the simulation, ns.
     pub sim_round_trip_ns_max: Option<u64>,
     /// Times the loop waited for the drain.
@@ -114,6 +120,8 @@ pub struct Summary {
     pub frames_skipped: BTreeMap<&'static str, u64>,
     /// Receive times before the previous frame's, raised to it.
     pub frames_out_of_order: u64,
+    /// Frames dropped because the journal was full.
+    pub frames_dropped: u64,
     pub events: u64,
     pub decode_errors: u64,
     pub unknown_frames: u64,
@@ -191,6 +199,7 @@ impl Summary {
             frames: counts.frames,
             frames_taken: counts.taken,
             frames_out_of_order: counts.out_of_order,
+            frames_dropped: counts.dropped,
             frames_skipped: Skip::ALL
                 .iter()
                 .map(|skip| (skip.as_str(), counts.skipped[*skip as usize]))
@@ -230,8 +239,8 @@ impl Summary {
             sim_round_trip_ms_max: counts.sim_round_trip_ns_max.map(|ns| ms(ns as f64)),
             latency_ns: Stage::ALL.iter().map(|stage| (stage.as_str(), stages.latency(*stage))).collect(),
             hot_allocations: counts.hot_allocations,
-            tls_allocations: None,
-            hot_page_faults: None,
+            tls_allocations: counts.tls_allocations,
+            hot_page_faults: counts.hot_page_faults,
             instruments: stats.instruments(table).map(|(symbol, p)| (symbol, per(p))).collect(),
             journal,
             shadow: ShadowSummary::default(),

@@ -1,0 +1,242 @@
+//! The loop that polls sockets by the clock: paced simulations and the real venue.
+//!
+//! One turn is one clock read and a bounded piece of everything: events from other threads, timers
+//! that are due, each market connection's share of frames. What arrives while a turn runs waits for
+//! the next one; nothing in a turn blocks, allocates or asks the system for more than a socket read.
+
+use crossbeam_channel::Receiver;
+
+use super::shares::Shares;
+use super::{Feeds, Intake, OrderQueue, Outlet as _, RunError};
+use crate::engine::Engine;
+use crate::event::{Command, CommandKind, EndReason, Event, EventBody, Gap, RunEnd};
+use crate::host::alloc::thread_allocations;
+use crate::host::stop::StopFlag;
+use crate::num::{NS_PER_SEC, Now, TimeNs};
+use crate::wire::FrameRef;
+
+/// Events of other threads a turn takes up: a burst of fills does not keep quotes waiting.
+const INBOX_PER_TURN: usize = 64;
+/// How long a run that ends waits for what is on its way, in time of the engine's clock.
+const SETTLE_NS: i64 = 10 * NS_PER_SEC;
+/// Turns without a frame after which a market that was said to be over is: what the venue had written
+/// before it said so has arrived by then.
+const LAST_TURNS: u32 = 10_000;
+
+/// What to do with frames while the journal is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// A simulation waits: nothing is lost, and time waits with it.
+    Wait,
+    /// The real market does not wait: frames are dropped and counted, and what they were between is
+    /// journaled as a gap. Reports, timers and commands keep slots of their own.
+    Drop,
+}
+
+/// Tells whether the market is over; asked once a turn.
+pub trait MarketEnd {
+    fn is_over(&self) -> bool;
+}
+
+/// A market without an end.
+#[derive(Clone, Copy, Debug)]
+pub struct Endless;
+
+impl MarketEnd for Endless {
+    fn is_over(&self) -> bool {
+        false
+    }
+}
+
+/// A run by the clock.
+pub struct Cycle<'a, C, E> {
+    pub intake: Intake<'a>,
+    pub orders: OrderQueue,
+    pub feeds: Feeds,
+    pub shares: Shares,
+    inbox: Receiver<Event>,
+    clock: C,
+    market: E,
+    stop: StopFlag,
+    when_full: WhenFull,
+    /// Dropped since the last gap was journaled.
+    dropped: Gap,
+}
+
+impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
+    #[allow(clippy::too_many_arguments)] // the parts of one loop, each used once
+    pub fn new(
+        intake: Intake<'a>,
+        orders: OrderQueue,
+        feeds: Feeds,
+        inbox: Receiver<Event>,
+        clock: C,
+        market: E,
+        stop: StopFlag,
+        when_full: WhenFull,
+    ) -> Cycle<'a, C, E> {
+        let shares = Shares::new(inbox.capacity().unwrap_or(usize::MAX));
+        let dropped = Gap { frames: 0, bytes: 0 };
+        Cycle { intake, orders, feeds, shares, inbox, clock, market, stop, when_full, dropped }
+    }
+
+    /// Journals and applies what a run begins with.
+    pub fn begin(&mut self, start: TimeNs, events: impl Iterator<Item = Event>) -> Result<(), RunError> {
+        self.intake.begin(start, events, &mut self.orders)
+    }
+
+    /// Runs until the stop flag is set, the market is over, or the clock has passed `end`.
+    pub fn run(&mut self, end: Option<TimeNs>) -> Result<EndReason, RunError> {
+        let mut quiet_turns = 0u32;
+        loop {
+            let now = self.now();
+            if self.stop.is_set() {
+                return Ok(EndReason::Signal);
+            }
+            if end.is_some_and(|end| now > end) {
+                return Ok(EndReason::Duration);
+            }
+            self.turn(now)?;
+            let frames = self.frames(now)?;
+            quiet_turns = if frames > 0 { 0 } else { quiet_turns.saturating_add(1) };
+            if quiet_turns >= LAST_TURNS && self.market.is_over() {
+                return Ok(EndReason::MarketEnd);
+            }
+        }
+    }
+
+    /// Cancels entries when the run ends before its time, lets reports arrive, closes the journal in
+    /// order.
+    pub fn end(&mut self, reason: EndReason) -> Result<(), RunError> {
+        if matches!(reason, EndReason::Signal | EndReason::MarketFault) {
+            let halt = Command { command: CommandKind::Halt, pad: [0; 7] };
+            let event = Event::global(self.now(), EventBody::Command(halt));
+            self.intake.take(&event, false, &mut self.orders)?;
+        }
+        let limit = self.now() + SETTLE_NS;
+        while self.intake.core.engine().has_deadline() && self.now() < limit {
+            let now = self.now();
+            self.turn(now)?;
+            std::thread::yield_now(); // it no longer hurries, and others have to finish
+        }
+        let last = RunEnd { reason, pad: [0; 7] };
+        self.intake.take(&Event::global(self.now(), EventBody::RunEnd(last)), false, &mut self.orders)
+    }
+
+    pub fn engine(&self) -> &Engine {
+        self.intake.core.engine()
+    }
+
+    /// The clock may be set back against what was journaled by a report's own stamp; time is not.
+    fn now(&self) -> TimeNs {
+        self.clock.now().max(self.intake.now())
+    }
+
+    /// Everything but frames.
+    fn turn(&mut self, now: TimeNs) -> Result<(), RunError> {
+        self.inbox(now)?;
+        self.timers(now)?;
+        self.connections(now)?;
+        self.queues(now)
+    }
+
+    fn inbox(&mut self, now: TimeNs) -> Result<(), RunError> {
+        self.shares.note_inbox(self.inbox.len());
+        for _ in 0..INBOX_PER_TURN {
+            if !self.may_take()? {
+                return Ok(());
+            }
+            let Ok(event) = self.inbox.try_recv() else { return Ok(()) };
+            self.intake.take(&Event { recv_ns: now, ..event }, false, &mut self.orders)?;
+        }
+        Ok(())
+    }
+
+    /// Room for what is not a frame. What has none stays where it is until there is.
+    fn may_take(&mut self) -> Result<bool, RunError> {
+        match self.when_full {
+            WhenFull::Wait => self.intake.wait_for_room(&mut self.orders).map(|()| true),
+            WhenFull::Drop => {
+                let room = self.intake.has_room(&mut self.orders);
+                if !room {
+                    self.intake.check(&self.orders)?;
+                }
+                Ok(room)
+            }
+        }
+    }
+
+    fn timers(&mut self, now: TimeNs) -> Result<(), RunError> {
+        if self.intake.timer_due() > now || !self.may_take()? {
+            return Ok(());
+        }
+        // Stamped with the turn: a late timer is a late timer, and time does not run backwards.
+        self.intake.timer(now, &mut self.orders)?;
+        self.intake.check(&self.orders)
+    }
+
+    fn connections(&mut self, now: TimeNs) -> Result<(), RunError> {
+        let Cycle { feeds, intake, orders, .. } = self;
+        let mut outcome = Ok(());
+        feeds.tend(now, |status| {
+            if outcome.is_ok() {
+                outcome = intake.take(&Event::global(now, EventBody::FeedStatus(status)), false, orders);
+            }
+        });
+        outcome
+    }
+
+    /// Once a second, how full the queues were, if it is worth telling.
+    fn queues(&mut self, now: TimeNs) -> Result<(), RunError> {
+        let ring_ppm = self.intake.core.ring_share_ppm();
+        self.shares.note_ring(ring_ppm);
+        let Some(due) = self.shares.due(now, &mut self.orders) else { return Ok(()) };
+        for share in due {
+            if self.may_take()? {
+                self.intake.take(
+                    &Event::global(now, EventBody::QueueShare(share)),
+                    false,
+                    &mut self.orders,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Each connection's share of frames; how many there were.
+    fn frames(&mut self, now: TimeNs) -> Result<u32, RunError> {
+        self.close_gap(now)?;
+        let Cycle { feeds, intake, orders, dropped, when_full, .. } = self;
+        let (mut outcome, mut inside) = (Ok(()), 0);
+        let mut secure_seen = false;
+        let before = thread_allocations();
+        let frames = feeds.poll(now, |secure, FrameRef { payload, .. }| {
+            secure_seen |= secure;
+            if outcome.is_err() {
+                return;
+            }
+            let entered = thread_allocations();
+            if *when_full == WhenFull::Drop && !(intake.core.has_room_for_frame() && orders.has_room()) {
+                dropped.frames += 1;
+                dropped.bytes += payload.len() as u64;
+            } else {
+                outcome = intake.frame(now, payload, orders);
+            }
+            inside += thread_allocations() - entered;
+        });
+        // What the sockets allocated, beside what the core counts by itself. rustls makes one a record.
+        let outside = thread_allocations() - before - inside;
+        intake.core.note_socket_allocations(outside, secure_seen);
+        outcome.map(|()| frames)
+    }
+
+    /// The journal has room again: what is missing in it is told first.
+    fn close_gap(&mut self, now: TimeNs) -> Result<(), RunError> {
+        if self.dropped.frames == 0 || !self.may_take()? {
+            return Ok(());
+        }
+        let gap = std::mem::replace(&mut self.dropped, Gap { frames: 0, bytes: 0 });
+        self.intake.core.counts.dropped += gap.frames;
+        self.intake.take(&Event::global(now, EventBody::Gap(gap)), false, &mut self.orders)
+    }
+}
