@@ -4,6 +4,7 @@
 //! and instructions behind it. Around that stand two loops: [`Lockstep`], in which the venue owns
 //! time, and [`Cycle`], which polls sockets by the clock.
 
+pub mod control;
 mod core;
 mod cycle;
 mod direct;
