@@ -2,6 +2,7 @@
 //! problem", 2 is "can't": one line on standard error says what and what is allowed.
 
 mod config;
+mod ctl;
 mod journal;
 mod market;
 mod run;
@@ -13,10 +14,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Where the journal goes, and is looked for, when nobody says: replaced by every such run.
+const DEFAULT_JOURNAL: &str = "qtx-journal";
+
 const EXAMPLES: &str = "\
 Examples:
   qtx run --duration 30                             the made market, a minute a second
   qtx run --market day.tsv.zst --bar 1m --json      recorded frames, figures as JSON
+  qtx ctl status                                    how the engine stands, from another terminal
   qtx journal verify qtx-journal                    is every record as it was written?
   qtx config --long                                 every setting, its value, what is allowed";
 
@@ -32,6 +37,8 @@ struct Cli {
 enum Command {
     /// Run the engine
     Run(Box<run::RunArgs>),
+    /// Ask or tell a running engine
+    Ctl(ctl::CtlArgs),
     /// Look into a journal
     Journal(journal::JournalArgs),
     /// Show every setting, its value and where it came from
@@ -62,6 +69,7 @@ impl<E: std::error::Error> From<E> for Failure {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Ctl(args) => ctl::ctl(&args),
         Command::Journal(args) => journal::journal(&args),
         Command::Config(args) => config::config(&args),
     };

@@ -10,13 +10,14 @@ use clap::Args;
 
 use super::market::{Market, preset_of};
 use super::settings::SettingsArgs;
-use super::{Failure, print};
+use super::{DEFAULT_JOURNAL, Failure, print};
 use crate::event::{ConfigText, EndReason, Event, EventBody, RunStart};
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
 use crate::host::stop::StopFlag;
 use crate::journal::drain::Drain;
 use crate::journal::{Folder, Identity};
+use crate::live::control::{Control, ControlConfig};
 use crate::live::{Core, Direct, Lockstep, Pace, RunError};
 use crate::num::TimeNs;
 use crate::observe::{Console, JournalSummary, Lines, Reporter, Shared, Summary};
@@ -26,8 +27,8 @@ use crate::sim::link::{Link, LinkConfig};
 use crate::sim::market::SourceError;
 use crate::sim::venue::{Venue, VenueConfig};
 
-/// Where the journal goes when nobody says: replaced by every such run.
-const DEFAULT_JOURNAL: &str = "qtx-journal";
+/// The operator's commands that may wait at once; more are refused as busy.
+const COMMANDS_MAX: usize = 16;
 const LOG_NAME: &str = "trade_decisions.log";
 
 #[derive(Args)]
@@ -266,7 +267,14 @@ fn trade(
     let Journal { folder, ring, drain, stats } = journal;
     let (start, events) = opening;
     let core = Core::new(&loaded.settings, &market.instruments, ring);
-    let (_commands, inbox) = crossbeam_channel::bounded(1);
+    let (commands, inbox) = crossbeam_channel::bounded(COMMANDS_MAX);
+    let control = Control::spawn(ControlConfig {
+        dir: folder.path(),
+        instruments: &market.instruments,
+        settings: &loaded.settings,
+        stats: Shared::clone(&stats),
+        inbox: commands,
+    })?;
     let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, &drain, stop);
     let mut fault = None;
     let outcome = lockstep
@@ -288,6 +296,7 @@ fn trade(
     (core.counts.final_equity, core.counts.max_daily_drawdown) =
         (controller.equity(), controller.equity().map(|_| controller.worst_daily_drawdown()));
     let report = drain.stop(last);
+    drop(control);
     let path = folder.path().display().to_string();
     folder.close(&report, last)?;
     outcome.map_err(|error: RunError| Failure::refused(format!("{error} (the journal is in {path})")))?;

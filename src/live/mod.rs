@@ -4,6 +4,7 @@
 //! and instructions behind it. Around that stand two loops: [`Lockstep`], in which the venue owns
 //! time, and [`Cycle`], which polls sockets by the clock.
 
+pub mod control;
 mod core;
 mod cycle;
 mod direct;
@@ -21,7 +22,7 @@ pub use direct::Direct;
 pub use feeds::Feeds;
 pub use intake::{Intake, Outlet};
 pub use lockstep::{Lockstep, Pace, Transport, Turn};
-pub use opener::{Opener, OpenerEnds, OpenerReport};
+pub use opener::{Opener, OpenerConfig, OpenerEnds, OpenerReport};
 pub use queue::{Instructed, OrderQueue, Prices, order_queue};
 pub use shares::{Shares, SharesMax};
 pub use stepped::{Stepped, VenueFault};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{LatencyNs, Stage, Stages, Stats};
@@ -85,6 +86,10 @@ impl fmt::Display for Exact {
 }
 
 impl Exact {
+    pub fn value(&self) -> Dec {
+        self.0
+    }
+
     /// With two places, as people read money.
     fn cents(&self) -> String {
         format!("{:.2}", self.0)
@@ -95,6 +100,13 @@ impl Serialize for Exact {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let number = RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?;
         number.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Exact {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Exact, D::Error> {
+        let number = Box::<RawValue>::deserialize(deserializer)?;
+        Dec::parse(number.get()).map(Exact).map_err(D::Error::custom)
     }
 }
 

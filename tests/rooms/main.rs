@@ -25,8 +25,9 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("engine", &["market", "signal", "risk", "trade"]),
     ("journal", &[]),
     ("sim", &["venue", "decode"]),
-    // Thresholds are printed from the settings, skipped frames by the decoder's names.
-    ("observe", &["risk", "decode", "journal"]),
+    // Thresholds are printed from the settings, skipped frames by the decoder's names; what an order
+    // still covers is told as the engine tells it.
+    ("observe", &["risk", "trade", "decode", "journal"]),
     ("host", &[]),
     (
         "live",
