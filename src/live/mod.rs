@@ -12,7 +12,9 @@ mod feeds;
 mod intake;
 mod lockstep;
 mod opener;
+mod plan;
 mod queue;
+pub mod record;
 mod shares;
 mod stepped;
 
@@ -23,6 +25,7 @@ pub use feeds::Feeds;
 pub use intake::{Intake, Outlet};
 pub use lockstep::{Lockstep, Pace, Transport, Turn};
 pub use opener::{Opener, OpenerConfig, OpenerEnds, OpenerReport};
+pub use plan::{Bases, PlanError, plan};
 pub use queue::{Instructed, OrderQueue, Prices, order_queue};
 pub use shares::{Shares, SharesMax};
 pub use stepped::{Stepped, VenueFault};
