@@ -100,7 +100,8 @@ fn a_market_order_is_accepted_and_filled() {
     assert_eq!((&result["origQty"], &result["executedQty"]), (&json!("0.010"), &json!("0.000")));
     assert!(answer["rateLimits"][0]["limit"].is_u64());
 
-    let told = desk.told(&["ORDER_TRADE_UPDATE NEW", "ACCOUNT_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE FILLED"]);
+    let told =
+        desk.told(&["ORDER_TRADE_UPDATE NEW", "ACCOUNT_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE FILLED"]);
     let (new, account, fill) = (&told[0]["o"], &told[1]["a"], &told[3]["o"]);
     // Sent at 10 ms, 2 ms to the venue.
     assert_eq!(told[0]["E"].as_i64().unwrap() / 10, ms(12).ms() / 10);
@@ -108,15 +109,24 @@ fn a_market_order_is_accepted_and_filled() {
     assert_eq!(account["B"][0]["wb"], "9999.74999950");
     assert_eq!((&account["m"], &account["P"][0]["pa"]), (&json!("ORDER"), &json!("0.010")));
     assert_eq!(account["P"][0]["ep"], "50000.1");
-    assert_eq!((&fill["x"], &fill["L"], &fill["l"], &fill["z"]), (&json!("TRADE"), &json!("50000.1"), &json!("0.010"), &json!("0.010")));
-    assert_eq!((&fill["n"], &fill["ap"], &fill["rp"]), (&json!("0.25000050"), &json!("50000.10000"), &json!("0")));
+    assert_eq!(
+        (&fill["x"], &fill["L"], &fill["l"], &fill["z"]),
+        (&json!("TRADE"), &json!("50000.1"), &json!("0.010"), &json!("0.010"))
+    );
+    assert_eq!(
+        (&fill["n"], &fill["ap"], &fill["rp"]),
+        (&json!("0.25000050"), &json!("50000.10000"), &json!("0"))
+    );
     assert_eq!(told[2]["t"], fill["t"]);
 
     // And what REST knows of it.
     let (_, orders) = desk.sim.signed("GET", "/fapi/v1/openOrders", "");
     assert_eq!(orders, json!([]));
     let (_, trades) = desk.sim.signed("GET", "/fapi/v1/userTrades", "symbol=BTCUSDT");
-    assert_eq!((&trades[0]["id"], &trades[0]["commission"], &trades[0]["buyer"]), (&fill["t"], &json!("0.25000050"), &json!(true)));
+    assert_eq!(
+        (&trades[0]["id"], &trades[0]["commission"], &trades[0]["buyer"]),
+        (&fill["t"], &json!("0.25000050"), &json!(true))
+    );
     let (_, account) = desk.sim.signed("GET", "/fapi/v3/account", "");
     assert_eq!(account["totalWalletBalance"], "9999.74999950");
     assert_eq!(account["positions"][0]["positionAmt"], "0.010");
@@ -133,7 +143,8 @@ fn closing_realises_what_it_realises() {
     let mut close = market("exit", "SELL", "0.010");
     close["reduceOnly"] = json!(true);
     assert_eq!(desk.ask("2", "order.place", close)["result"]["reduceOnly"], true);
-    let told = desk.told(&["ORDER_TRADE_UPDATE NEW", "ACCOUNT_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE FILLED"]);
+    let told =
+        desk.told(&["ORDER_TRADE_UPDATE NEW", "ACCOUNT_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE FILLED"]);
     assert_eq!(told[3]["o"]["rp"], "9.99900000");
     let position = &told[1]["a"]["P"][0];
     assert_eq!((&position["pa"], &position["ep"], &position["bep"]), (&json!("0"), &json!("0"), &json!("0")));
@@ -144,7 +155,11 @@ fn a_stop_rests_moves_and_is_cancelled() {
     let mut desk = Desk::open(vec![]);
     desk.buy();
     let answer = desk.ask("s", "algoOrder.place", stop("stop-1", "SELL", "0.010", "49000.0"));
-    assert_eq!((&answer["status"], &answer["result"]["algoStatus"]), (&json!(200), &json!("NEW")), "{answer}");
+    assert_eq!(
+        (&answer["status"], &answer["result"]["algoStatus"]),
+        (&json!(200), &json!("NEW")),
+        "{answer}"
+    );
     let told = desk.told(&["ALGO_UPDATE NEW"]);
     assert_eq!((&told[0]["o"]["caid"], &told[0]["o"]["tp"]), (&json!("stop-1"), &json!("49000.0")));
     let (_, open) = desk.sim.signed("GET", "/fapi/v1/openAlgoOrders", "symbol=BTCUSDT");
@@ -175,14 +190,23 @@ fn a_stop_triggers_and_fills_as_an_ordinary_order() {
         "ALGO_UPDATE FINISHED",
     ]);
     let fill = &told[4]["o"];
-    assert_eq!((&fill["c"], &fill["o"], &fill["ot"]), (&json!("stop-1"), &json!("MARKET"), &json!("STOP_MARKET")));
-    assert_eq!((&told[1]["o"]["ai"], &told[1]["o"]["act"]), (&json!(fill["i"].to_string()), &json!("MARKET")));
+    assert_eq!(
+        (&fill["c"], &fill["o"], &fill["ot"]),
+        (&json!("stop-1"), &json!("MARKET"), &json!("STOP_MARKET"))
+    );
+    assert_eq!(
+        (&told[1]["o"]["ai"], &told[1]["o"]["act"]),
+        (&json!(fill["i"].to_string()), &json!("MARKET"))
+    );
     // Either service knows it.
     let path = "/fapi/v1/algoOrder";
     let algo = desk.rest("GET", path, "clientAlgoId=stop-1");
     assert_eq!((&algo.1["algoStatus"], &algo.1["actualQty"]), (&json!("FINISHED"), &json!("0.010")));
     let order = desk.ask("q", "order.status", json!({ "symbol": "BTCUSDT", "origClientOrderId": "stop-1" }));
-    assert_eq!((&order["result"]["status"], &order["result"]["avgPrice"]), (&json!("FILLED"), &json!("48999.00000")));
+    assert_eq!(
+        (&order["result"]["status"], &order["result"]["avgPrice"]),
+        (&json!("FILLED"), &json!("48999.00000"))
+    );
 }
 
 #[test]
@@ -194,12 +218,17 @@ fn a_stop_for_whatever_the_position_is() {
     whole["closePosition"] = json!("true");
     whole["reduceOnly"] = json!(null);
     let answer = desk.ask("s", "algoOrder.place", whole.clone());
-    assert_eq!((&answer["result"]["closePosition"], &answer["result"]["quantity"]), (&json!(true), &json!("0")), "{answer}");
+    assert_eq!(
+        (&answer["result"]["closePosition"], &answer["result"]["quantity"]),
+        (&json!(true), &json!("0")),
+        "{answer}"
+    );
     whole["quantity"] = json!("0.010");
     assert_eq!(desk.ask("s", "algoOrder.place", whole)["error"]["code"], -4137);
     desk.told(&["ALGO_UPDATE NEW"]);
     desk.pass(100);
-    let told = desk.told(&["ALGO_UPDATE TRIGGERING", "ALGO_UPDATE TRIGGERED", "ACCOUNT_UPDATE", "TRADE_LITE"]);
+    let told =
+        desk.told(&["ALGO_UPDATE TRIGGERING", "ALGO_UPDATE TRIGGERED", "ACCOUNT_UPDATE", "TRADE_LITE"]);
     assert_eq!(told[2]["a"]["P"][0]["pa"], "0");
 }
 

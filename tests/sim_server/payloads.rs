@@ -148,11 +148,18 @@ fn answers_have_the_documented_keys() {
     same_keys("account v3", &ours, &account, &[], &[]);
     same_keys("asset v3", &ours["assets"][0], &account["assets"][0], &[], &[]);
     same_keys("position v3", &ours["positions"][0], &account["positions"][0], &[], &[]);
-    let (ours, theirs) = (get("/fapi/v2/account", ""), documented(&rows, "websocket_api", "account_information"));
+    let (ours, theirs) =
+        (get("/fapi/v2/account", ""), documented(&rows, "websocket_api", "account_information"));
     same_keys("account v2", &ours, &theirs["result"], &[], &[]);
     same_keys("asset v2", &ours["assets"][0], &theirs["result"]["assets"][0], &[], &[]);
     let (v2, more) = (&theirs["result"]["positions"][0], ["positionInitialMargin", "openOrderInitialMargin"]);
-    same_keys("position v2", &ours["positions"][0], v2, &[], if v2.get(more[0]).is_some() { &[] } else { &more });
+    same_keys(
+        "position v2",
+        &ours["positions"][0],
+        v2,
+        &[],
+        if v2.get(more[0]).is_some() { &[] } else { &more },
+    );
     for (path, name) in [
         ("/fapi/v2/balance", "futures_account_balance_v2"),
         ("/fapi/v2/positionRisk", "position_information_v2"),

@@ -42,7 +42,20 @@ fn klines_are_history_and_what_the_stream_closed() {
     assert_eq!(rows[0][0], start_ms - 60_000);
     assert_eq!(
         rows[1],
-        json!([start_ms, "50000.0", "50002.0", "49999.0", "50001.0", "1", start_ms + 59_999, "50000.5", 3, "0.25", "12500.125", "0"])
+        json!([
+            start_ms,
+            "50000.0",
+            "50002.0",
+            "49999.0",
+            "50001.0",
+            "1",
+            start_ms + 59_999,
+            "50000.5",
+            3,
+            "0.25",
+            "12500.125",
+            "0"
+        ])
     );
     let (_, rows) = klines("interval=5m");
     assert_eq!(rows.as_array().unwrap().len(), 3);

@@ -67,7 +67,8 @@ fn a_stream_of_the_other_road_is_never_sent() {
 
 #[test]
 fn subscriptions_can_change() {
-    let frames = (0..6).map(|i| (1 + i, quote("BTCUSDT", "50000.00", &format!("5000{i}.10")))).collect::<Vec<_>>();
+    let frames =
+        (0..6).map(|i| (1 + i, quote("BTCUSDT", "50000.00", &format!("5000{i}.10")))).collect::<Vec<_>>();
     let sim = Sim::start(frames.clone());
     let mut ws = sim.ws("/public/ws");
     sim.at(2);

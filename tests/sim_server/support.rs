@@ -106,12 +106,8 @@ impl Sim {
 
     pub fn start_with(config: ServerConfig, frames: Vec<(i64, String)>) -> Sim {
         let clock = SteppedTime::at(T0);
-        let pacing = Pacing::Paced {
-            clock: Box::new(clock.clone()),
-            wall: Box::new(SteppedTime::at(T0)),
-            scale: 1.0,
-        };
-        let server = spawn(config, exchange(frames), instruments(), T0, pacing).unwrap();
+        let pacing = Pacing::Paced { clock: Box::new(clock.clone()), wall: || T0, scale: 1.0 };
+        let server = spawn(config, exchange(frames), instruments(), pacing).unwrap();
         server.go();
         let rest = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -200,7 +196,8 @@ pub fn exchange(frames: Vec<(i64, String)>) -> Exchange {
         report_latency_ns: REPORT_NS as u64,
         ..LinkConfig::default()
     };
-    Exchange::new(Box::new(Script::new(frames)), Link::new(Venue::new(instruments(), account), latency)).unwrap()
+    Exchange::new(Box::new(Script::new(frames)), Link::new(Venue::new(instruments(), account), latency))
+        .unwrap()
 }
 
 /// A websocket client that is polled until it has what the test wants.
@@ -288,4 +285,3 @@ pub fn keys(value: &Value) -> Vec<String> {
     keys.sort();
     keys
 }
-

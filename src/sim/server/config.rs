@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::event::Bar;
-use crate::num::{InstrumentId, NS_PER_HOUR, NS_PER_SEC, Now};
+use crate::num::{InstrumentId, NS_PER_HOUR, NS_PER_SEC, Now, TimeNs};
 use crate::sim::lockstep::Baton;
 
 /// The venue's ping interval.
@@ -65,13 +65,13 @@ impl Default for ServerConfig {
     }
 }
 
-/// Who owns simulated time.
+/// Who owns simulated time. `wall` reads the system's clock: `/sim/clock` tells it beside simulated
+/// time, for clients on the same machine that set theirs by it.
 pub enum Pacing {
     /// `clock` tells it: its start until the run begins, then `scale` simulated seconds a second.
-    /// `wall` is the system's time, told to clients that compare.
-    Paced { clock: Box<dyn Now>, wall: Box<dyn Now>, scale: f64 },
-    /// The engine in this process does, question by question.
-    Lockstep { baton: Arc<Baton>, wall: Box<dyn Now> },
+    Paced { clock: Box<dyn Now>, scale: f64, wall: fn() -> TimeNs },
+    /// The engine in this process does, question by question, from `start` on.
+    Lockstep { baton: Arc<Baton>, start: TimeNs, wall: fn() -> TimeNs },
 }
 
 /// What becomes of conditional orders.
@@ -84,19 +84,6 @@ pub enum Stops {
     Refuse = 1,
     /// No answer, and no order.
     Swallow = 2,
-}
-
-impl Stops {
-    pub const WORDS: &[&str] = &["accept", "refuse", "swallow"];
-
-    pub fn parse(text: &str) -> Option<Stops> {
-        match text {
-            "accept" => Some(Stops::Accept),
-            "refuse" => Some(Stops::Refuse),
-            "swallow" => Some(Stops::Swallow),
-            _ => None,
-        }
-    }
 }
 
 /// How bytes leave the server.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::book::Book;
 use super::calls::{Call, Reply, Weights};
 use super::clients::{ClientId, Clients, Opened, PRIVATE_QUEUE, Role, STREAMS_MAX};
-use super::config::{Disturbance, Faults, ServerConfig};
+use super::config::{Disturbance, Faults, Pacing, ServerConfig};
 use super::envelope::StreamKey;
 use super::klines::Klines;
 use super::listen_key::ListenKeys;
@@ -20,7 +20,7 @@ use super::refusal::{NO_SUCH_PATH, Refusal};
 use super::{Request, subscribe};
 use crate::decode::{Decoded, Decoder};
 use crate::event::{Feed, InstrumentTable};
-use crate::num::{NS_PER_SEC, Now, TimeNs};
+use crate::num::{NS_PER_SEC, TimeNs};
 use crate::sim::exchange::{Due, Exchange};
 use crate::venue::binance::code;
 use crate::venue::binance::sign::{SecretError, Signer};
@@ -60,11 +60,7 @@ pub(super) struct Core {
     pub held: Vec<Reply>,
     /// Messages to the gateway so far, as lockstep counts them.
     pub said: u64,
-    /// Told of every instruction that arrives.
-    pub received: Option<Arc<crate::sim::lockstep::Baton>>,
-    pub wall: Box<dyn Now>,
-    /// Simulated seconds a second; 0 where the engine says how far time goes.
-    pub scale: f64,
+    pub pacing: Pacing,
     housekeeping_due: TimeNs,
     pings_due: TimeNs,
     ping_ns: i64,
@@ -79,10 +75,12 @@ impl Core {
         config: ServerConfig,
         mut exchange: Exchange,
         instruments: InstrumentTable,
-        start: TimeNs,
-        wall: Box<dyn Now>,
-        scale: f64,
+        pacing: Pacing,
     ) -> Result<Core, SecretError> {
+        let start = match &pacing {
+            Pacing::Paced { clock, .. } => clock.now(),
+            Pacing::Lockstep { start, .. } => *start,
+        };
         let mut bars = Klines::new(&instruments);
         config.history.iter().for_each(|(instrument, bar)| bars.push(*instrument, bar));
         Ok(Core {
@@ -99,9 +97,7 @@ impl Core {
             faults: config.faults,
             held: Vec::new(),
             said: 0,
-            received: None,
-            wall,
-            scale,
+            pacing,
             housekeeping_due: start,
             pings_due: start + config.ping_ns,
             ping_ns: config.ping_ns,
@@ -202,7 +198,7 @@ impl Core {
 
     /// An instruction arrived: lockstep waits for it.
     pub fn note_instruction(&mut self) {
-        if let Some(baton) = &self.received {
+        if let Pacing::Lockstep { baton, .. } = &self.pacing {
             baton.count_received();
         }
     }
@@ -278,12 +274,21 @@ impl Core {
         }
     }
 
+    /// How far time may go by the clock; no further than it is without one.
+    pub fn clock(&self) -> TimeNs {
+        match &self.pacing {
+            Pacing::Paced { clock, .. } => clock.now(),
+            Pacing::Lockstep { .. } => self.now,
+        }
+    }
+
+    /// Simulated time beside the system's, both read now.
     pub fn clock_text(&self) -> String {
-        let lockstep = self.received.is_some();
-        json!({
-            "sim_ns": self.now.0, "wall_ns": self.wall.now().0, "scale": self.scale, "lockstep": lockstep,
-        })
-        .to_string()
+        let (sim, scale, wall, lockstep) = match &self.pacing {
+            Pacing::Paced { scale, wall, .. } => (self.clock(), *scale, wall(), false),
+            Pacing::Lockstep { wall, .. } => (self.now, 0.0, wall(), true),
+        };
+        json!({ "sim_ns": sim.0, "wall_ns": wall.0, "scale": scale, "lockstep": lockstep }).to_string()
     }
 }
 

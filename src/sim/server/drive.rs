@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::{task, time};
 
+use super::config::Pacing;
 use super::core::{Core, Step, take_waiting};
 use super::{Ended, Request};
 use crate::event::Feed;
-use crate::num::{Now, TimeNs};
 use crate::sim::lockstep::{Answer, Ask, Baton, Turn};
 
 /// Steps between two looks at the sockets: a burst of a busy market must not hold up an order.
@@ -19,30 +19,21 @@ const STEPS_MAX: u32 = 256;
 const SLEEP_MAX: Duration = Duration::from_millis(250);
 
 /// Runs the venue until it is told to stop.
-pub(super) async fn run(
-    core: &mut Core,
-    mut requests: mpsc::Receiver<Request>,
-    clock: Option<Box<dyn Now>>,
-    baton: Option<Arc<Baton>>,
-    ended: &OnceLock<Ended>,
-) {
-    match (clock, baton) {
-        (Some(clock), _) => paced(core, &mut requests, clock.as_ref(), ended).await,
-        (None, Some(baton)) => {
-            core.received = Some(Arc::clone(&baton));
+pub(super) async fn run(core: &mut Core, mut requests: mpsc::Receiver<Request>, ended: &OnceLock<Ended>) {
+    match &core.pacing {
+        Pacing::Paced { scale, .. } => {
+            let scale = *scale;
+            paced(core, &mut requests, scale, ended).await;
+        }
+        Pacing::Lockstep { baton, .. } => {
+            let baton = Arc::clone(baton);
             lockstep(core, &mut requests, &baton, ended).await;
             baton.end();
         }
-        (None, None) => {}
     }
 }
 
-async fn paced(
-    core: &mut Core,
-    requests: &mut mpsc::Receiver<Request>,
-    clock: &dyn Now,
-    ended: &OnceLock<Ended>,
-) {
+async fn paced(core: &mut Core, requests: &mut mpsc::Receiver<Request>, scale: f64, ended: &OnceLock<Ended>) {
     while let Some(request) = requests.recv().await {
         match request {
             Request::Stop => return,
@@ -54,19 +45,19 @@ async fn paced(
         if take_waiting(core, requests) {
             return;
         }
-        if catch_up(core, clock.now()) {
+        if catch_up(core) {
             // More is due: the sockets get their turn first.
             task::yield_now().await;
             continue;
         }
         note_end(core, ended);
-        let sleep = wall_time(core.next_due().since(clock.now()), core.scale);
+        let sleep = wall_time(core.next_due().since(core.clock()), scale);
         tokio::select! {
             request = requests.recv() => match request {
                 None | Some(Request::Stop) => return,
                 Some(request) => {
                     // What was due before it goes before it.
-                    catch_up(core, clock.now());
+                    catch_up(core);
                     core.take(request);
                 }
             },
@@ -75,8 +66,9 @@ async fn paced(
     }
 }
 
-/// Does what is due by `now`, up to a bound; true if there may be more.
-fn catch_up(core: &mut Core, now: TimeNs) -> bool {
+/// Does what is due by the clock, up to a bound; true if there may be more.
+fn catch_up(core: &mut Core) -> bool {
+    let now = core.clock();
     for _ in 0..STEPS_MAX {
         // A frame due at the limit waits for the next one: one nanosecond later it is due before.
         if core.step(now + 1) == Step::Nothing {

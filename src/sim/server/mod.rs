@@ -49,7 +49,6 @@ use self::core::Core;
 use self::refusal::Refusal;
 use super::exchange::Exchange;
 use crate::event::InstrumentTable;
-use crate::num::{Now, TimeNs};
 use crate::venue::binance::Endpoints;
 
 /// Requests that wait for the core: it takes up as many at once.
@@ -105,7 +104,6 @@ pub fn spawn(
     config: ServerConfig,
     exchange: Exchange,
     instruments: InstrumentTable,
-    start: TimeNs,
     pacing: Pacing,
 ) -> io::Result<Server> {
     let listener = std::net::TcpListener::bind(config.bind)?;
@@ -115,8 +113,7 @@ pub fn spawn(
     let secure = tls.is_some();
     let (requests, waiting) = mpsc::channel(REQUESTS_MAX);
     let ended = Arc::new(OnceLock::new());
-    let (clock, scale, wall, baton) = parts(pacing);
-    let core = Core::new(config, exchange, instruments, start, wall, scale).map_err(io::Error::other)?;
+    let core = Core::new(config, exchange, instruments, pacing).map_err(io::Error::other)?;
     let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
     let (served, gone, door) = (requests.clone(), Arc::clone(&ended), Arc::clone(&faults));
     let run = move || {
@@ -128,21 +125,12 @@ pub fn spawn(
                 Ok(door) => drop(tokio::spawn(axum::serve(door, routes::router(served)).into_future())),
                 Err(error) => core.clients.report.fault = Some(error.to_string()),
             }
-            drive::run(&mut core, waiting, clock, baton, &gone).await;
+            drive::run(&mut core, waiting, &gone).await;
             core.clients.report
         })
     };
     let thread = thread::Builder::new().name("qtx-venue".to_string()).spawn(run)?;
     Ok(Server { address, secure, requests, faults, ended, thread: Some(thread) })
-}
-
-type Parts = (Option<Box<dyn Now>>, f64, Box<dyn Now>, Option<Arc<super::lockstep::Baton>>);
-
-fn parts(pacing: Pacing) -> Parts {
-    match pacing {
-        Pacing::Paced { clock, wall, scale } => (Some(clock), scale, wall, None),
-        Pacing::Lockstep { baton, wall } => (None, 0.0, wall, Some(baton)),
-    }
 }
 
 impl Server {
