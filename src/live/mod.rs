@@ -45,7 +45,9 @@ pub enum RunError {
     Journal(String),
     #[error("the gateway stopped: {0}")]
     Gateway(String),
-    /// The market can't be read on, or the simulated venue failed.
+    /// The market behind the simulated venue can't be read on.
     #[error("{0}")]
+    MarketFault(String),
+    #[error("the simulated venue: {0}")]
     Venue(String),
 }

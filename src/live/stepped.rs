@@ -14,7 +14,7 @@ use crate::sim::lockstep::{self, Answer, Ask, Baton};
 /// Looks at the other side before giving the core away: an answer takes tens of microseconds.
 const SPINS: u32 = 64;
 
-/// Tells why the venue's thread can't go on, once it can't.
+/// Tells why the market can't be read on, once it can't.
 pub type VenueFault = Box<dyn Fn() -> Option<String> + Send>;
 
 /// Sockets to a venue in this process that waits for us.
@@ -61,7 +61,10 @@ impl Stepped {
                 Turn::Arrived(answer.now)
             }
             lockstep::Turn::Nothing => Turn::Nothing { next_frame: answer.next_frame },
-            lockstep::Turn::Fault => return Err(self.failed()),
+            lockstep::Turn::Fault => {
+                let why = (self.fault)().unwrap_or_else(|| "the market can't be read on".to_string());
+                return Err(RunError::MarketFault(why));
+            }
         })
     }
 
@@ -112,11 +115,10 @@ impl Stepped {
         if let Some(why) = self.orders.failure() {
             return Err(RunError::Gateway(why));
         }
-        if self.baton.is_over() { Err(self.failed()) } else { Ok(()) }
-    }
-
-    fn failed(&self) -> RunError {
-        RunError::Venue((self.fault)().unwrap_or_else(|| "the venue's thread ended".to_string()))
+        if self.baton.is_over() {
+            return Err(RunError::Venue("its thread ended".to_string()));
+        }
+        Ok(())
     }
 }
 

@@ -74,7 +74,10 @@ impl fmt::Display for SocketSummary {
             list(&self.errors)
         )?;
         let QueueShares { ring, orders, gateway } = self.queue_share_max_pct;
-        writeln!(f, "queues         at most: ring {ring:.2}%, orders {orders:.2}%, inbox {gateway:.2}% full")?;
+        writeln!(
+            f,
+            "queues         at most: ring {ring:.2}%, orders {orders:.2}%, inbox {gateway:.2}% full"
+        )?;
         let GatewaySummary { orders, cancels, queries, unknown, .. } = self.gateway;
         let refused: u64 = self.gateway.refused.values().sum();
         write!(

@@ -7,7 +7,13 @@ use crate::live::{Core, Direct, Lockstep};
 use crate::sim::exchange::Exchange;
 use crossbeam_channel::Receiver;
 
-pub(super) fn run(plan: Plan, core: Core, exchange: Exchange, inbox: Receiver<Event>, drain: &Drain) -> Ended {
+pub(super) fn run(
+    plan: Plan,
+    core: Core,
+    exchange: Exchange,
+    inbox: Receiver<Event>,
+    drain: &Drain,
+) -> Ended {
     let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, drain, plan.stop);
     let mut fault = None;
     let outcome = lockstep

@@ -4,24 +4,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::Sender;
 
 use super::{Ended, Plan, ended_at, host, sockets};
 use crate::cli::Failure;
 use crate::cli::market::Market;
 use crate::event::{EndReason, Event};
+use crate::host::clock::wall_time;
 use crate::host::thread::page_faults;
-use crate::host::time::{Scale, SimTime, SteppedTime, WallTime};
+use crate::host::time::{Scale, SimTime, SteppedTime};
 use crate::journal::drain::Drain;
 use crate::live::{
     Account, BatonFence, Core, Cycle, Intake, Joined, Lockstep, MarketConfig, MarketEnd, Stepped, WhenFull,
 };
 use crate::num::{Now, TimeNs};
 use crate::observe::SocketSummary;
-use crate::risk::config::Settings;
+use crate::risk::config::{Settings, SimStops};
 use crate::sim::exchange::Exchange;
 use crate::sim::lockstep::Baton;
-use crate::sim::server::{self, Ended as MarketEnded, Pacing, Server, ServerConfig, tls_config};
+use crate::sim::server::{self, Ended as MarketEnded, Pacing, Server, ServerConfig, Stops, tls_config};
 use crate::venue::binance::Channel;
 use crate::venue::binance::sign::Credentials;
 
@@ -74,25 +75,23 @@ impl Embedded {
             frame_bytes_max: settings.max_frame_bytes as usize,
             ..ServerConfig::default()
         };
-        config.faults.set_stops(settings.sim_stops.into());
-        let (wall, _) = WallTime::start();
-        let wall: Box<dyn Now> = Box::new(wall);
+        config.faults.set_stops(stops(settings.sim_stops));
         let (time, pacing) = match speed {
             Some(speed) => {
                 let scale = Scale::new(speed)
                     .ok_or_else(|| Failure::refused(format!("--speed {speed} is not allowed")))?;
                 let clock = SimTime::paused(start, scale);
-                let paced = Pacing::Paced { clock: Box::new(clock.clone()), wall, scale: speed };
+                let paced = Pacing::Paced { clock: Box::new(clock.clone()), scale: speed, wall: wall_time };
                 (Time::Paced(clock), paced)
             }
             None => {
                 let baton = Arc::new(Baton::default());
-                let lockstep = Pacing::Lockstep { baton: Arc::clone(&baton), wall };
+                let lockstep = Pacing::Lockstep { baton: Arc::clone(&baton), start, wall: wall_time };
                 (Time::Lockstep { baton, clock: SteppedTime::at(start) }, lockstep)
             }
         };
         let instruments = market.instruments.clone();
-        let server = server::spawn(config, exchange, instruments, start, pacing)
+        let server = server::spawn(config, exchange, instruments, pacing)
             .map_err(|error| Failure::refused(format!("the simulated venue: {error}")))?;
         let lockstep = matches!(time, Time::Lockstep { .. });
         let symbols = sockets::symbols(&market.instruments);
@@ -106,9 +105,8 @@ impl Embedded {
         Ok(Embedded { server, account, time })
     }
 
-    /// What the account said, for the opening of the journal.
-    pub fn events(&self) -> &[Event] {
-        &self.account.prepared().events
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.server.addr()
     }
 
     /// Runs the loop to its end.
@@ -116,7 +114,7 @@ impl Embedded {
         self,
         plan: Plan,
         core: Core,
-        control: impl FnOnce(crossbeam_channel::Sender<Event>) -> Result<(), Failure>,
+        control: impl FnOnce(Sender<Event>) -> Result<(), Failure>,
         drain: &Drain,
     ) -> Result<Ended, Failure> {
         let Embedded { server, account, time } = self;
@@ -140,6 +138,14 @@ impl Embedded {
                 stepped(plan, core, joined, (baton, clock), server, drain)
             }
         }
+    }
+}
+
+fn stops(setting: SimStops) -> Stops {
+    match setting {
+        SimStops::Accept => Stops::Accept,
+        SimStops::Refuse => Stops::Refuse,
+        SimStops::Swallow => Stops::Swallow,
     }
 }
 

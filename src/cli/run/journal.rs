@@ -50,8 +50,7 @@ impl Journal {
             (false, false) => Console::Lines,
             (false, true) => Console::All,
         };
-        let (mut reporter, stats) =
-            Reporter::new(Lines::new(instruments.clone(), *settings), console, log);
+        let (mut reporter, stats) = Reporter::new(Lines::new(instruments.clone(), *settings), console, log);
         let clock = MonotonicClock::new();
         let drain =
             Drain::spawn(&ring, archive, move || clock.now_ns(), move |record| reporter.take(record))?;

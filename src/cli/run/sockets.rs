@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::cli::Failure;
 use crate::event::InstrumentTable;
-use crate::gateway::{
-    AnswerClass, GatewayConfig, GatewayReport, LimitSettings, Refusal, StartConfig,
-};
+use crate::gateway::{AnswerClass, GatewayConfig, GatewayReport, LimitSettings, Refusal, StartConfig};
 use crate::live::{SessionReport, SharesMax};
 use crate::observe::{GatewaySummary, LatencyNs, QueueShares, SocketSummary};
 use crate::risk::config::Settings;

@@ -146,7 +146,8 @@ impl Recorder {
         let lines: Vec<Line> = config.lines.iter().map(line).collect();
         let urls = config.lines.iter().map(|(_, url)| url.clone()).collect();
         let poll = Poll::new().map_err(RecordError::Wait)?;
-        let (opener, ends) = Opener::spawn(OpenerConfig::default(), connector, urls, time.clone()).map_err(RecordError::Wait)?;
+        let (opener, ends) = Opener::spawn(OpenerConfig::default(), connector, urls, time.clone())
+            .map_err(RecordError::Wait)?;
         let figures = Figures::new(lines.len());
         Ok(Recorder { lines, opener, ends, poll, time, discipline, figures })
     }
