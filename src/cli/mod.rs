@@ -7,6 +7,8 @@ mod journal;
 mod market;
 mod run;
 mod settings;
+#[cfg(feature = "server")]
+mod sim;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
@@ -22,6 +24,7 @@ Examples:
   qtx run --duration 30                             the made market, a minute a second
   qtx run --market day.tsv.zst --bar 1m --json      recorded frames, figures as JSON
   qtx ctl status                                    how the engine stands, from another terminal
+  qtx sim                                           the simulated venue alone, for other programs
   qtx journal verify qtx-journal                    is every record as it was written?
   qtx config --long                                 every setting, its value, what is allowed";
 
@@ -39,6 +42,9 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Ask or tell a running engine
     Ctl(ctl::CtlArgs),
+    /// Serve the simulated venue to other programs
+    #[cfg(feature = "server")]
+    Sim(Box<sim::SimArgs>),
     /// Look into a journal
     Journal(journal::JournalArgs),
     /// Show every setting, its value and where it came from
@@ -70,6 +76,8 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Ctl(args) => ctl::ctl(&args),
+        #[cfg(feature = "server")]
+        Command::Sim(args) => sim::sim(&args),
         Command::Journal(args) => journal::journal(&args),
         Command::Config(args) => config::config(&args),
     };

@@ -238,7 +238,7 @@ fn opening(start: TimeNs, identity: &Identity, loaded: &Loaded, market: &Market)
 }
 
 /// The simulated venue of a market, at the end of a line.
-fn link(market: &Market, settings: &Settings) -> Link {
+pub(super) fn link(market: &Market, settings: &Settings) -> Link {
     let venue = Venue::new(
         market.instruments.clone(),
         VenueConfig { wallet: settings.sim_equity, leverage: settings.venue_leverage, funding: true },
