@@ -8,6 +8,8 @@ mod market;
 mod record;
 mod run;
 mod settings;
+#[cfg(feature = "server")]
+mod sim;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
@@ -24,6 +26,7 @@ Examples:
   qtx run --market day.tsv.zst --bar 1m --json      recorded frames, figures as JSON
   qtx ctl status                                    how the engine stands, from another terminal
   qtx record --out btc.tsv.zst --duration 3600      an hour of the venue's market, to run again
+  qtx sim                                           the simulated venue alone, for other programs
   qtx journal verify qtx-journal                    is every record as it was written?
   qtx config --long                                 every setting, its value, what is allowed";
 
@@ -43,6 +46,9 @@ enum Command {
     Ctl(ctl::CtlArgs),
     /// Public market streams to a frames file
     Record(record::RecordArgs),
+    /// Serve the simulated venue to other programs
+    #[cfg(feature = "server")]
+    Sim(Box<sim::SimArgs>),
     /// Look into a journal
     Journal(journal::JournalArgs),
     /// Show every setting, its value and where it came from
@@ -75,6 +81,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Ctl(args) => ctl::ctl(&args),
         Command::Record(args) => record::record(&args),
+        #[cfg(feature = "server")]
+        Command::Sim(args) => sim::sim(&args),
         Command::Journal(args) => journal::journal(&args),
         Command::Config(args) => config::config(&args),
     };

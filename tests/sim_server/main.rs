@@ -2,9 +2,11 @@
 #![cfg(feature = "server")]
 
 mod hostile;
+mod lockstep;
 mod orders;
 mod payloads;
 mod rest;
 mod streams;
 mod support;
 mod time;
+mod tls;

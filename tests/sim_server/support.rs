@@ -165,19 +165,24 @@ impl Sim {
 
     /// The text of a signed request of the order socket.
     pub fn api_text(&self, id: &str, method: &str, params: Value) -> String {
-        let mut params = params.as_object().unwrap().clone();
-        params.retain(|_, value| !value.is_null());
-        params.insert("apiKey".into(), "sim".into());
-        params.insert("timestamp".into(), self.clock.now().ms().into());
-        let mut pairs: Vec<String> = Vec::new();
-        for (name, value) in &params {
-            pairs.push(format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
-        }
-        pairs.sort();
-        let signature = Signer::new("sim").unwrap().sign(&pairs.join("&")).to_owned();
-        params.insert("signature".into(), signature.into());
-        json!({ "id": id, "method": method, "params": params }).to_string()
+        api_text_at(self.clock.now(), id, method, params)
     }
+}
+
+/// A request of the order socket, stamped and signed.
+pub fn api_text_at(now: TimeNs, id: &str, method: &str, params: Value) -> String {
+    let mut params = params.as_object().unwrap().clone();
+    params.retain(|_, value| !value.is_null());
+    params.insert("apiKey".into(), "sim".into());
+    params.insert("timestamp".into(), now.ms().into());
+    let mut pairs: Vec<String> = Vec::new();
+    for (name, value) in &params {
+        pairs.push(format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+    }
+    pairs.sort();
+    let signature = Signer::new("sim").unwrap().sign(&pairs.join("&")).to_owned();
+    params.insert("signature".into(), signature.into());
+    json!({ "id": id, "method": method, "params": params }).to_string()
 }
 
 /// A query with time stamp and signature.
@@ -225,6 +230,12 @@ impl Ws {
 
     pub fn send(&mut self, text: &str) {
         self.connection.send_text(text.as_bytes()).unwrap();
+        self.poll();
+    }
+
+    /// As [`Ws::send`], to a connection that may have ended.
+    pub fn try_send(&mut self, text: &str) {
+        let _ = self.connection.send_text(text.as_bytes());
         self.poll();
     }
 
@@ -277,11 +288,4 @@ impl Ws {
 /// The venue's refusals as code.
 pub fn code(answer: &(u16, Value)) -> (u16, i64) {
     (answer.0, answer.1["code"].as_i64().unwrap_or(0))
-}
-
-/// Keys of an object, sorted.
-pub fn keys(value: &Value) -> Vec<String> {
-    let mut keys: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
-    keys.sort();
-    keys
 }
