@@ -28,6 +28,8 @@ pub mod trade;
 pub mod engine;
 // Every input and output, in order, on disk: ring, archive, and what reads them.
 pub mod journal;
+// The way to the venue: orders out, its word on them in.
+pub mod gateway;
 // The simulated venue: market, matching, latency.
 pub mod sim;
 // What an operator reads: decision lines, counters, histograms, the summary.

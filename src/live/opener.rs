@@ -21,12 +21,24 @@ use crate::wire::{
     Backoff, CloseReason, Connection, Connector, Counters, OpenConnection, Reconnect, Url, WireError,
 };
 
-/// An attempt that takes longer has failed.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at the queues: a reconnect is not late by it.
 const POLL: Duration = Duration::from_millis(2);
 /// Attempts whose failures are told apart in memory; more are counted only.
 const FAILURES_KEPT: usize = 64;
+
+/// How connections are opened.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenerConfig {
+    pub backoff: Backoff,
+    /// An attempt that takes longer has failed.
+    pub timeout: Duration,
+}
+
+impl Default for OpenerConfig {
+    fn default() -> Self {
+        OpenerConfig { backoff: Backoff::default(), timeout: Duration::from_secs(10) }
+    }
+}
 
 /// A connection of the hot thread.
 pub type Socket = Connection<TcpStream>;
@@ -66,6 +78,7 @@ pub struct Opener {
 impl Opener {
     /// Opens every address, and keeps it open. `clock` stamps new connections.
     pub fn spawn(
+        config: OpenerConfig,
         connector: Connector,
         urls: Vec<Url>,
         clock: impl Now + 'static,
@@ -81,13 +94,14 @@ impl Opener {
             .enumerate()
             .map(|(index, url)| Endpoint {
                 url: Arc::new(url),
-                reconnect: Reconnect::new(Backoff::default(), index as u64),
+                reconnect: Reconnect::new(config.backoff, index as u64),
                 due: Some(now),
             })
             .collect();
         let (results_in, results) = mpsc::channel();
         let (failed_in, failed) = mpsc::sync_channel(FAILURES_KEPT);
         let worker = Worker {
+            timeout: config.timeout,
             connector,
             endpoints,
             opened: opened_in,
@@ -132,6 +146,7 @@ struct Endpoint {
 type Attempt = (usize, Result<OpenConnection<TcpStream>, WireError>);
 
 struct Worker {
+    timeout: Duration,
     connector: Connector,
     endpoints: Vec<Endpoint>,
     opened: Producer<(usize, Socket)>,
@@ -198,9 +213,10 @@ impl Worker {
             return;
         }
         let (connector, url) = (self.connector.clone(), Arc::clone(&endpoint.url));
+        let deadline = Instant::now() + self.timeout;
         let results = self.results_in.clone();
         let attempt = move || {
-            let result = connector.open(&url, Instant::now() + OPEN_TIMEOUT);
+            let result = connector.open(&url, deadline);
             let _ = results.send((index, result)); // nobody waits any more once the thread has ended
         };
         if let Err(error) = thread::Builder::new().name("qtx-open".to_owned()).spawn(attempt) {

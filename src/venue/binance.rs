@@ -1,18 +1,28 @@
-//! Binance USD-M futures: channels, bar intervals, error codes, and the instrument table from
-//! `exchangeInfo`.
+//! Binance USD-M futures: channels, bar intervals, error codes, the instrument table from
+//! `exchangeInfo`, and order entry: addresses, client ids, signatures, requests and answers.
 //!
 //! Sources: the venue's "USDⓈ-M Futures" API documentation (web socket market streams, error codes,
 //! exchange information), checked against recorded frames.
 
+pub mod answer;
+mod client_id;
 pub mod code;
+mod endpoints;
 mod exchange_info;
+mod params;
+pub mod request;
+pub mod sign;
+pub mod user_stream;
 
+pub use client_id::{ClientId, ClientIds};
+pub use endpoints::{API_KEY_HEADER, Endpoints, method, path};
 pub use exchange_info::{ExchangeInfoError, parse_exchange_info};
+pub use params::{Params, percent_encode};
 
 use crate::event::Feed;
 
 /// A kind of public market data: one event type in frames, one suffix in stream names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     AggTrade,
     Trade,

@@ -30,18 +30,34 @@ pub(super) fn client_config(roots: &Roots) -> Result<Arc<ClientConfig>, WireErro
     Ok(Arc::new(config))
 }
 
+impl Roots {
+    /// The certificates of the file, each fit to vouch for a server; `None` for the public list.
+    ///
+    /// # Errors
+    /// [`WireError::Roots`] if the file can't be read, or holds none or one that is unfit.
+    pub fn certificates(&self) -> Result<Option<Vec<CertificateDer<'static>>>, WireError> {
+        let Roots::File(path) = self else { return Ok(None) };
+        let refuse = |problem| WireError::Roots { path: path.display().to_string(), problem };
+        let file = CertificateDer::pem_file_iter(path).map_err(|error| refuse(RootsProblem::Pem(error)))?;
+        let mut certificates = Vec::new();
+        for certificate in file {
+            let certificate = certificate.map_err(|error| refuse(RootsProblem::Pem(error)))?;
+            let mut store = RootCertStore::empty();
+            store.add(certificate.clone()).map_err(|error| refuse(RootsProblem::Certificate(error)))?;
+            certificates.push(certificate);
+        }
+        if certificates.is_empty() { Err(refuse(RootsProblem::Empty)) } else { Ok(Some(certificates)) }
+    }
+}
+
 fn root_store(roots: &Roots) -> Result<RootCertStore, WireError> {
-    let Roots::File(path) = roots else {
+    let Some(certificates) = roots.certificates()? else {
         return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
     };
-    let refuse = |problem| WireError::Roots { path: path.display().to_string(), problem };
     let mut store = RootCertStore::empty();
-    let file = CertificateDer::pem_file_iter(path).map_err(|error| refuse(RootsProblem::Pem(error)))?;
-    for certificate in file {
-        let certificate = certificate.map_err(|error| refuse(RootsProblem::Pem(error)))?;
-        store.add(certificate).map_err(|error| refuse(RootsProblem::Certificate(error)))?;
-    }
-    if store.is_empty() { Err(refuse(RootsProblem::Empty)) } else { Ok(store) }
+    // Each was found fit when it was read.
+    store.add_parsable_certificates(certificates);
+    Ok(store)
 }
 
 /// A session that will ask for the certificate of `url`'s host.

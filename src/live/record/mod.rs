@@ -18,7 +18,7 @@ use mio::{Events, Interest, Poll, Token};
 pub use figures::{FeedAge, Figures, Gap, RecordSummary};
 pub use output::FramesFile;
 
-use super::opener::{Handed, Opener, OpenerEnds, Socket};
+use super::opener::{Handed, Opener, OpenerConfig, OpenerEnds, Socket};
 use crate::event::Feed;
 use crate::host::stop::StopFlag;
 use crate::host::time::{Discipline, WallTime, correction};
@@ -146,7 +146,8 @@ impl Recorder {
         let lines: Vec<Line> = config.lines.iter().map(line).collect();
         let urls = config.lines.iter().map(|(_, url)| url.clone()).collect();
         let poll = Poll::new().map_err(RecordError::Wait)?;
-        let (opener, ends) = Opener::spawn(connector, urls, time.clone()).map_err(RecordError::Wait)?;
+        let (opener, ends) = Opener::spawn(OpenerConfig::default(), connector, urls, time.clone())
+            .map_err(RecordError::Wait)?;
         let figures = Figures::new(lines.len());
         Ok(Recorder { lines, opener, ends, poll, time, discipline, figures })
     }

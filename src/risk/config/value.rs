@@ -44,6 +44,17 @@ words! {
     }
 }
 
+words! {
+    /// What the simulated venue does with conditional orders.
+    SimStops {
+        Accept = 1 "accept",
+        /// Every one is refused.
+        Refuse = 2 "refuse",
+        /// No answer, and no order.
+        Swallow = 3 "swallow",
+    }
+}
+
 /// Where the hot thread runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HotCore {
@@ -129,6 +140,12 @@ pub enum Allowed {
     BarInterval,
     /// The number of a core, or a word for one.
     HotCore,
+    /// A server's address with one of these schemes.
+    Address(&'static [&'static str]),
+    /// A file's path, or empty for none.
+    PathOrEmpty,
+    /// What client order ids begin with.
+    Prefix,
     /// Nothing can be switched on yet.
     Empty(&'static str),
 }
@@ -145,6 +162,9 @@ impl Allowed {
             | Allowed::SymbolOrEmpty
             | Allowed::BarInterval
             | Allowed::HotCore
+            | Allowed::Address(_)
+            | Allowed::PathOrEmpty
+            | Allowed::Prefix
             | Allowed::Empty(_) => true,
         }
     }
@@ -191,6 +211,13 @@ impl fmt::Display for Allowed {
                 write!(f, "a symbol of at most {} ASCII characters, or empty", Symbol::BYTES_MAX)
             }
             Allowed::BarInterval => f.write_str("a whole number of s, m, h or d that divides a day, as 15m"),
+            Allowed::Address(schemes) => write!(
+                f,
+                "an address with {}, of at most 128 characters, without a query and without a slash at its end",
+                schemes.join(":// or ") + "://"
+            ),
+            Allowed::PathOrEmpty => f.write_str("a path of at most 200 bytes, or empty"),
+            Allowed::Prefix => f.write_str("1 to 12 ASCII letters and digits"),
             Allowed::HotCore => write!(f, "auto, off, or a core from 0 to {}", HotCore::NUMBER_MAX),
             Allowed::Empty(why) => write!(f, "empty, since {why}"),
         }
@@ -263,6 +290,16 @@ impl Value for bool {
 impl Value for ExitPrice {
     fn read(text: &str, _: &Allowed) -> Option<ExitPrice> {
         ExitPrice::parse(text)
+    }
+
+    fn print(&self, _: &Allowed) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for SimStops {
+    fn read(text: &str, _: &Allowed) -> Option<SimStops> {
+        SimStops::parse(text)
     }
 
     fn print(&self, _: &Allowed) -> String {

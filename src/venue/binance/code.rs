@@ -2,8 +2,12 @@
 
 /// Request weight exhausted: back off until `retryAfter`.
 pub const TOO_MANY_REQUESTS: i32 = -1003;
+/// An unexpected response inside the venue: the order's state is unknown and must be queried.
+pub const UNEXPECTED_RESPONSE: i32 = -1006;
 /// No answer from the matching engine in time: the order's state is unknown and must be queried.
 pub const TIMEOUT: i32 = -1007;
+/// Turned away to protect the venue: not executed.
+pub const SERVER_OVERLOADED: i32 = -1008;
 /// Timestamp outside the receive window: our clock is off.
 pub const INVALID_TIMESTAMP: i32 = -1021;
 /// A parameter that must not be sent: `reduceOnly` in hedge mode.

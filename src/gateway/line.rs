@@ -1,0 +1,201 @@
+//! One websocket of the gateway: opened off its thread, polled on it, replaced before the venue ends it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+
+use crate::num::{NS_PER_SEC, TimeNs};
+use crate::wire::{Connection, Connector, Counters, SendError, State, Url};
+
+/// An attempt that takes longer has failed.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections end after 24 hours at the latest: the successor is opened an hour before.
+const AGE_NS_MAX: i64 = 23 * 3_600 * NS_PER_SEC;
+/// After it has a successor, a connection is heard for as long as an answer may take.
+const RETIRING_NS: i64 = 15 * NS_PER_SEC;
+/// Between two attempts at a successor.
+const SUCCESSOR_RETRY_NS: i64 = 60 * NS_PER_SEC;
+
+type Socket = Connection<TcpStream>;
+
+/// What changed about a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Opened,
+    /// The connection ended, or could not be opened.
+    Lost,
+}
+
+/// What became of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Yes,
+    /// The socket took nothing of it.
+    No,
+    /// The connection ended while it was written.
+    Perhaps,
+}
+
+/// An address and its connection.
+pub struct Line {
+    connector: Connector,
+    url: Option<Arc<Url>>,
+    socket: Option<Socket>,
+    /// The one before, with when it may go.
+    retiring: Option<(Socket, TimeNs)>,
+    attempts: Receiver<(u64, Option<Socket>)>,
+    attempts_in: Sender<(u64, Option<Socket>)>,
+    /// Of the attempt under way; results of others are of no use any more.
+    attempt: Option<u64>,
+    last_attempt: u64,
+    successor_at: TimeNs,
+    /// Nothing at all for so long is a dead connection; `None`: never.
+    stale_ns: Option<i64>,
+    ended: Counters,
+}
+
+impl Line {
+    pub fn new(connector: Connector, stale_ns: Option<i64>) -> Line {
+        let (attempts_in, attempts) = mpsc::channel();
+        Line {
+            connector,
+            url: None,
+            socket: None,
+            retiring: None,
+            attempts,
+            attempts_in,
+            attempt: None,
+            last_attempt: 0,
+            successor_at: TimeNs(i64::MIN),
+            stale_ns,
+            ended: Counters::default(),
+        }
+    }
+
+    /// A line that is open already.
+    pub fn adopt(mut self, url: Url, socket: Socket) -> Line {
+        (self.url, self.socket) = (Some(Arc::new(url)), Some(socket));
+        self
+    }
+
+    /// Begins to open an address; what was open is closed when it has.
+    pub fn open(&mut self, url: Url, now: TimeNs) {
+        self.url = Some(Arc::new(url));
+        // One under way is to the address before.
+        self.attempt = None;
+        self.reopen(now);
+    }
+
+    /// Begins to open the address it has, unless an attempt is under way.
+    pub fn reopen(&mut self, now: TimeNs) {
+        let Some(url) = self.url.clone().filter(|_| self.attempt.is_none()) else { return };
+        self.last_attempt += 1;
+        let (number, connector, results) =
+            (self.last_attempt, self.connector.clone(), self.attempts_in.clone());
+        self.attempt = Some(number);
+        let attempt = move || {
+            let opened = connector.open(&url, Instant::now() + OPEN_TIMEOUT).ok();
+            // Nobody waits any more once the gateway has ended.
+            let _ = results.send((number, opened.map(|open| Connection::new(open, now))));
+        };
+        if thread::Builder::new().name("qtx-open".to_owned()).spawn(attempt).is_err() {
+            let _ = self.attempts_in.send((number, None));
+        }
+    }
+
+    /// Drops the connection and forgets the address.
+    pub fn close(&mut self, now: TimeNs) {
+        self.attempt = None;
+        self.url = None;
+        self.end_socket(now);
+    }
+
+    /// Ends the connection; the address is kept.
+    pub fn end_socket(&mut self, now: TimeNs) {
+        if let Some(mut socket) = self.socket.take() {
+            socket.close(now);
+            self.ended.add(socket.counters());
+        }
+    }
+
+    /// Takes over what was opened and notices what was lost.
+    pub fn tend(&mut self, now: TimeNs) -> Option<Change> {
+        if self
+            .retiring
+            .as_ref()
+            .is_some_and(|(socket, until)| socket.state() == State::Closed || now >= *until)
+            && let Some((socket, _)) = self.retiring.take()
+        {
+            self.ended.add(socket.counters());
+        }
+        if let Ok((number, opened)) = self.attempts.try_recv()
+            && self.attempt.take_if(|attempt| *attempt == number).is_some()
+        {
+            return self.attempted(opened, now);
+        }
+        let socket = self.socket.as_ref()?;
+        let stale = self.stale_ns.is_some_and(|limit| socket.is_stale(now, limit));
+        if socket.state() == State::Closed || stale {
+            self.end_socket(now);
+            return Some(Change::Lost);
+        }
+        if now.since(socket.opened_ns()) > AGE_NS_MAX && now >= self.successor_at {
+            self.successor_at = now + SUCCESSOR_RETRY_NS;
+            self.reopen(now);
+        }
+        None
+    }
+
+    fn attempted(&mut self, opened: Option<Socket>, now: TimeNs) -> Option<Change> {
+        let Some(socket) = opened else {
+            // Without a successor the connection goes on as long as it lasts.
+            return if self.socket.is_none() { Some(Change::Lost) } else { None };
+        };
+        match self.socket.replace(socket) {
+            None => Some(Change::Opened),
+            Some(old) => {
+                self.retiring = Some((old, now + RETIRING_NS));
+                None
+            }
+        }
+    }
+
+    /// Hands the texts that came to `sink`: one poll's share, of both connections if there are two.
+    /// Returns how many there were.
+    pub fn poll(&mut self, now: TimeNs, mut sink: impl FnMut(&[u8])) -> u32 {
+        let sockets = self.retiring.iter_mut().map(|(socket, _)| socket).chain(self.socket.as_mut());
+        sockets.map(|socket| socket.poll(now, &mut |frame| sink(frame.payload)).frames).sum()
+    }
+
+    pub fn send(&mut self, text: &[u8]) -> Sent {
+        let Some(socket) = self.socket.as_mut().filter(|socket| socket.state() == State::Open) else {
+            return Sent::No;
+        };
+        match socket.send_text(text) {
+            Ok(()) => Sent::Yes,
+            Err(SendError::Full | SendError::TooLong) => Sent::No,
+            // It was open, so some of it may be out.
+            Err(SendError::NotOpen) => Sent::Perhaps,
+        }
+    }
+
+    pub fn unsent_bytes(&self) -> usize {
+        self.socket.as_ref().map_or(0, Connection::unsent_bytes)
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// Counts of all connections, past and present.
+    pub fn counters(&self) -> Counters {
+        let mut sum = self.ended;
+        for socket in self.socket.iter().chain(self.retiring.iter().map(|(socket, _)| socket)) {
+            sum.add(socket.counters());
+        }
+        sum
+    }
+}

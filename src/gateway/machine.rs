@@ -1,0 +1,485 @@
+//! The state machine: its parts, what the engine asks, and the roads a request can take.
+
+use std::collections::HashMap;
+
+use super::counters::{AnswerClass, Counters};
+use super::io::{Input, Link, OrderText, Outputs, RequestId, RestRequest};
+use super::limits::{LimitSettings, Limits, Prices};
+use super::orders::{NotTaken, OrderTable, Stage, Tracked};
+use super::recent::Recent;
+use super::refusal::Refusal;
+use super::requests::{Requests, Road, Waiting, What};
+use super::session::Session;
+use crate::event::{
+    EventBody, Feed, FeedState, FeedStatus, Instruction, InstrumentTable, Order, OrderStatus, OrderUpdate,
+    Symbol,
+};
+use crate::num::{InstrumentId, Lots, Millis, NS_PER_MS, NS_PER_SEC, OrderId, TimeNs};
+use crate::venue::binance::request::{self, Action, RestCall, Service};
+use crate::venue::binance::sign::Credentials;
+use crate::venue::binance::{ClientIds, Params, code, path};
+
+/// A request of the order websocket without an answer for so long has lost it, and the websocket is
+/// not what it seems. The venue acts within its receive window of 5 s or not at all.
+const ANSWER_DUE_NS: i64 = 10 * NS_PER_SEC;
+/// Trade ids remembered: hours of fills, and the engine knows each trade of its own besides.
+const TRADES_SEEN_MAX: usize = 16_384;
+/// Wallet changes remembered: what two connections of one user stream repeat, they repeat at once.
+const WALLET_CHANGES_SEEN_MAX: usize = 256;
+/// Silence where the venue does not say how long: request weights are counted by the minute.
+const SILENCE_NS: i64 = 60 * NS_PER_SEC;
+/// A ban lasts two minutes at least, and three days at most (`IP limits` of the API documentation).
+const BAN_NS: i64 = 120 * NS_PER_SEC;
+const SILENCE_NS_MAX: i64 = 3 * 24 * 3_600 * NS_PER_SEC;
+
+/// How a gateway is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct GatewayConfig {
+    pub ids: ClientIds,
+    pub limits: LimitSettings,
+    /// Joined to an embedded venue in lockstep: no request of its own, and no answer is overdue, for
+    /// time stands still until all is answered.
+    pub lockstep: bool,
+}
+
+/// See the [room](super).
+pub struct Gateway {
+    pub(super) config: GatewayConfig,
+    pub(super) instruments: InstrumentTable,
+    symbols: HashMap<Symbol, InstrumentId>,
+    credentials: Credentials,
+    pub(super) params: Params,
+    pub(super) limits: Limits,
+    pub(super) orders: OrderTable,
+    pub(super) requests: Requests,
+    pub(super) session: Session,
+    pub(super) trades_seen: Recent<(InstrumentId, i64)>,
+    pub(super) wallet_changes_seen: Recent<u64>,
+    /// When the venue last stated a position, and the wallet: older answers are old news.
+    pub(super) position_ms: Vec<Millis>,
+    pub(super) wallet_ms: Millis,
+    order_link: Link,
+    orders_up: bool,
+    silent_until: Option<TimeNs>,
+    /// Server time − our time.
+    pub(super) clock_offset_ms: Millis,
+    asking_time: bool,
+    pub(super) counters: Counters,
+}
+
+impl Gateway {
+    /// A gateway whose links are up and whose account has no orders; `clock_offset_ms` is the venue's
+    /// clock minus ours.
+    pub fn new(
+        config: GatewayConfig,
+        instruments: InstrumentTable,
+        prices: Prices,
+        credentials: Credentials,
+        clock_offset_ms: Millis,
+        now: TimeNs,
+    ) -> Gateway {
+        let symbols = instruments.iter().map(|(id, row)| (row.symbol, id)).collect();
+        Gateway {
+            limits: Limits::new(config.limits, prices, &instruments),
+            position_ms: vec![Millis::MIN; instruments.len()],
+            config,
+            instruments,
+            symbols,
+            credentials,
+            params: Params::default(),
+            orders: OrderTable::default(),
+            requests: Requests::default(),
+            session: Session::new(now),
+            trades_seen: Recent::new(TRADES_SEEN_MAX),
+            wallet_changes_seen: Recent::new(WALLET_CHANGES_SEEN_MAX),
+            wallet_ms: Millis::MIN,
+            order_link: Link::Up,
+            orders_up: true,
+            silent_until: None,
+            clock_offset_ms,
+            asking_time: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// A position found at the start.
+    pub fn begin_at(&mut self, instrument: InstrumentId, quantity: Lots) {
+        self.limits.begin_at(instrument, quantity);
+    }
+
+    /// An order of ours found at the venue at the start.
+    pub fn adopt(&mut self, id: OrderId, found: Tracked) {
+        self.orders.with(id, || found, |_| ());
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Orders whose acknowledgement is lost, now.
+    pub fn unknown_orders(&self) -> usize {
+        self.orders.unknown()
+    }
+
+    /// Takes one input and says what is to be done.
+    pub fn on(&mut self, input: Input<'_>, now: TimeNs, out: &mut Outputs) {
+        match input {
+            Input::Instruction(instrument, instruction) => {
+                self.on_instruction(now, instrument, &instruction, out);
+            }
+            Input::OrderText(text) => self.on_response(now, text, out),
+            Input::UserText(text) => self.on_user_text(now, text, out),
+            Input::NotSent(request) => self.on_not_sent(now, request, out),
+            Input::Rest(request, outcome) => self.on_rest(now, request, outcome, out),
+            Input::OrderLink(link) => self.on_order_link(now, link, out),
+            Input::UserLink(link) => self.on_user_link(now, link, out),
+            Input::Time => self.on_time(now, out),
+        }
+    }
+
+    fn on_time(&mut self, now: TimeNs, out: &mut Outputs) {
+        if self.silent_until.is_some_and(|until| now >= until) {
+            self.silent_until = None;
+            self.say_orders_feed(now, true, out);
+        }
+        if self.config.lockstep {
+            return;
+        }
+        let overdue = self.requests.take_of_socket(now - ANSWER_DUE_NS);
+        out.reopen_orders |= !overdue.is_empty();
+        for waiting in overdue {
+            self.on_lost(now, &waiting, out);
+        }
+        self.drive_session(now, out);
+    }
+
+    fn on_instruction(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        instruction: &Instruction,
+        out: &mut Outputs,
+    ) {
+        let action = match instruction {
+            Instruction::Order(_) => Action::Place,
+            Instruction::Cancel(_) => Action::Cancel,
+            Instruction::Query(_) => Action::Query,
+        };
+        let id = instruction.order_id();
+        if let Err(refusal) = self.admit(now, instrument, instruction) {
+            out.withheld += 1;
+            return self.refuse(now, instrument, action, id, refusal, out);
+        }
+        let service = match instruction {
+            Instruction::Order(order) => Service::from(order.kind),
+            Instruction::Cancel(cancel) => self.orders.service(id, cancel.kind),
+            Instruction::Query(query) => self.orders.service(id, query.kind),
+        };
+        if let Instruction::Order(order) = instruction {
+            self.orders.begin(now, instrument, order);
+        }
+        match action {
+            Action::Place => self.counters.orders_sent += 1,
+            Action::Cancel => self.counters.cancels_sent += 1,
+            Action::Query => self.counters.queries_sent += 1,
+        }
+        let what = What::Order { action, order: id, service };
+        self.send(now, instrument, what, self.order_link, out);
+    }
+
+    fn admit(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        instruction: &Instruction,
+    ) -> Result<(), Refusal> {
+        // Before all else: a refusal is told by the id, and a used one is another order's.
+        if let Instruction::Order(order) = instruction {
+            self.orders.may_begin(order).map_err(|reason| match reason {
+                NotTaken::IdUsed => Refusal::IdUsed,
+                NotTaken::Full => Refusal::Full,
+            })?;
+        }
+        if self.silent_until.is_some() {
+            return Err(Refusal::Silenced);
+        }
+        let row = *self.instruments.get(instrument).ok_or(Refusal::UnknownInstrument)?;
+        if self.requests.is_full() {
+            return Err(Refusal::Full);
+        }
+        let Instruction::Order(order) = instruction else { return Ok(()) };
+        let pending = self.orders.pending(instrument, order.side);
+        self.limits.check(now, instrument, &row, order, pending)
+    }
+
+    /// Tells the engine that something was not and will not be asked.
+    pub(super) fn refuse(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        action: Action,
+        id: OrderId,
+        refusal: Refusal,
+        out: &mut Outputs,
+    ) {
+        self.counters.count_refusal(refusal);
+        let status = match action {
+            // The id is another order's, of which this would be told.
+            Action::Place if refusal == Refusal::IdUsed => return,
+            Action::Place => OrderStatus::Rejected,
+            Action::Cancel => OrderStatus::CancelRejected,
+            // It asks again.
+            Action::Query => return,
+        };
+        if status == OrderStatus::Rejected && self.orders.get(id).is_some() {
+            self.take_status(now, id, status, refusal.code(), out);
+            return;
+        }
+        let update = self.update(now, id, status, refusal.code());
+        out.event(now, instrument, EventBody::OrderUpdate(update));
+    }
+
+    /// Puts a request about an order on its way: by the order websocket if that is up and has a method
+    /// for it, else by REST.
+    fn send(&mut self, now: TimeNs, instrument: InstrumentId, what: What, link: Link, out: &mut Outputs) {
+        let What::Order { action, order, service } = what else { return };
+        if !self.write_params(instrument, action, order, service) {
+            return;
+        }
+        let timestamp_ms = self.server_ms(now);
+        let method = request::ws_method(action, service).filter(|_| link == Link::Up);
+        let road = if method.is_some() { Road::Socket } else { Road::Rest };
+        let id = self.requests.add(Waiting { what, road, instrument, sent_ns: now });
+        if let Some(method) = method {
+            let text = request::ws_text(id, method, &mut self.params, &mut self.credentials, timestamp_ms);
+            out.texts.push_back(OrderText { request: id, text });
+        } else {
+            let (verb, path) = request::rest_road(action, service);
+            let signer = &mut self.credentials.signer;
+            let call = request::signed(verb, path, &mut self.params, signer, timestamp_ms);
+            self.counters.rest_requests += 1;
+            out.urgent.push_back(RestRequest { request: id, call });
+        }
+    }
+
+    /// The parameters of a request about an order. `false` for an order that is not there to be placed:
+    /// its row went while it was on its way.
+    fn write_params(
+        &mut self,
+        instrument: InstrumentId,
+        action: Action,
+        order: OrderId,
+        service: Service,
+    ) -> bool {
+        let Some(row) = self.instruments.get(instrument) else { return false };
+        let ids = &self.config.ids;
+        match action {
+            Action::Place => {
+                let placed: Option<Order> = self.orders.get(order).and_then(|tracked| tracked.order);
+                let Some(placed) = placed else { return false };
+                request::place(&mut self.params, row, &placed, ids);
+            }
+            Action::Cancel | Action::Query => request::find(&mut self.params, row, service, order, ids),
+        }
+        true
+    }
+
+    /// A signed REST request of our own. Its parameters are in place.
+    pub(super) fn ask(
+        &mut self,
+        now: TimeNs,
+        verb: request::Verb,
+        path: &'static str,
+        what: What,
+        instrument: InstrumentId,
+        out: &mut Outputs,
+    ) {
+        let timestamp_ms = self.server_ms(now);
+        let call = request::signed(verb, path, &mut self.params, &mut self.credentials.signer, timestamp_ms);
+        self.queue(now, call, what, instrument, out);
+    }
+
+    pub(super) fn queue(
+        &mut self,
+        now: TimeNs,
+        call: RestCall,
+        what: What,
+        instrument: InstrumentId,
+        out: &mut Outputs,
+    ) {
+        let request = self.requests.add(Waiting { what, road: Road::Rest, instrument, sent_ns: now });
+        self.counters.rest_requests += 1;
+        out.rest.push_back(RestRequest { request, call });
+    }
+
+    pub(super) fn ask_time(&mut self, now: TimeNs, out: &mut Outputs) {
+        if !self.asking_time && !self.config.lockstep {
+            self.asking_time = true;
+            let call = request::public(path::TIME, String::new());
+            self.queue(now, call, What::Time, InstrumentId::NONE, out);
+        }
+    }
+
+    /// The venue's clock, read between `sent` and `now`; `None` if it could not be.
+    pub(super) fn on_time_answer(&mut self, sent: TimeNs, now: TimeNs, server_ms: Option<Millis>) {
+        self.asking_time = false;
+        if let Some(server_ms) = server_ms {
+            let middle_ms = sent.ms() + now.since(sent) / 2 / NS_PER_MS;
+            self.clock_offset_ms = server_ms.saturating_sub(middle_ms);
+        }
+    }
+
+    fn server_ms(&self, now: TimeNs) -> Millis {
+        now.ms().saturating_add(self.clock_offset_ms)
+    }
+
+    /// Nothing of it reached the socket, so the other road may take it.
+    fn on_not_sent(&mut self, now: TimeNs, request: RequestId, out: &mut Outputs) {
+        let Some(waiting) = self.requests.take(request) else { return };
+        let What::Order { action, order, .. } = waiting.what else { return };
+        if self.silent_until.is_some() {
+            self.refuse(now, waiting.instrument, action, order, Refusal::Silenced, out);
+        } else {
+            self.send(now, waiting.instrument, waiting.what, Link::Down, out);
+        }
+    }
+
+    fn on_order_link(&mut self, now: TimeNs, link: Link, out: &mut Outputs) {
+        let before = std::mem::replace(&mut self.order_link, link);
+        if link == Link::Up {
+            if self.silent_until.is_none() {
+                self.say_orders_feed(now, true, out);
+            }
+            return;
+        }
+        self.counters.order_link_losses += u64::from(before == Link::Up);
+        // Those the caller has not taken yet were not written.
+        for text in std::mem::take(&mut out.texts) {
+            self.on_not_sent(now, text.request, out);
+        }
+        for waiting in self.requests.take_of_socket(TimeNs(i64::MAX)) {
+            self.on_lost(now, &waiting, out);
+        }
+    }
+
+    /// A request that the venue may have acted on, or not.
+    pub(super) fn on_lost(&mut self, now: TimeNs, waiting: &Waiting, out: &mut Outputs) {
+        self.counters.count_answer(AnswerClass::Lost);
+        // Cancels and queries are repeated by the engine.
+        if let What::Order { action: Action::Place, order, .. } = waiting.what {
+            self.take_unknown(now, order, 0, out);
+        }
+    }
+
+    /// The order may exist. One that fills, or was heard of, does.
+    pub(super) fn take_unknown(&mut self, now: TimeNs, order: OrderId, code: i32, out: &mut Outputs) {
+        let unheard = |tracked: &Tracked| tracked.stage == Stage::Sent && tracked.filled == Lots::ZERO;
+        if self.orders.get(order).is_some_and(unheard) {
+            self.counters.unknown += 1;
+            self.take_status(now, order, OrderStatus::Unknown, code, out);
+        }
+    }
+
+    /// The venue wants silence. What has not gone out yet does not.
+    pub(super) fn fall_silent(
+        &mut self,
+        now: TimeNs,
+        until: Option<TimeNs>,
+        banned: bool,
+        out: &mut Outputs,
+    ) {
+        let at_least = now + if banned { BAN_NS } else { 0 };
+        let until = until.unwrap_or(now + SILENCE_NS).max(at_least).min(now + SILENCE_NS_MAX);
+        self.counters.silences += 1;
+        self.silent_until = Some(self.silent_until.map_or(until, |before| before.max(until)));
+        self.say_orders_feed(now, false, out);
+        let texts = std::mem::take(&mut out.texts).into_iter().map(|text| text.request);
+        let urgent = std::mem::take(&mut out.urgent).into_iter().map(|call| call.request);
+        let unsent: Vec<RequestId> =
+            texts.chain(urgent).chain(std::mem::take(&mut out.rest).into_iter().map(|c| c.request)).collect();
+        for request in unsent {
+            self.on_rest(now, request, super::io::RestOutcome::Unsent, out);
+        }
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent_until.is_some()
+    }
+
+    pub(super) fn order_link(&self) -> Link {
+        self.order_link
+    }
+
+    /// Says whether orders can reach the venue, when that changes.
+    pub(super) fn say_orders_feed(&mut self, now: TimeNs, up: bool, out: &mut Outputs) {
+        if std::mem::replace(&mut self.orders_up, up) != up {
+            say_feed(now, Feed::Orders, if up { FeedState::Up } else { FeedState::Down }, out);
+        }
+    }
+
+    pub(super) fn find_symbol(&self, symbol: &str) -> Option<InstrumentId> {
+        self.symbols.get(&Symbol::new(symbol)?).copied()
+    }
+
+    fn update(&self, now: TimeNs, order: OrderId, status: OrderStatus, code: i32) -> OrderUpdate {
+        let known = self.orders.get(order);
+        OrderUpdate {
+            order,
+            venue_id: known.map_or(0, |tracked| tracked.venue_id),
+            filled: known.map_or(Lots::ZERO, |tracked| tracked.filled),
+            event_ms: now.ms(),
+            code,
+            status,
+            pad: [0; 3],
+        }
+    }
+
+    /// A status of our own making, told if it advances its order.
+    pub(super) fn take_status(
+        &mut self,
+        now: TimeNs,
+        order: OrderId,
+        status: OrderStatus,
+        code: i32,
+        out: &mut Outputs,
+    ) {
+        let update = self.update(now, order, status, code);
+        let Some(instrument) = self.orders.get(order).map(|tracked| tracked.instrument) else { return };
+        self.take_update(now, instrument, update, out);
+    }
+
+    /// A status of an order we know, told if it advances it.
+    pub(super) fn take_update(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        mut update: OrderUpdate,
+        out: &mut Outputs,
+    ) -> bool {
+        let found = || Tracked::found(instrument, Service::Ordinary, Stage::Unknown, now);
+        let told = self.orders.with(update.order, found, |tracked| tracked.advance(update.status)).flatten();
+        match told {
+            Some(status) => {
+                update.status = status;
+                out.event(now, instrument, EventBody::OrderUpdate(update));
+            }
+            None => self.counters.duplicates += 1,
+        }
+        told.is_some()
+    }
+}
+
+pub(super) fn say_feed(now: TimeNs, feed: Feed, state: FeedState, out: &mut Outputs) {
+    let status = FeedStatus { since_ms: now.ms(), feed, state, pad: [0; 6] };
+    out.event(now, InstrumentId::NONE, EventBody::FeedStatus(status));
+}
+
+/// Whether a refusal leaves open what became of the request: the venue's own words are "status unknown".
+pub(super) fn leaves_state_unknown(http_status: u16, refusal: i32) -> bool {
+    match refusal {
+        code::UNEXPECTED_RESPONSE | code::TIMEOUT => true,
+        // Turned away before it came to anything.
+        code::SERVER_OVERLOADED => false,
+        _ => http_status >= 500,
+    }
+}

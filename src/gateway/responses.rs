@@ -1,0 +1,332 @@
+//! Answers: responses of the order websocket, and of the REST interface.
+
+use super::counters::AnswerClass;
+use super::io::{Link, Outputs, RequestId, RestOutcome};
+use super::machine::{Gateway, leaves_state_unknown};
+use super::refusal::Refusal;
+use super::requests::{Waiting, What};
+use super::session::SessionState;
+use super::unreadable::Unreadable;
+use super::user::order_update;
+use crate::event::{EventBody, OrderStatus, OrderUpdate};
+use crate::num::{InstrumentId, Lots, NS_PER_SEC, OrderId, TimeNs};
+use crate::venue::binance::answer::{
+    AlgoAnswer, ErrorBody, OrderAnswer, Response, ServerTime, algo_status, order_status,
+};
+use crate::venue::binance::code;
+use crate::venue::binance::request::{Action, Service};
+
+/// An answer of either road.
+pub(super) enum Answer<'a> {
+    Success(&'a [u8]),
+    Refused { http_status: u16, code: i32 },
+}
+
+impl Gateway {
+    pub(super) fn on_response(&mut self, now: TimeNs, text: &[u8], out: &mut Outputs) {
+        self.counters.order_messages += 1;
+        let Ok(response) = serde_json::from_slice::<Response<'_>>(text) else {
+            self.counters.unreadable += 1;
+            return;
+        };
+        let request = response.id.as_deref().and_then(|id| id.parse::<RequestId>().ok());
+        let answer = match (&response.result, &response.error) {
+            (Some(result), None) if response.status == 200 => Answer::Success(result.get().as_bytes()),
+            (_, error) => {
+                let error = error.clone().unwrap_or_default();
+                let retry_ms = error.data.and_then(|data| data.retry_after);
+                let until = retry_ms.map(|ms| TimeNs::from_ms(ms.saturating_sub(self.clock_offset_ms)));
+                self.take_warning(now, response.status, error.code, until, out);
+                Answer::Refused { http_status: response.status, code: error.code }
+            }
+        };
+        match request.and_then(|request| self.requests.take(request)) {
+            Some(waiting) => self.on_answer(now, &waiting, &answer, out),
+            None => self.counters.unmatched += 1,
+        }
+    }
+
+    pub(super) fn on_rest(
+        &mut self,
+        now: TimeNs,
+        request: RequestId,
+        outcome: RestOutcome<'_>,
+        out: &mut Outputs,
+    ) {
+        let Some(waiting) = self.requests.take(request) else {
+            self.counters.unmatched += 1;
+            return;
+        };
+        match outcome {
+            RestOutcome::Answer { status: 200, body, .. } => {
+                self.on_answer(now, &waiting, &Answer::Success(body), out);
+            }
+            RestOutcome::Answer { status, retry_after_s, body } => {
+                let code = ErrorBody::of_rest(body).code;
+                let until = retry_after_s.map(|seconds| now + i64::from(seconds) * NS_PER_SEC);
+                self.take_warning(now, status, code, until, out);
+                self.on_answer(now, &waiting, &Answer::Refused { http_status: status, code }, out);
+            }
+            RestOutcome::Unsent => self.on_unsent(now, &waiting, out),
+            RestOutcome::Lost => {
+                self.on_lost(now, &waiting, out);
+                self.on_own_failure(now, &waiting.what);
+            }
+        }
+    }
+
+    /// What a refusal says about us rather than about the request.
+    fn take_warning(
+        &mut self,
+        now: TimeNs,
+        http_status: u16,
+        refusal: i32,
+        until: Option<TimeNs>,
+        out: &mut Outputs,
+    ) {
+        if refusal == code::TOO_MANY_REQUESTS || matches!(http_status, 429 | 418) {
+            self.fall_silent(now, until, http_status == 418, out);
+        }
+        if refusal == code::INVALID_TIMESTAMP {
+            self.ask_time(now, out);
+        }
+    }
+
+    /// Neither road was open: the last one was REST.
+    fn on_unsent(&mut self, now: TimeNs, waiting: &Waiting, out: &mut Outputs) {
+        self.counters.count_answer(AnswerClass::Unsent);
+        if let What::Order { action, order, .. } = waiting.what {
+            let refusal = if self.is_silent() { Refusal::Silenced } else { Refusal::Unreachable };
+            self.refuse(now, waiting.instrument, action, order, refusal, out);
+            if self.order_link() == Link::Down {
+                self.say_orders_feed(now, false, out);
+            }
+        }
+        self.on_own_failure(now, &waiting.what);
+    }
+
+    fn on_answer(&mut self, now: TimeNs, waiting: &Waiting, answer: &Answer<'_>, out: &mut Outputs) {
+        let class = match answer {
+            Answer::Success(_) => AnswerClass::Success,
+            Answer::Refused { http_status, code } => classify(*http_status, *code),
+        };
+        self.counters.count_answer(class);
+        let read = match waiting.what {
+            What::Order { action, order, service } => {
+                self.on_order_answer(now, waiting, action, order, service, answer, out)
+            }
+            What::Time => {
+                let server_ms = success::<ServerTime>(answer).ok().map(|time| time.server_time);
+                self.on_time_answer(waiting.sent_ns, now, server_ms);
+                Ok(())
+            }
+            What::NewListenKey => self.on_listen_key(now, answer, out),
+            What::KeepListenKey => {
+                self.on_listen_key_kept(now, answer, out);
+                Ok(())
+            }
+            What::Reconcile { round, part } => {
+                self.on_reconcile_answer(now, waiting.instrument, round, part, answer, out)
+            }
+        };
+        if read.is_err() {
+            self.counters.count_answer(AnswerClass::Unreadable);
+            self.counters.unreadable += 1;
+            self.on_lost(now, waiting, out);
+            self.on_own_failure(now, &waiting.what);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // the parts of one answer
+    fn on_order_answer(
+        &mut self,
+        now: TimeNs,
+        waiting: &Waiting,
+        action: Action,
+        order: OrderId,
+        service: Service,
+        answer: &Answer<'_>,
+        out: &mut Outputs,
+    ) -> Result<(), Unreadable> {
+        if self.order_link() == Link::Down && !self.is_silent() {
+            // REST reached the venue, so there is a road.
+            self.say_orders_feed(now, true, out);
+        }
+        if action == Action::Place {
+            self.counters.record_round_trip(now.since(waiting.sent_ns));
+        }
+        match (answer, action) {
+            (Answer::Success(body), Action::Place) => {
+                self.on_placed(now, waiting.instrument, order, service, body, out)
+            }
+            (Answer::Success(body), Action::Cancel) => {
+                self.on_canceled(now, waiting.instrument, order, service, body, out)
+            }
+            (Answer::Success(body), Action::Query) => {
+                let update = self.read_state(now, waiting.instrument, order, service, body)?;
+                self.tell_found(now, waiting.instrument, update, out);
+                Ok(())
+            }
+            (Answer::Refused { http_status, code }, Action::Place) => {
+                self.on_place_refused(now, order, *http_status, *code, out);
+                Ok(())
+            }
+            (Answer::Refused { code, .. }, Action::Cancel) => {
+                let filled = self.orders.get(order).map_or(Lots::ZERO, |tracked| tracked.filled);
+                let venue_id = self.orders.get(order).map_or(0, |tracked| tracked.venue_id);
+                let status = OrderStatus::CancelRejected;
+                let update =
+                    OrderUpdate { code: *code, ..order_update(order, venue_id, filled, now.ms(), status) };
+                out.event(now, waiting.instrument, EventBody::OrderUpdate(update));
+                Ok(())
+            }
+            (Answer::Refused { code: code::NO_SUCH_ORDER, .. }, Action::Query) => {
+                let update = self.not_found(now, order);
+                out.event(now, waiting.instrument, EventBody::OrderUpdate(update));
+                Ok(())
+            }
+            // It asks again.
+            (Answer::Refused { .. }, Action::Query) => Ok(()),
+        }
+    }
+
+    /// Accepted, whatever became of it since: its fills and its end are the user stream's to tell.
+    fn on_placed(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        order: OrderId,
+        service: Service,
+        body: &[u8],
+        out: &mut Outputs,
+    ) -> Result<(), Unreadable> {
+        let (venue_id, event_ms) = match service {
+            Service::Ordinary => {
+                let answer: OrderAnswer<'_> = parse(body)?;
+                self.note_ordinary(now, instrument, order, answer.order_id);
+                (answer.order_id, answer.update_time)
+            }
+            Service::Algo => {
+                let answer: AlgoAnswer<'_> = parse(body)?;
+                (answer.algo_id, answer.update_time)
+            }
+        };
+        let filled = Lots::ZERO;
+        let update = order_update(order, venue_id, filled, event_ms, OrderStatus::Accepted);
+        self.take_update(now, instrument, update, out);
+        Ok(())
+    }
+
+    fn on_place_refused(
+        &mut self,
+        now: TimeNs,
+        order: OrderId,
+        http_status: u16,
+        refusal: i32,
+        out: &mut Outputs,
+    ) {
+        // A used id is the late proof that the order was accepted.
+        let exists = refusal == code::DUPLICATE_CLIENT_ORDER_ID;
+        if exists || leaves_state_unknown(http_status, refusal) {
+            self.take_unknown(now, order, refusal, out);
+        } else {
+            self.take_status(now, order, OrderStatus::Rejected, refusal, out);
+        }
+    }
+
+    /// The user stream tells of the end, with what filled before it; without one this has to do.
+    fn on_canceled(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        order: OrderId,
+        service: Service,
+        body: &[u8],
+        out: &mut Outputs,
+    ) -> Result<(), Unreadable> {
+        if matches!(self.session.state, SessionState::Up | SessionState::Reconciling(_)) {
+            return Ok(());
+        }
+        let update = match service {
+            Service::Ordinary => self.read_state(now, instrument, order, service, body)?,
+            Service::Algo => order_update(order, 0, Lots::ZERO, now.ms(), OrderStatus::Canceled),
+        };
+        self.take_update(now, instrument, update, out);
+        Ok(())
+    }
+
+    /// The state of an order as an answer shows it.
+    pub(super) fn read_state(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        order: OrderId,
+        service: Service,
+        body: &[u8],
+    ) -> Result<OrderUpdate, Unreadable> {
+        match service {
+            Service::Ordinary => {
+                let answer: OrderAnswer<'_> = parse(body)?;
+                let status = order_status(&answer.status).ok_or(Unreadable)?;
+                let filled = self.row(instrument)?.parse_quantity(answer.executed_qty.as_bytes())?;
+                self.note_ordinary(now, instrument, order, answer.order_id);
+                let side = self.orders.get(order).and_then(|tracked| tracked.order).map(|order| order.side);
+                if let Some(side) = side {
+                    self.note_filled(instrument, order, side, filled);
+                }
+                Ok(order_update(order, answer.order_id, filled, answer.update_time, status))
+            }
+            Service::Algo => {
+                let answer: AlgoAnswer<'_> = parse(body)?;
+                let status = algo_status(&answer.algo_status).ok_or(Unreadable)?;
+                self.note_conditional(now, instrument, order);
+                let filled = self.orders.get(order).map_or(Lots::ZERO, |tracked| tracked.filled);
+                Ok(order_update(order, answer.algo_id, filled, answer.update_time, status))
+            }
+        }
+    }
+
+    /// What a query found: taken in, and told in any case, for somebody waits for it.
+    pub(super) fn tell_found(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        update: OrderUpdate,
+        out: &mut Outputs,
+    ) {
+        if !self.take_update(now, instrument, update, out) {
+            out.event(now, instrument, EventBody::OrderUpdate(update));
+        }
+    }
+
+    pub(super) fn not_found(&mut self, now: TimeNs, order: OrderId) -> OrderUpdate {
+        self.orders.change(order, |tracked| tracked.give_up_absent(now));
+        let venue_id = self.orders.get(order).map_or(0, |tracked| tracked.venue_id);
+        let update = order_update(order, venue_id, Lots::ZERO, now.ms(), OrderStatus::NotFound);
+        OrderUpdate { code: code::NO_SUCH_ORDER, ..update }
+    }
+}
+
+fn classify(http_status: u16, refusal: i32) -> AnswerClass {
+    if refusal == code::TOO_MANY_REQUESTS || matches!(http_status, 429 | 418) {
+        AnswerClass::RateLimited
+    } else if refusal == code::INVALID_TIMESTAMP {
+        AnswerClass::Clock
+    } else if leaves_state_unknown(http_status, refusal) {
+        AnswerClass::StateUnknown
+    } else {
+        AnswerClass::Refused
+    }
+}
+
+pub(super) fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Unreadable> {
+    Ok(serde_json::from_slice(body)?)
+}
+
+/// The body of a success.
+pub(super) fn success<'a, T: serde::Deserialize<'a>>(answer: &Answer<'a>) -> Result<T, Unreadable> {
+    match answer {
+        Answer::Success(body) => parse(body),
+        Answer::Refused { .. } => Err(Unreadable),
+    }
+}

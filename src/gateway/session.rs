@@ -1,0 +1,186 @@
+//! The life of the user stream: its listen key, its losses, and the way back.
+//!
+//! ```text
+//!  Up ──lost, expired──> Down ──due──> Asking ──key──> Opening ──open──> Reconciling ──all asked──> Up
+//!                          ^              │ refused        │ failed           │ lost
+//!                          └──────────────┴────────────────┴──────────────────┘
+//! ```
+
+use super::io::{Link, Outputs};
+use super::machine::{Gateway, say_feed};
+use super::reconcile::Reconciliation;
+use super::requests::What;
+use super::responses::{Answer, success};
+use super::unreadable::Unreadable;
+use crate::event::{Feed, FeedState};
+use crate::num::{InstrumentId, NS_PER_SEC, TimeNs};
+use crate::venue::binance::answer::ListenKey;
+use crate::venue::binance::path;
+use crate::venue::binance::request::{self, Verb};
+use crate::wire::{Backoff, Reconnect};
+
+/// A listen key lives for an hour after it was kept alive.
+const KEEP_ALIVE_NS: i64 = 30 * 60 * NS_PER_SEC;
+/// After a keepalive that failed for other reasons than the key.
+const KEEP_ALIVE_AGAIN_NS: i64 = 60 * NS_PER_SEC;
+
+#[derive(Debug)]
+pub(super) enum SessionState {
+    Up,
+    Down {
+        retry_at: TimeNs,
+    },
+    /// For a listen key.
+    Asking,
+    /// The caller opens the stream.
+    Opening,
+    Reconciling(Reconciliation),
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    pub state: SessionState,
+    reconnect: Reconnect,
+    keep_alive_at: TimeNs,
+    /// When the stream last said something that was taken in: what it missed is younger.
+    pub heard_ns: TimeNs,
+    /// Whether the engine was told that the stream is down.
+    told_down: bool,
+}
+
+impl Session {
+    pub fn new(now: TimeNs) -> Session {
+        let mut reconnect = Reconnect::new(Backoff::default(), 0x7573_6572);
+        reconnect.opened(now);
+        Session {
+            state: SessionState::Up,
+            reconnect,
+            keep_alive_at: now + KEEP_ALIVE_NS,
+            heard_ns: now,
+            told_down: false,
+        }
+    }
+
+    pub fn heard(&mut self, now: TimeNs) {
+        // What comes in while it reconciles says nothing about what was missed before.
+        if matches!(self.state, SessionState::Up) {
+            self.heard_ns = now;
+        }
+    }
+}
+
+impl Gateway {
+    /// The user stream opened or ended.
+    pub(super) fn on_user_link(&mut self, now: TimeNs, link: Link, out: &mut Outputs) {
+        match link {
+            Link::Up => {
+                self.session.reconnect.opened(now);
+                self.session.keep_alive_at = now + KEEP_ALIVE_NS;
+                self.begin_reconciliation(now, out);
+            }
+            Link::Down => {
+                self.counters.user_link_losses +=
+                    u64::from(matches!(self.session.state, SessionState::Up | SessionState::Reconciling(_)));
+                self.lose_session(now, out);
+            }
+        }
+    }
+
+    pub(super) fn on_listen_key_expired(&mut self, now: TimeNs, out: &mut Outputs) {
+        self.counters.listen_keys_expired += 1;
+        out.close_user = true;
+        self.lose_session(now, out);
+    }
+
+    fn lose_session(&mut self, now: TimeNs, out: &mut Outputs) {
+        if !self.session.told_down {
+            self.session.told_down = true;
+            say_feed(now, Feed::User, FeedState::Down, out);
+        }
+        // A loss that is already being dealt with is the same loss.
+        if !matches!(self.session.state, SessionState::Down { .. } | SessionState::Asking) {
+            let retry_at = self.session.reconnect.ended(now);
+            self.session.state = SessionState::Down { retry_at };
+        }
+    }
+
+    /// Everything the stream may have missed is known.
+    pub(super) fn end_reconciliation(&mut self, now: TimeNs, out: &mut Outputs) {
+        self.session.state = SessionState::Up;
+        self.session.heard_ns = now;
+        self.counters.reconciliations += 1;
+        let told_down = std::mem::take(&mut self.session.told_down);
+        say_feed(now, Feed::User, if told_down { FeedState::Up } else { FeedState::Resynced }, out);
+    }
+
+    /// What is due by itself: a new key, a keepalive, the next try of a reconciliation.
+    pub(super) fn drive_session(&mut self, now: TimeNs, out: &mut Outputs) {
+        if self.is_silent() {
+            return;
+        }
+        match &self.session.state {
+            SessionState::Down { retry_at } if now >= *retry_at => {
+                self.session.state = SessionState::Asking;
+                let call = request::keyed(Verb::Post, path::LISTEN_KEY);
+                self.queue(now, call, What::NewListenKey, InstrumentId::NONE, out);
+            }
+            SessionState::Reconciling(_) => self.drive_reconciliation(now, out),
+            SessionState::Up if now >= self.session.keep_alive_at => {
+                self.session.keep_alive_at = now + KEEP_ALIVE_NS;
+                let call = request::keyed(Verb::Put, path::LISTEN_KEY);
+                self.queue(now, call, What::KeepListenKey, InstrumentId::NONE, out);
+                // Clocks drift, and a refused timestamp would be an order's, perhaps a stop's.
+                self.ask_time(now, out);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_listen_key(
+        &mut self,
+        now: TimeNs,
+        answer: &Answer<'_>,
+        out: &mut Outputs,
+    ) -> Result<(), Unreadable> {
+        if !matches!(self.session.state, SessionState::Asking) {
+            return Ok(());
+        }
+        match answer {
+            Answer::Success(_) => {
+                let ListenKey { listen_key } = success(answer)?;
+                self.session.state = SessionState::Opening;
+                out.open_user = Some(listen_key);
+            }
+            Answer::Refused { .. } => self.retry_session(now),
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_listen_key_kept(&mut self, now: TimeNs, answer: &Answer<'_>, out: &mut Outputs) {
+        let Answer::Refused { code, .. } = answer else { return };
+        if *code == crate::venue::binance::code::INVALID_LISTEN_KEY {
+            return self.on_listen_key_expired(now, out);
+        }
+        self.session.keep_alive_at = now + KEEP_ALIVE_AGAIN_NS;
+    }
+
+    /// A request of our own failed: what it was for is tried again later.
+    pub(super) fn on_own_failure(&mut self, now: TimeNs, what: &What) {
+        match what {
+            What::Order { .. } => {}
+            What::Time => self.on_time_answer(now, now, None),
+            What::NewListenKey => {
+                if matches!(self.session.state, SessionState::Asking) {
+                    self.retry_session(now);
+                }
+            }
+            What::KeepListenKey => self.session.keep_alive_at = now + KEEP_ALIVE_AGAIN_NS,
+            What::Reconcile { round, .. } => self.fail_reconciliation(now, *round),
+        }
+    }
+
+    fn retry_session(&mut self, now: TimeNs) {
+        let retry_at = self.session.reconnect.ended(now);
+        self.session.state = SessionState::Down { retry_at };
+    }
+}
