@@ -8,7 +8,7 @@ use super::requests::{Waiting, What};
 use super::session::SessionState;
 use super::unreadable::Unreadable;
 use super::user::order_update;
-use crate::event::{EventBody, OrderStatus, OrderUpdate};
+use crate::event::{EventBody, OrderKind, OrderStatus, OrderUpdate};
 use crate::num::{InstrumentId, Lots, NS_PER_SEC, OrderId, TimeNs};
 use crate::venue::binance::answer::{
     AlgoAnswer, ErrorBody, OrderAnswer, Response, ServerTime, algo_status, order_status,
@@ -270,10 +270,16 @@ impl Gateway {
                 let status = order_status(&answer.status).ok_or(Unreadable)?;
                 let filled = self.row(instrument)?.parse_quantity(answer.executed_qty.as_bytes())?;
                 self.note_ordinary(now, instrument, order, answer.order_id);
-                let side = self.orders.get(order).and_then(|tracked| tracked.order).map(|order| order.side);
-                if let Some(side) = side {
-                    self.note_filled(instrument, order, side, filled);
+                let sent = self.orders.get(order).and_then(|tracked| tracked.order);
+                if let Some(sent) = &sent {
+                    self.note_filled(instrument, order, sent.side, filled);
                 }
+                // A conditional order that works as an ordinary one was triggered.
+                let conditional = sent.is_some_and(|sent| sent.kind == OrderKind::StopMarket);
+                let status = match status {
+                    OrderStatus::Accepted if conditional => OrderStatus::Triggered,
+                    status => status,
+                };
                 Ok(order_update(order, answer.order_id, filled, answer.update_time, status))
             }
             Service::Algo => {

@@ -239,7 +239,9 @@ fn stepped(
     let summary = sockets::summary(counters, session.stop(), shares, Vec::new());
     let server = Arc::into_inner(server).ok_or_else(|| Failure::refused("the venue is still watched"))?;
     let sockets = Some(with_venue(summary, server)?);
-    Ok(Ended { core: intake.core, outcome, fault: market_fault, sockets })
+    let mut core = intake.core;
+    core.counts.sim_round_trip_ns_max = plan.round_trip_ns_max;
+    Ok(Ended { core, outcome, fault: market_fault, sockets })
 }
 
 /// The account is in the opening already; the connections are not.
