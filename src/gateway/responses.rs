@@ -175,8 +175,7 @@ impl Gateway {
                 let filled = self.orders.get(order).map_or(Lots::ZERO, |tracked| tracked.filled);
                 let venue_id = self.orders.get(order).map_or(0, |tracked| tracked.venue_id);
                 let status = OrderStatus::CancelRejected;
-                let update =
-                    OrderUpdate { code: *code, ..order_update(order, venue_id, filled, now.ms(), status) };
+                let update = OrderUpdate { code: *code, ..order_update(order, venue_id, filled, 0, status) };
                 out.event(now, waiting.instrument, EventBody::OrderUpdate(update));
                 Ok(())
             }
@@ -249,7 +248,7 @@ impl Gateway {
         }
         let update = match service {
             Service::Ordinary => self.read_state(now, instrument, order, service, body)?,
-            Service::Algo => order_update(order, 0, Lots::ZERO, now.ms(), OrderStatus::Canceled),
+            Service::Algo => order_update(order, 0, Lots::ZERO, 0, OrderStatus::Canceled),
         };
         self.take_update(now, instrument, update, out);
         Ok(())
@@ -308,7 +307,7 @@ impl Gateway {
     pub(super) fn not_found(&mut self, now: TimeNs, order: OrderId) -> OrderUpdate {
         self.orders.change(order, |tracked| tracked.give_up_absent(now));
         let venue_id = self.orders.get(order).map_or(0, |tracked| tracked.venue_id);
-        let update = order_update(order, venue_id, Lots::ZERO, now.ms(), OrderStatus::NotFound);
+        let update = order_update(order, venue_id, Lots::ZERO, 0, OrderStatus::NotFound);
         OrderUpdate { code: code::NO_SUCH_ORDER, ..update }
     }
 }

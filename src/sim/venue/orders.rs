@@ -112,7 +112,7 @@ impl Venue {
     }
 
     /// Says something of an order by its id: what a query found is as old as the order's last change, a
-    /// refusal is of now. Venue id and quantity filled are 0 for one that is not known under this
+    /// refusal has no time. Venue id and quantity filled are 0 for one that is not known under this
     /// instrument.
     fn answer(
         &self,
@@ -129,8 +129,7 @@ impl Venue {
             .or_else(|| self.closed.get(&order).copied())
             .filter(|known| known.instrument == instrument);
         let (venue_id, filled) = known.map_or((0, Lots::ZERO), |known| (known.venue_id, known.filled));
-        let found = known.filter(|_| code == 0);
-        let event_ms = found.map_or(self.now.ms(), |found| found.updated_ms);
+        let event_ms = known.filter(|_| code == 0).map_or(0, |found| found.updated_ms);
         let update = OrderUpdate { order, venue_id, filled, event_ms, code, status, pad: [0; 3] };
         out.push(Report { instrument, answers: Some(asked), body: ReportBody::Answer(update) });
     }
