@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel as channel;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Error, Timeout, http};
+use ureq::{Agent, Body, Error, Timeout, http};
 
 use super::io::{RequestId, RestOutcome, RestRequest};
 use crate::venue::binance::API_KEY_HEADER;
@@ -102,27 +102,32 @@ impl RestClient {
         if let Some(key) = self.api_key.as_deref().filter(|_| call.keyed) {
             request = request.header(API_KEY_HEADER, key);
         }
-        match request.body(()) {
-            Ok(request) => self.exchange(request),
+        // An empty text has a length, where no body at all would go out as chunks of none.
+        let result = match call.verb {
+            Verb::Get | Verb::Delete => request.body(()).map(|request| self.agent.run(request)),
+            Verb::Post | Verb::Put => request.body("").map(|request| self.agent.run(request)),
+        };
+        match result {
+            Ok(result) => reply(result),
             // Its words would repeat the address, and with it the signature.
             Err(_) => RestReply::Unsent("the address can't be asked for".to_owned()),
         }
     }
+}
 
-    fn exchange(&self, request: http::Request<()>) -> RestReply {
-        let mut response = match self.agent.run(request) {
-            Ok(response) => response,
-            Err(error) => return failed(&error),
-        };
-        let status = response.status().as_u16();
-        let retry_after = response.headers().get(http::header::RETRY_AFTER);
-        let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        match response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec() {
-            Ok(body) => RestReply::Answer { status, retry_after_s, body },
-            // The status alone says enough of a refusal.
-            Err(_) if status != 200 => RestReply::Answer { status, retry_after_s, body: Vec::new() },
-            Err(error) => RestReply::Lost(words(&error)),
-        }
+fn reply(result: Result<http::Response<Body>, Error>) -> RestReply {
+    let mut response = match result {
+        Ok(response) => response,
+        Err(error) => return failed(&error),
+    };
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get(http::header::RETRY_AFTER);
+    let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    match response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec() {
+        Ok(body) => RestReply::Answer { status, retry_after_s, body },
+        // The status alone says enough of a refusal.
+        Err(_) if status != 200 => RestReply::Answer { status, retry_after_s, body: Vec::new() },
+        Err(error) => RestReply::Lost(words(&error)),
     }
 }
 
