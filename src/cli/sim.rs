@@ -32,8 +32,13 @@ const LOOK: Duration = Duration::from_millis(50);
 /// After the last frame of a file, what is still on its way gets this long.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Where a run is told its venue.
-const ADDRESS_SETTINGS: [&str; 5] =
-    ["QT_REST_URL", "QT_PUBLIC_URL", "QT_MARKET_URL", "QT_PRIVATE_URL", "QT_API_URL"];
+const ADDRESS_SETTINGS: [&str; 5] = [
+    "QT_BINANCE_REST_URL",
+    "QT_BINANCE_PUBLIC_URL",
+    "QT_BINANCE_MARKET_URL",
+    "QT_BINANCE_PRIVATE_URL",
+    "QT_BINANCE_API_URL",
+];
 
 #[derive(Args)]
 #[command(after_help = "\
