@@ -5,6 +5,7 @@ mod config;
 mod ctl;
 mod journal;
 mod market;
+mod record;
 mod run;
 mod settings;
 #[cfg(feature = "server")]
@@ -24,6 +25,7 @@ Examples:
   qtx run --duration 30                             the made market, a minute a second
   qtx run --market day.tsv.zst --bar 1m --json      recorded frames, figures as JSON
   qtx ctl status                                    how the engine stands, from another terminal
+  qtx record --out btc.tsv.zst --duration 3600      an hour of the venue's market, to run again
   qtx sim                                           the simulated venue alone, for other programs
   qtx journal verify qtx-journal                    is every record as it was written?
   qtx config --long                                 every setting, its value, what is allowed";
@@ -42,6 +44,8 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Ask or tell a running engine
     Ctl(ctl::CtlArgs),
+    /// Public market streams to a frames file
+    Record(record::RecordArgs),
     /// Serve the simulated venue to other programs
     #[cfg(feature = "server")]
     Sim(Box<sim::SimArgs>),
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Ctl(args) => ctl::ctl(&args),
+        Command::Record(args) => record::record(&args),
         #[cfg(feature = "server")]
         Command::Sim(args) => sim::sim(&args),
         Command::Journal(args) => journal::journal(&args),

@@ -99,7 +99,7 @@ impl Tracked {
 
     /// A figure of how much is filled. Returns by how much that is more than was known.
     pub fn fill_to(&mut self, filled: Lots) -> Lots {
-        let more = Lots((filled.0 - self.filled.0).max(0));
+        let more = Lots(filled.0.saturating_sub(self.filled.0).max(0));
         self.filled += more;
         more
     }
@@ -112,7 +112,7 @@ impl Tracked {
     fn pending(&self, side: Side) -> Lots {
         match &self.order {
             Some(order) if !order.reduce_only && order.side == side => {
-                Lots((order.quantity.0 - self.filled.0).max(0))
+                Lots(order.quantity.0.saturating_sub(self.filled.0).max(0))
             }
             _ => Lots::ZERO,
         }

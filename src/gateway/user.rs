@@ -130,7 +130,8 @@ impl Gateway {
             return self.limits.filled(instrument, fill.side, fill.quantity);
         }
         let more = self.orders.change(fill.order, |tracked| {
-            tracked.summed += fill.quantity;
+            // A venue gone mad must not stop the gateway: such sums refuse every entry.
+            tracked.summed = Lots(tracked.summed.0.saturating_add(fill.quantity.0));
             tracked.fill_to(tracked.summed)
         });
         self.limits.filled(instrument, fill.side, more.unwrap_or(fill.quantity));

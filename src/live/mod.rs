@@ -12,7 +12,10 @@ mod feeds;
 mod intake;
 mod lockstep;
 mod opener;
+mod plan;
 mod queue;
+pub mod record;
+mod session;
 mod shares;
 mod stepped;
 
@@ -23,7 +26,9 @@ pub use feeds::Feeds;
 pub use intake::{Intake, Outlet};
 pub use lockstep::{Lockstep, Pace, Transport, Turn};
 pub use opener::{Opener, OpenerConfig, OpenerEnds, OpenerReport};
+pub use plan::{Bases, PlanError, plan};
 pub use queue::{Instructed, OrderQueue, Prices, order_queue};
+pub use session::{Account, BatonFence, Joined, MarketConfig, Session, SessionError, SessionReport};
 pub use shares::{Shares, SharesMax};
 pub use stepped::{Stepped, VenueFault};
 
@@ -40,7 +45,9 @@ pub enum RunError {
     Journal(String),
     #[error("the gateway stopped: {0}")]
     Gateway(String),
-    /// The market can't be read on, or the simulated venue failed.
+    /// The market behind the simulated venue can't be read on.
     #[error("{0}")]
+    MarketFault(String),
+    #[error("the simulated venue: {0}")]
     Venue(String),
 }

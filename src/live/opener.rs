@@ -72,6 +72,7 @@ pub struct OpenerReport {
 pub struct Opener {
     thread: Option<JoinHandle<OpenerReport>>,
     stop: Arc<AtomicBool>,
+    failed: mpsc::Receiver<(usize, String)>,
 }
 
 impl Opener {
@@ -98,6 +99,7 @@ impl Opener {
             })
             .collect();
         let (results_in, results) = mpsc::channel();
+        let (failed_in, failed) = mpsc::sync_channel(FAILURES_KEPT);
         let worker = Worker {
             timeout: config.timeout,
             connector,
@@ -109,10 +111,16 @@ impl Opener {
             clock: monotonic,
             engine_clock: Box::new(clock),
             stop: Arc::clone(&stop),
+            failed: failed_in,
             report: OpenerReport::default(),
         };
         let thread = thread::Builder::new().name("qtx-opener".to_owned()).spawn(move || worker.run())?;
-        Ok((Opener { thread: Some(thread), stop }, OpenerEnds { opened, handed }))
+        Ok((Opener { thread: Some(thread), stop, failed }, OpenerEnds { opened, handed }))
+    }
+
+    /// Attempts that failed since the last call: which address, and why. What nobody asks for is dropped.
+    pub fn failed(&self) -> impl Iterator<Item = (usize, String)> {
+        self.failed.try_iter()
     }
 
     /// Ends the thread. An attempt under way ends by itself.
@@ -149,6 +157,7 @@ struct Worker {
     clock: MonotonicClock,
     engine_clock: Box<dyn Now>,
     stop: Arc<AtomicBool>,
+    failed: mpsc::SyncSender<(usize, String)>,
     report: OpenerReport,
 }
 
@@ -235,6 +244,7 @@ impl Worker {
                     }) => endpoint.reconnect.ended_retry_after(now, *seconds),
                     _ => endpoint.reconnect.ended(now),
                 });
+                let _ = self.failed.try_send((index, error.to_string()));
                 self.note(index, Some(error.to_string()));
             }
         }

@@ -6,6 +6,7 @@ mod condition;
 mod latency;
 mod lines;
 mod report;
+mod sockets;
 mod stats;
 mod summary;
 
@@ -14,5 +15,6 @@ pub use condition::{Condition, LastAlarm, Share, Taken};
 pub use latency::{LatencyNs, Stage, Stages};
 pub use lines::Lines;
 pub use report::{Console, Reporter, Shared};
+pub use sockets::{GatewaySummary, QueueShares, SocketSummary};
 pub use stats::Stats;
 pub use summary::{Exact, JournalSummary, LoopCounts, Summary};

@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{LatencyNs, Stage, Stages, Stats};
+use super::{LatencyNs, SocketSummary, Stage, Stages, Stats};
 use crate::decode::Skip;
 use crate::event::InstrumentTable;
 use crate::num::{Dec, Rounding};
@@ -159,6 +159,8 @@ pub struct Summary {
     pub tls_allocations: Option<u64>,
     pub hot_page_faults: Option<u64>,
     pub instruments: BTreeMap<String, InstrumentSummary>,
+    /// Null where nothing travels by socket.
+    pub sockets: Option<SocketSummary>,
     pub journal: JournalSummary,
     pub shadow: ShadowSummary,
 }
@@ -241,6 +243,7 @@ impl Summary {
             hot_allocations: counts.hot_allocations,
             tls_allocations: counts.tls_allocations,
             hot_page_faults: counts.hot_page_faults,
+            sockets: None,
             instruments: stats.instruments(table).map(|(symbol, p)| (symbol, per(p))).collect(),
             journal,
             shadow: ShadowSummary::default(),
@@ -355,7 +358,16 @@ impl fmt::Display for Summary {
         )?;
         writeln!(text, "alarms         {}", list(&self.alarms))?;
         self.write_latency(&mut text)?;
-        writeln!(text, "hot path       {} allocations", or_dash(self.hot_allocations))?;
+        writeln!(
+            text,
+            "hot path       {} allocations, {} by TLS, {} page faults",
+            or_dash(self.hot_allocations),
+            or_dash(self.tls_allocations),
+            or_dash(self.hot_page_faults)
+        )?;
+        if let Some(sockets) = &self.sockets {
+            text += &sockets.to_string();
+        }
         let j = &self.journal;
         write!(
             text,

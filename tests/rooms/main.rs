@@ -10,7 +10,7 @@ use std::path::Path;
 use source::{shipped, without_items, without_literals};
 
 /// Every room in the order of the flow, and the rooms it may use beside `num` and `event`.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("num", &[]),
     ("event", &[]),
     ("wire", &[]),
@@ -24,6 +24,8 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("trade", &["risk"]),
     ("engine", &["market", "signal", "risk", "trade"]),
     ("journal", &[]),
+    // The dialect over the sockets of wire; what the engine believes is not its business.
+    ("gateway", &["venue", "wire"]),
     ("sim", &["venue", "decode"]),
     // Thresholds are printed from the settings, skipped frames by the decoder's names; what an order
     // still covers is told as the engine tells it.
@@ -32,15 +34,15 @@ const ROOMS: [(&str, &[&str]); 16] = [
     (
         "live",
         &[
-            "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "sim",
-            "observe", "host",
+            "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "gateway",
+            "sim", "observe", "host",
         ],
     ),
     (
         "cli",
         &[
-            "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "sim",
-            "observe", "host", "live",
+            "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "gateway",
+            "sim", "observe", "host", "live",
         ],
     ),
 ];
@@ -48,7 +50,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
 /// What the engine must never see, whatever the table says.
 const OUTSIDE_ENGINE: [&str; 8] = ["wire", "gateway", "journal", "host", "observe", "sim", "live", "cli"];
 /// Rooms in which no float stands.
-const EXACT: [&str; 7] = ["num", "event", "market", "signal", "risk", "trade", "engine"];
+const EXACT: [&str; 8] = ["num", "event", "market", "signal", "risk", "trade", "engine", "gateway"];
 const LINES_MAX: usize = 600;
 
 /// A source file: path below `src` with `/`, and its text.

@@ -273,3 +273,73 @@ fn ending() -> Answer {
 fn lock(stats: &Shared) -> MutexGuard<'_, Stats> {
     stats.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::Receiver;
+
+    use super::*;
+    use crate::event::record::Entry;
+    use crate::event::{Instrument, InstrumentTable, Timer, btcusdt};
+    use crate::observe::Lines;
+    use crate::risk::config::Settings;
+
+    fn server(folder: &tempfile::TempDir) -> (Server, Receiver<Event>) {
+        let rows: Vec<Instrument> = vec![btcusdt()];
+        let lines = Lines::new(InstrumentTable::new(rows).unwrap(), Settings::DEFAULT);
+        let subject = Subject { journal: String::new(), lines, settings: Settings::DEFAULT };
+        let listener = UnixListener::bind(folder.path().join("s")).unwrap();
+        let (inbox, commands) = crossbeam_channel::bounded(4);
+        let stats = Shared::default();
+        (Server::new(Poll::new().unwrap(), listener, subject, stats, inbox, Default::default()), commands)
+    }
+
+    fn journal(server: &Server, sequence: u64, body: EventBody) {
+        lock(&server.stats).take(sequence, &Entry::Event(Event::global(TimeNs(1), body)));
+    }
+
+    fn halt() -> EventBody {
+        EventBody::Command(Command { command: CommandKind::Halt, pad: [0; 7] })
+    }
+
+    #[test]
+    fn a_command_nobody_takes_up_is_late() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut server, _commands) = server(&folder);
+        let now = Instant::now();
+        let mut pending = server.send(CommandKind::Halt, None, now).unwrap_err();
+        assert!(server.outcome(&mut pending, now + TAKE_UP_DEADLINE / 2).is_none());
+        let Some(Answer::Error(trouble)) = server.outcome(&mut pending, now + TAKE_UP_DEADLINE) else {
+            panic!()
+        };
+        assert_eq!(trouble.kind, TroubleKind::Late);
+        assert!(
+            trouble.message.starts_with("halt was handed over and not taken up within 5 s"),
+            "{trouble:?}"
+        );
+    }
+
+    #[test]
+    fn each_command_waits_for_itself_and_for_what_it_caused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut server, _commands) = server(&folder);
+        let timer = EventBody::Timer(Timer { count: 1 });
+        // One that came by another road before.
+        journal(&server, 1, halt());
+        journal(&server, 2, timer);
+        let now = Instant::now();
+        let mut first = server.send(CommandKind::Halt, None, now).unwrap_err();
+        let mut second = server.send(CommandKind::Halt, None, now).unwrap_err();
+        assert!(server.outcome(&mut first, now).is_none(), "that was another one");
+        journal(&server, 3, halt());
+        assert!(server.outcome(&mut first, now).is_none(), "what it caused may follow");
+        journal(&server, 4, timer);
+        assert!(server.outcome(&mut second, now).is_none(), "that was the first one");
+        let Some(Answer::Done(done)) = server.outcome(&mut first, now) else { panic!() };
+        assert_eq!(done.sequence, 3);
+        journal(&server, 5, halt());
+        assert!(server.outcome(&mut second, now).is_none());
+        let Some(Answer::Done(done)) = server.outcome(&mut second, now + SETTLE) else { panic!() };
+        assert_eq!(done.sequence, 5, "nothing came after it: it caused nothing");
+    }
+}

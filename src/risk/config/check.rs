@@ -38,6 +38,13 @@ static CHECKS: &[Check] = &[
         holds: |s| s.min_position_usd <= s.max_position_usd,
     },
     Check {
+        settings: &[RM_MAX_POSITION_USD, QT_GATE_MAX_ORDER_USD, QT_GATE_MAX_POSITION_USD],
+        rule: "the first must not exceed the others, or the gateway would refuse what the engine decides",
+        holds: |s| {
+            s.max_position_usd <= s.gate_max_order_usd && s.max_position_usd <= s.gate_max_position_usd
+        },
+    },
+    Check {
         settings: &[QT_WEIGHT_XGBOOST, QT_WEIGHT_LIGHTGBM, QT_WEIGHT_NHITS, QT_WEIGHT_PATCHTST],
         rule: "at least one weight must be above 0",
         holds: |s| {

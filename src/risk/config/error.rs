@@ -16,6 +16,8 @@ pub enum ConfigError {
     },
     #[error("{name}: value \"{}\" ({from}) is not allowed: {allowed}", Line(value))]
     NotAllowed { name: &'static str, value: String, from: Source, allowed: &'static Allowed },
+    #[error("{name} ({from}) is a secret: it is taken from the environment alone")]
+    Secret { name: &'static str, from: Source },
     #[error("{name}: the value (environment) is not UTF-8")]
     NotUtf8 { name: &'static str },
     #[error("{path}, line {line}: {}", Line(message))]

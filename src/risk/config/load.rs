@@ -11,6 +11,11 @@ use super::{ConfigError, Key, SETTINGS, Setting, Settings, check};
 /// Read by the tests only; accepted wherever a setting is.
 const IGNORED: &str = "QT_TEST_DATA";
 
+/// Keys and secrets, or the files that hold them. They are read from the environment when they are
+/// needed, by whoever needs them; here they are names that are passed over, never values. A flag is
+/// seen by every user of the machine and a settings file is shown around, so they may not stand there.
+const SECRETS: [&str; 4] = ["QT_API_KEY", "QT_API_KEY_FILE", "QT_API_SECRET", "QT_API_SECRET_FILE"];
+
 /// Variables of the Qt toolkit and of tools around it, which share our prefix and are set on many
 /// desktops: passed over in the environment, and nowhere else. Each stands for itself and, where it
 /// ends in `_`, for all that begin with it. A setting of ours always comes first.
@@ -123,6 +128,9 @@ impl Loaded {
         if name == IGNORED {
             return Ok(());
         }
+        if let Some(name) = SECRETS.iter().find(|secret| **secret == name) {
+            return Err(ConfigError::Secret { name, from: from.clone() });
+        }
         let setting = Setting::named(name).ok_or_else(|| ConfigError::Unknown {
             name: name.to_string(),
             from: from.clone(),
@@ -157,7 +165,8 @@ impl Loaded {
     fn set_from_environment(&mut self, variables: Vec<(OsString, OsString)>) -> Result<(), ConfigError> {
         for (name, value) in variables {
             let name = name.to_string_lossy();
-            if !is_ours(&name) || name == IGNORED || is_of_toolkit(&name) {
+            let passed_over = name == IGNORED || SECRETS.contains(&&*name) || is_of_toolkit(&name);
+            if !is_ours(&name) || passed_over {
                 continue;
             }
             match (value.to_str(), Setting::named(&name)) {
@@ -222,7 +231,9 @@ fn nearest(name: &str) -> Option<&'static str> {
     let upper = name.to_ascii_uppercase();
     SETTINGS
         .iter()
-        .map(|setting| (strsim::damerau_levenshtein(&upper, setting.name), setting.name))
+        .map(|setting| setting.name)
+        .chain(SECRETS)
+        .map(|known| (strsim::damerau_levenshtein(&upper, known), known))
         .min()
         .filter(|(edits, _)| edits * 3 <= name.len())
         .map(|(_, name)| name)

@@ -4,6 +4,7 @@
 //! example file and the journaled text are all made from its rows. A value that is not allowed, or a
 //! name that is not in the list, is an error before anything starts; it never becomes a default.
 
+mod bounded;
 mod check;
 mod error;
 mod load;
@@ -14,6 +15,7 @@ mod tests;
 mod text;
 mod value;
 
+pub use bounded::{Address, BoundedText, FilePath, OrderPrefix};
 pub use error::{ConfigError, Given};
 pub use load::{Loaded, Preset, Source, load};
 pub use show::{json, table};

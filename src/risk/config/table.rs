@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use super::bounded::{Address, BoundedText, FilePath, OrderPrefix};
 use super::value::{Allowed, AtrSmoothing, ConsensusSet, ExitPrice, HotCore, LockMemory, SimStops, Value};
 use crate::event::{Consensus, Symbol};
 use crate::num::Dec;
@@ -117,6 +118,15 @@ const fn dec(text: &str) -> Dec {
     Dec::new(mantissa, places)
 }
 
+/// A text in the table; one that is too long does not compile.
+#[allow(clippy::panic)] // only ever evaluated by the compiler
+const fn text<const BYTES_MAX: usize>(text: &str) -> BoundedText<BYTES_MAX> {
+    match BoundedText::new(text) {
+        Some(text) => text,
+        None => panic!("longer than the setting"),
+    }
+}
+
 /// Both ends belong to it.
 const fn from_to(min: &str, max: &str) -> Allowed {
     Allowed::Decimal(Bound::Included(dec(min)), Bound::Included(dec(max)))
@@ -151,6 +161,8 @@ const FEED_MS: Allowed = integer(1, 86_400_000);
 const DEADLINE_MS: Allowed = integer(1, 60_000);
 const LATENCY_US: Allowed = integer(0, 10_000_000);
 const SWITCH: Allowed = Allowed::Bool;
+const HTTP: Allowed = Allowed::Address(&["https", "http"]);
+const WEBSOCKET: Allowed = Allowed::Address(&["wss", "ws"]);
 
 settings! {
 "Signal filter" {
@@ -329,6 +341,34 @@ settings! {
     QT_STOP_GRACE_MS stop_grace_ms: i64 = 250, DEADLINE_MS, "ms";
     /// Time between timer events.
     QT_TIMER_MS timer_ms: i64 = 100, integer(1, 1_000), "ms";
+}
+"Gateway" {
+    /// Most notional of an order that adds risk, whatever the engine asks for.
+    QT_GATE_MAX_ORDER_USD gate_max_order_usd: Dec = dec("1000"), MONEY, "quote currency";
+    /// Most notional a position may reach with all that is pending.
+    QT_GATE_MAX_POSITION_USD gate_max_position_usd: Dec = dec("1000"), MONEY, "quote currency";
+    /// Most orders in a minute; those that add risk get half of it.
+    QT_GATE_MAX_ORDERS_PER_MINUTE gate_max_orders_per_minute: u32 = 600, integer(2, 10_000), "orders";
+    /// How far the price of a decision may be from the market's for an order that adds risk.
+    QT_GATE_PRICE_COLLAR_PCT gate_price_collar_pct: Dec = dec("0.05"), POSITIVE_SHARE, "fraction";
+}
+"Connections" {
+    /// What the client ids of our orders begin with: one for each engine on an account.
+    QT_ORDER_PREFIX order_prefix: OrderPrefix = text("qt"), Allowed::Prefix, "";
+    /// REST interface.
+    QT_BINANCE_REST_URL binance_rest_url: Address = text("https://fapi.binance.com"), HTTP, "";
+    /// Order book streams.
+    QT_BINANCE_PUBLIC_URL binance_public_url: Address = text("wss://fstream.binance.com/public"), WEBSOCKET, "";
+    /// All other market streams.
+    QT_BINANCE_MARKET_URL binance_market_url: Address = text("wss://fstream.binance.com/market"), WEBSOCKET, "";
+    /// User stream.
+    QT_BINANCE_PRIVATE_URL binance_private_url: Address =
+        text("wss://fstream.binance.com/private"), WEBSOCKET, "";
+    /// Order entry.
+    QT_BINANCE_API_URL binance_api_url: Address =
+        text("wss://ws-fapi.binance.com/ws-fapi/v1"), WEBSOCKET, "";
+    /// Certificate authorities that may vouch for these servers (PEM); empty for the public ones.
+    QT_CA_FILE ca_file: FilePath = text(""), Allowed::PathOrEmpty, "";
 }
 "Simulated venue" {
     /// Wallet at the start.

@@ -3,7 +3,7 @@
 use super::{ConfigError, SETTINGS, Setting, Settings, load};
 
 /// Settings of it are about the machine, not about trading.
-const HOST_SECTION: &str = "Host";
+const SILENT_SECTIONS: [&str; 2] = ["Host", "Connections"];
 
 impl Setting {
     /// `NAME = value`, as a line of TOML.
@@ -32,12 +32,13 @@ impl Settings {
         load(&[], env, Some(("journal", text)), None).map(|loaded| loaded.settings)
     }
 
-    /// A hash of what decides, the same on every machine, for run ids: logs, the size of the ring and
-    /// what is asked of the host change no decision, and so not the run's identity.
+    /// A hash of what decides, the same on every machine, for run ids: logs, the size of the ring,
+    /// what is asked of the host and where the servers are change no decision, and so not the run's
+    /// identity.
     pub fn digest(&self) -> u64 {
         let decides = |setting: &&Setting| {
             let silent = setting.name.starts_with("RM_LOG_") || setting.name == "QT_RING_SLOTS";
-            !silent && setting.section != HOST_SECTION
+            !silent && !SILENT_SECTIONS.contains(&setting.section)
         };
         let text: String = SETTINGS.iter().filter(decides).map(|setting| setting.toml(self) + "\n").collect();
         fnv1a(text.as_bytes())

@@ -140,6 +140,12 @@ pub enum Allowed {
     BarInterval,
     /// The number of a core, or a word for one.
     HotCore,
+    /// A server's address with one of these schemes.
+    Address(&'static [&'static str]),
+    /// A file's path, or empty for none.
+    PathOrEmpty,
+    /// What client order ids begin with.
+    Prefix,
     /// Nothing can be switched on yet.
     Empty(&'static str),
 }
@@ -156,6 +162,9 @@ impl Allowed {
             | Allowed::SymbolOrEmpty
             | Allowed::BarInterval
             | Allowed::HotCore
+            | Allowed::Address(_)
+            | Allowed::PathOrEmpty
+            | Allowed::Prefix
             | Allowed::Empty(_) => true,
         }
     }
@@ -202,6 +211,13 @@ impl fmt::Display for Allowed {
                 write!(f, "a symbol of at most {} ASCII characters, or empty", Symbol::BYTES_MAX)
             }
             Allowed::BarInterval => f.write_str("a whole number of s, m, h or d that divides a day, as 15m"),
+            Allowed::Address(schemes) => write!(
+                f,
+                "an address with {}, of at most 128 characters, without a query and without a slash at its end",
+                schemes.join(":// or ") + "://"
+            ),
+            Allowed::PathOrEmpty => f.write_str("a path of at most 200 bytes, or empty"),
+            Allowed::Prefix => f.write_str("1 to 12 ASCII letters and digits"),
             Allowed::HotCore => write!(f, "auto, off, or a core from 0 to {}", HotCore::NUMBER_MAX),
             Allowed::Empty(why) => write!(f, "empty, since {why}"),
         }

@@ -35,6 +35,8 @@ fn any_settings() -> impl Strategy<Value = Settings> {
         (s.tp_multiplier, s.exit_atr_period) = (Dec::new(375, 2), s.atr_period);
         s.min_risk_pct = s.min_risk_pct.min(s.max_risk_pct);
         s.min_position_usd = s.min_position_usd.min(s.max_position_usd);
+        s.gate_max_order_usd = s.gate_max_order_usd.max(s.max_position_usd);
+        s.gate_max_position_usd = s.gate_max_position_usd.max(s.max_position_usd);
         settings
     })
 }

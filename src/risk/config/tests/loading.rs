@@ -80,6 +80,37 @@ fn other_variables_are_left_alone() {
 }
 
 #[test]
+fn the_gateway_must_let_through_what_the_engine_decides() {
+    for (name, value) in [("QT_GATE_MAX_ORDER_USD", "499"), ("QT_GATE_MAX_POSITION_USD", "499")] {
+        let error = refusal(&[(name, value)]);
+        for part in
+            ["RM_MAX_POSITION_USD=500 (default)", &format!("{name}=499 (environment)"), "must not exceed"]
+        {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+    assert!(from_env(&[("QT_GATE_MAX_ORDER_USD", "500"), ("QT_GATE_MAX_POSITION_USD", "500")]).is_ok());
+}
+
+/// A secret is a name that may stand in the environment, and a value nobody sees.
+#[test]
+fn secrets_are_passed_over_and_never_shown() {
+    for name in ["QT_API_KEY", "QT_API_KEY_FILE", "QT_API_SECRET", "QT_API_SECRET_FILE"] {
+        let loaded = from_env(&[(name, "hunter2")]).unwrap();
+        assert_eq!(loaded, Loaded::default(), "{name}");
+        let shown = [table(&loaded, true), json(&loaded).to_string(), loaded.settings.to_toml(), example()];
+        assert!(shown.iter().all(|text| !text.contains("hunter2") && !text.contains("QT_API_")), "{name}");
+        let none: [(&str, &str); 0] = [];
+        let flag = load(&pairs(&[(name, "hunter2")]), none, None, None).unwrap_err().to_string();
+        let file = from_file(&format!("{name} = 'hunter2'")).unwrap_err().to_string();
+        assert_eq!(flag, format!("{name} (flag) is a secret: it is taken from the environment alone"));
+        assert!(file.contains("(file qtx.toml) is a secret") && !file.contains("hunter2"), "{file}");
+    }
+    let typo = refusal(&[("QT_API_SECRETS", "hunter2")]);
+    assert!(typo.contains("did you mean QT_API_SECRET?") && !typo.contains("hunter2"), "{typo}");
+}
+
+#[test]
 fn variables_of_the_qt_toolkit_are_passed_over_in_the_environment_only() {
     let desktop = [
         "QT_QPA_PLATFORM",
@@ -188,8 +219,8 @@ fn file_values_are_taken_by_their_digits() {
         let settings = from_file(&format!("RM_MIN_CONFIDENCE = {text} # least")).unwrap().settings;
         assert_eq!(settings.min_confidence, exact, "{text}");
     }
-    let big = from_file("RM_MAX_POSITION_USD = 999999999999.999999").unwrap().settings;
-    assert_eq!(big.max_position_usd, Dec::new(999_999_999_999_999_999, 6), "18 digits do not fit a float");
+    let big = from_file("QT_SIM_EQUITY = 999999999999.999999").unwrap().settings;
+    assert_eq!(big.sim_equity, Dec::new(999_999_999_999_999_999, 6), "18 digits do not fit a float");
     let words = "RM_EXIT_PRICE = \"last\"\nRM_ENABLE_TRAILING = false\nQT_RING_SLOTS = 4_096\n";
     let settings = from_file(words).unwrap().settings;
     assert_eq!((settings.exit_price, settings.enable_trailing), (ExitPrice::Last, false));

@@ -75,6 +75,21 @@ fn edges(allowed: &Allowed) -> (Vec<String>, Vec<String>) {
             texts("|0m|7m|5h|2d|1w|m|15|15 m|+1m|-1m|1.5h|15M|99999999999d|é"),
         ),
         Allowed::HotCore => (texts("auto|off|0|3|1023"), texts("|Auto|on|-1|1024|+1| 1|1.0|0x1|last")),
+        Allowed::Address(schemes) => {
+            let inside = schemes.iter().map(|scheme| format!("{scheme}://127.0.0.1:9443/a"));
+            let longest = format!("{}://{}", schemes[0], "a".repeat(125 - schemes[0].len()));
+            let mut outside = vec![format!("{longest}a")];
+            for bad in ["", "/", "a/", "a b", "a?k=v", "a#b", "user@a", "é", "a\n"] {
+                outside.push(format!("{}://{bad}", schemes[0]));
+            }
+            outside.extend(texts("|127.0.0.1:1|ftp://a|://a| https://a|HTTPS://a"));
+            (inside.chain([longest]).collect(), outside)
+        }
+        Allowed::PathOrEmpty => (
+            [texts("|ca.pem|/etc/ü ber/ca.pem"), vec!["x".repeat(200)]].concat(),
+            vec!["x".repeat(201), "a\0b".into()],
+        ),
+        Allowed::Prefix => (texts("q|qt|Ab9|ABCDEFGHIJK9"), texts("|q-t|q t|é|ABCDEFGHIJKLM|_")),
         Allowed::Empty(_) => (texts(""), texts("sqlite:trades.db|off|false| ")),
     }
 }

@@ -69,7 +69,11 @@ fn the_digest_sees_every_setting_that_decides() {
     assert_eq!(text::fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
     assert_eq!(text::fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
     let host = ["QT_HOT_CORE", "QT_REALTIME_PRIORITY", "QT_MLOCK"];
-    let silent = |name: &str| name.starts_with("RM_LOG_") || name == "QT_RING_SLOTS" || host.contains(&name);
+    let servers =
+        |name: &str| name.starts_with("QT_BINANCE_") || ["QT_CA_FILE", "QT_ORDER_PREFIX"].contains(&name);
+    let silent = |name: &str| {
+        name.starts_with("RM_LOG_") || name == "QT_RING_SLOTS" || host.contains(&name) || servers(name)
+    };
     let mut digests = vec![Settings::DEFAULT.digest()];
     for setting in SETTINGS {
         let other = edges(&setting.allowed).0.into_iter().find_map(|text| {
