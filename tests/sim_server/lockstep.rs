@@ -97,13 +97,13 @@ fn a_run_step_by_step() {
     assert_eq!(venue.turn(10), (Turn::Report, 5, 2));
     assert_eq!(api.json()["result"]["clientOrderId"], "a");
     assert_eq!(user.json()["o"]["X"], "NEW");
-    assert_eq!(venue.turn(10), (Turn::Report, 5, 3));
-    assert_eq!(user.json()["e"], "ACCOUNT_UPDATE");
-    assert_eq!(venue.turn(10), (Turn::Report, 5, 5));
+    assert_eq!(venue.turn(10), (Turn::Report, 5, 4));
     assert_eq!(
-        (user.json()["e"].clone(), user.json()["o"]["X"].clone()),
-        (json!("TRADE_LITE"), json!("FILLED"))
+        (user.json()["e"].clone(), user.json()["e"].clone()),
+        (json!("TRADE_LITE"), json!("ACCOUNT_UPDATE"))
     );
+    assert_eq!(venue.turn(10), (Turn::Report, 5, 5));
+    assert_eq!(user.json()["o"]["X"], "FILLED");
     assert_eq!(venue.turn(10), (Turn::Nothing, 10, 5));
 
     // Two requests of one instant, one of them refused before it leaves.

@@ -12,6 +12,8 @@ use crate::num::TimeNs;
 
 /// Messages that may wait for a user stream or an order socket: an order makes half a dozen.
 pub(super) const PRIVATE_QUEUE: usize = 4_096;
+/// Websockets at a time: each may hold a full queue.
+pub(super) const CLIENTS_MAX: usize = 256;
 /// Streams a connection may subscribe to: the venue's limit.
 pub(super) const STREAMS_MAX: usize = 1_024;
 
@@ -77,6 +79,10 @@ impl Clients {
         self.clients.insert(id, client);
         self.report.clients += 1;
         Opened { id, queue, alive }
+    }
+
+    pub fn count(&self) -> usize {
+        self.clients.len()
     }
 
     pub fn close(&mut self, id: ClientId) {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::book::Book;
 use super::calls::{Call, Reply, Weights};
-use super::clients::{ClientId, Clients, Opened, PRIVATE_QUEUE, Role, STREAMS_MAX};
+use super::clients::{CLIENTS_MAX, ClientId, Clients, Opened, PRIVATE_QUEUE, Role, STREAMS_MAX};
 use super::config::{Disturbance, Faults, Pacing, ServerConfig};
 use super::envelope::StreamKey;
 use super::klines::Klines;
@@ -20,7 +20,7 @@ use super::refusal::{NO_SUCH_PATH, Refusal};
 use super::{Request, subscribe};
 use crate::decode::{Decoded, Decoder};
 use crate::event::{Feed, InstrumentTable};
-use crate::num::{NS_PER_SEC, TimeNs};
+use crate::num::{Dec, NS_PER_SEC, TimeNs};
 use crate::sim::exchange::{Due, Exchange};
 use crate::venue::binance::code;
 use crate::venue::binance::sign::{SecretError, Signer};
@@ -50,6 +50,8 @@ pub(super) struct Core {
     pub clients: Clients,
     pub book: Book,
     pub prices: Prices,
+    /// What the fill realised that the next report tells of.
+    pub realised: Dec,
     pub bars: Klines,
     pub keys: ListenKeys,
     pub weights: Weights,
@@ -89,6 +91,7 @@ impl Core {
             clients: Clients::default(),
             book: Book::default(),
             prices: Prices::new(&instruments, exchange.link().venue().wallet()),
+            realised: Dec::ZERO,
             bars,
             keys: ListenKeys::new(config.listen_key_ns),
             weights: Weights::new(config.weight_per_minute),
@@ -220,6 +223,9 @@ impl Core {
     }
 
     fn open(&mut self, role: Role, streams: Vec<String>) -> Result<Opened, Refusal> {
+        if self.clients.count() >= CLIENTS_MAX {
+            return Err(Refusal::new(code::TOO_MANY_REQUESTS, "Too many connections."));
+        }
         let queue_max = match &role {
             Role::Market { .. } => self.market_queue,
             Role::User { listen_key } if !self.keys.is_valid(listen_key) => {
