@@ -149,6 +149,20 @@ fn the_venue_waits_for_what_was_pushed() {
 }
 
 #[test]
+fn nothing_ends_by_its_age() {
+    let days_ms = 10 * 86_400_000;
+    let frames = vec![(1, quote("BTCUSDT", "1.0", "1.1")), (days_ms, quote("BTCUSDT", "1.0", "1.1"))];
+    let mut venue = Stepped::start(frames.clone());
+    let key = venue.listen_key();
+    let mut public = venue.ws("/public/stream?streams=btcusdt@bookTicker");
+    for (_, frame) in frames {
+        assert_eq!(venue.turn(2 * days_ms).0, Turn::Public);
+        assert_eq!(public.next(), frame);
+    }
+    assert_eq!(venue.listen_key(), key);
+}
+
+#[test]
 fn a_refused_stop_is_said_and_a_swallowed_one_is_not() {
     let mut venue = Stepped::start(books());
     let mut api = venue.ws("/ws-fapi/v1");
