@@ -152,11 +152,15 @@ fn wait_until_open(
     events: &mut Vec<Event>,
 ) -> Result<(), SessionError> {
     let deadline = Instant::now() + OPEN_TIMEOUT;
-    let mut failures = Vec::new();
+    let (mut changes, mut failures) = (Vec::new(), Vec::new());
     loop {
         let now = clock.now();
-        feeds.tend(now, |status| events.push(Event::global(now, EventBody::FeedStatus(status))));
+        feeds.tend(now, |status| changes.push(status));
         if feeds.all_up() {
+            // Which was first is chance; the opening of a journal is not.
+            changes.sort_by_key(|status| status.feed as u8);
+            let event = |status| Event::global(now, EventBody::FeedStatus(status));
+            events.extend(changes.into_iter().map(event));
             return Ok(());
         }
         failures.extend(opener.failed().map(|(_, why)| why));

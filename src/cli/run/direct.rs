@@ -20,9 +20,9 @@ pub(super) fn run(
         .begin(plan.start, plan.opening.into_iter())
         .and_then(|()| ended_at(lockstep.run(plan.pace), &mut fault))
         .and_then(|reason| lockstep.end(reason));
-    let Lockstep { intake, transport: Direct(mut exchange), .. } = lockstep;
+    let Lockstep { intake, transport: Direct(exchange), .. } = lockstep;
     let mut core = intake.core;
-    core.counts.sim_round_trip_ns_max = Some(exchange.link().round_trip_ns_max());
+    core.counts.sim_round_trip_ns_max = plan.round_trip_ns_max;
     core.counts.out_of_order = exchange.source_counts().clamped;
     Ended { core, outcome, fault, sockets: None }
 }

@@ -67,8 +67,15 @@ impl Embedded {
             (Some(certificates), Some(key)) => Some(tls_config(certificates, key)?),
             _ => None,
         };
+        // In lockstep time may jump by years between two messages: nothing ends of old age there.
+        let (connection_ns_max, listen_key_ns) = match speed {
+            Some(_) => (ServerConfig::default().connection_ns_max, ServerConfig::default().listen_key_ns),
+            None => (i64::MAX, i64::MAX),
+        };
         let config = ServerConfig {
             tls,
+            connection_ns_max,
+            listen_key_ns,
             key: KEY.to_string(),
             secret: KEY.to_string(),
             history: market.history.clone(),
@@ -205,7 +212,7 @@ fn paced(
     drop(feeds);
     let summary = sockets::summary(counters, session.stop(), shares, warnings);
     let fault = fault(&server);
-    let sockets = Some(with_venue(summary, server)?);
+    let sockets = Some(with_venue(summary, server, &mut core)?);
     Ok(Ended { core, outcome, fault, sockets })
 }
 
@@ -239,8 +246,10 @@ fn stepped(
     drop(transport);
     let summary = sockets::summary(counters, session.stop(), shares, Vec::new());
     let server = Arc::into_inner(server).ok_or_else(|| Failure::refused("the venue is still watched"))?;
-    let sockets = Some(with_venue(summary, server)?);
-    Ok(Ended { core: intake.core, outcome, fault: market_fault, sockets })
+    let mut core = intake.core;
+    let sockets = Some(with_venue(summary, server, &mut core)?);
+    core.counts.sim_round_trip_ns_max = plan.round_trip_ns_max;
+    Ok(Ended { core, outcome, fault: market_fault, sockets })
 }
 
 /// The account is in the opening already; the connections are not.
@@ -248,7 +257,9 @@ fn is_feed_status(event: &Event) -> bool {
     matches!(event.body, crate::event::EventBody::FeedStatus(_))
 }
 
-fn with_venue(summary: SocketSummary, server: Server) -> Result<SocketSummary, Failure> {
-    let venue = Some(serde_json::to_value(server.stop())?);
-    Ok(SocketSummary { venue, ..summary })
+/// Ends the venue; its figures belong to the run's.
+fn with_venue(summary: SocketSummary, server: Server, core: &mut Core) -> Result<SocketSummary, Failure> {
+    let report = server.stop();
+    core.counts.out_of_order = report.out_of_order;
+    Ok(SocketSummary { venue: Some(serde_json::to_value(report)?), ..summary })
 }

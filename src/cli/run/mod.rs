@@ -128,6 +128,8 @@ struct Plan {
     opening: Vec<Event>,
     pace: Pace,
     stop: StopFlag,
+    /// Longest an order and its first report can take by the simulated line's latencies.
+    round_trip_ns_max: Option<u64>,
 }
 
 /// A loop that has ended.
@@ -170,6 +172,7 @@ fn simulated(args: &RunArgs) -> Result<ExitCode, Failure> {
     };
     let start = market.start.unwrap_or(first);
     let account = exchange.link().venue().snapshot();
+    let round_trip_ns_max = Some(exchange.link().round_trip_ns_max());
     let venue = Venues::open(args, settings, &market, exchange, start, pace.speed)?;
     let identity = identity(&loaded, &market);
     let (journal, ring) = Journal::open(args, settings, &market.instruments, &identity)?;
@@ -186,7 +189,7 @@ fn simulated(args: &RunArgs) -> Result<ExitCode, Failure> {
     let account = account.into_iter();
     opening.extend(account.map(|(instrument, body)| Event { recv_ns: start, instrument, body }));
     let core = Core::new(settings, &market.instruments, ring);
-    let plan = Plan { start, opening, pace, stop };
+    let plan = Plan { start, opening, pace, stop, round_trip_ns_max };
     let (ended, control) = venue.run(plan, core, &journal, settings, &market.instruments)?;
     finish(args, journal, control, ended, &market.instruments)
 }

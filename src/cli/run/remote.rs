@@ -135,7 +135,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let joined = account.join(&market, clock.clone(), None)?;
     let control = control(&journal, settings, &instruments, joined.sender.clone())?;
     let pace = Pace { speed: Some(1.0), ..pace(args, Some(1.0))? };
-    let plan = Plan { start, opening: events, pace, stop };
+    let plan = Plan { start, opening: events, pace, stop, round_trip_ns_max: None };
     let ended = cycle(plan, core, joined, (clock, discipline), &journal, notes)?;
     finish(args, journal, control, ended, &instruments)
 }

@@ -51,6 +51,14 @@ struct Pending {
     note: Option<&'static str>,
 }
 
+/// What a request led to.
+#[derive(Debug)]
+enum Reply {
+    Now(Answer),
+    /// Once the journal has it.
+    Later(Pending),
+}
+
 /// A connection, and the command it waits for.
 struct Client {
     session: Session<UnixStream>,
@@ -130,8 +138,8 @@ impl Server {
             let answer = match client.pending.as_mut() {
                 Some(pending) => self.outcome(pending, now),
                 None => match self.hear(&mut client.session, now) {
-                    Some(Ok(answer)) => Some(answer),
-                    Some(Err(pending)) => {
+                    Some(Reply::Now(answer)) => Some(answer),
+                    Some(Reply::Later(pending)) => {
                         client.pending = Some(pending);
                         None
                     }
@@ -149,9 +157,9 @@ impl Server {
         }
     }
 
-    /// An answer, or a command to wait for, once a request is whole.
-    fn hear(&mut self, session: &mut Session<UnixStream>, now: Instant) -> Option<Result<Answer, Pending>> {
-        let trouble = |message: String| Some(Ok(Answer::trouble(TroubleKind::Request, message)));
+    /// What a request leads to, once it is whole.
+    fn hear(&mut self, session: &mut Session<UnixStream>, now: Instant) -> Option<Reply> {
+        let trouble = |message: String| Some(Reply::Now(Answer::trouble(TroubleKind::Request, message)));
         let line = match session.hear(now) {
             Heard::Nothing => return None,
             Heard::Line(line) => line,
@@ -166,17 +174,22 @@ impl Server {
         };
         match request.asked() {
             Err(message) => trouble(message),
-            Ok(Asked::Status) => Some(Ok(Answer::Status(Box::new(self.subject.status(&lock(&self.stats)))))),
+            Ok(Asked::Status) => {
+                let status = self.subject.status(&lock(&self.stats));
+                Some(Reply::Now(Answer::Status(Box::new(status))))
+            }
             Ok(Asked::Command(kind, symbol)) => Some(self.send(kind, symbol, now)),
         }
     }
 
     /// Hands a command to the engine.
-    fn send(&mut self, kind: CommandKind, symbol: Option<&str>, now: Instant) -> Result<Answer, Pending> {
+    fn send(&mut self, kind: CommandKind, symbol: Option<&str>, now: Instant) -> Reply {
         let instrument = match symbol.map(|symbol| self.subject.instruments().find(symbol).ok_or(symbol)) {
             None => InstrumentId::NONE,
             Some(Ok(instrument)) => instrument,
-            Some(Err(unknown)) => return Ok(Answer::trouble(TroubleKind::Request, self.unknown(unknown))),
+            Some(Err(unknown)) => {
+                return Reply::Now(Answer::trouble(TroubleKind::Request, self.unknown(unknown)));
+            }
         };
         let (taken, state_before, nothing_open) = {
             let stats = lock(&self.stats);
@@ -193,16 +206,14 @@ impl Server {
         match self.inbox.try_send(Event { recv_ns: TimeNs(0), instrument, body }) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                return Ok(Answer::trouble(
-                    TroubleKind::Busy,
-                    "the engine's inbox is full; nothing was done",
-                ));
+                let full = "the engine's inbox is full; nothing was done";
+                return Reply::Now(Answer::trouble(TroubleKind::Busy, full));
             }
-            Err(TrySendError::Disconnected(_)) => return Ok(ending()),
+            Err(TrySendError::Disconnected(_)) => return Reply::Now(ending()),
         }
         let expected = self.expected.entry(kind).or_insert(taken);
         *expected = (*expected).max(taken) + 1;
-        Err(Pending {
+        Reply::Later(Pending {
             kind,
             symbol: symbol.map(str::to_string),
             nth: *expected,
@@ -298,6 +309,13 @@ mod tests {
         lock(&server.stats).take(sequence, &Entry::Event(Event::global(TimeNs(1), body)));
     }
 
+    fn sent(server: &mut Server, now: Instant) -> Pending {
+        match server.send(CommandKind::Halt, None, now) {
+            Reply::Later(pending) => pending,
+            Reply::Now(answer) => panic!("{answer:?}"),
+        }
+    }
+
     fn halt() -> EventBody {
         EventBody::Command(Command { command: CommandKind::Halt, pad: [0; 7] })
     }
@@ -307,7 +325,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut server, _commands) = server(&folder);
         let now = Instant::now();
-        let mut pending = server.send(CommandKind::Halt, None, now).unwrap_err();
+        let mut pending = sent(&mut server, now);
         assert!(server.outcome(&mut pending, now + TAKE_UP_DEADLINE / 2).is_none());
         let Some(Answer::Error(trouble)) = server.outcome(&mut pending, now + TAKE_UP_DEADLINE) else {
             panic!()
@@ -328,8 +346,8 @@ mod tests {
         journal(&server, 1, halt());
         journal(&server, 2, timer);
         let now = Instant::now();
-        let mut first = server.send(CommandKind::Halt, None, now).unwrap_err();
-        let mut second = server.send(CommandKind::Halt, None, now).unwrap_err();
+        let mut first = sent(&mut server, now);
+        let mut second = sent(&mut server, now);
         assert!(server.outcome(&mut first, now).is_none(), "that was another one");
         journal(&server, 3, halt());
         assert!(server.outcome(&mut first, now).is_none(), "what it caused may follow");

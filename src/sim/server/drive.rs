@@ -127,7 +127,8 @@ fn go_on(core: &mut Core, ask: &Ask) -> Answer {
             Step::Frame(Feed::Public) => Turn::Public,
             Step::Frame(_) => Turn::Market,
             Step::Report => Turn::Report,
-            Step::Nothing if core.clients.report.fault.is_some() => Turn::Fault,
+            // Told once: what is still on its way can settle after it.
+            Step::Nothing if !ask.settle && core.clients.report.fault.is_some() => Turn::Fault,
             Step::Nothing => Turn::Nothing,
         };
     };

@@ -126,6 +126,7 @@ pub fn spawn(
                 Err(error) => core.clients.report.fault = Some(error.to_string()),
             }
             drive::run(&mut core, waiting, &gone).await;
+            core.clients.report.out_of_order = core.exchange.source_counts().clamped;
             core.clients.report
         })
     };

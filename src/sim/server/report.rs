@@ -18,6 +18,8 @@ pub struct ServerReport {
     pub bytes_sent: u64,
     /// Lines of the market that are no stream frames: snapshots and answers among recorded frames.
     pub skipped: u64,
+    /// Frames before the one in front of them, raised to its time.
+    pub out_of_order: u64,
     /// Frames the decoder refused: clients saw them, the venue did not.
     pub undecoded: u64,
     /// Messages of the user stream.
