@@ -12,17 +12,17 @@ use clap::Args;
 use serde_json::json;
 
 use super::market::{Market, made_history, preset_of};
-use super::run::link;
+use super::run::{link, stops};
 use super::settings::SettingsArgs;
 use super::{Failure, print};
 use crate::host::clock::wall_time;
 use crate::host::stop::StopFlag;
 use crate::host::time::{Scale, SimTime};
 use crate::num::TimeNs;
-use crate::risk::config::{Settings, SimStops};
+use crate::risk::config::Settings;
 use crate::sim::exchange::Exchange;
 use crate::sim::market::MarketSource;
-use crate::sim::server::{Ended, Faults, Pacing, Server, ServerConfig, Stops, spawn, tls_config};
+use crate::sim::server::{Ended, Faults, Pacing, Server, ServerConfig, spawn, tls_config};
 
 /// Minutes of history a made market comes with: what a client can ask for at once.
 const HISTORY_MINUTES: usize = 1_500;
@@ -32,8 +32,13 @@ const LOOK: Duration = Duration::from_millis(50);
 /// After the last frame of a file, what is still on its way gets this long.
 const SETTLE: Duration = Duration::from_secs(2);
 /// Where a run is told its venue.
-const ADDRESS_SETTINGS: [&str; 5] =
-    ["QT_REST_URL", "QT_PUBLIC_URL", "QT_MARKET_URL", "QT_PRIVATE_URL", "QT_API_URL"];
+const ADDRESS_SETTINGS: [&str; 5] = [
+    "QT_BINANCE_REST_URL",
+    "QT_BINANCE_PUBLIC_URL",
+    "QT_BINANCE_MARKET_URL",
+    "QT_BINANCE_PRIVATE_URL",
+    "QT_BINANCE_API_URL",
+];
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -140,11 +145,7 @@ fn config(args: &SimArgs, settings: &Settings) -> Result<ServerConfig, Failure> 
     let files = args.tls_cert.as_deref().zip(args.tls_key.as_deref());
     let tls = files.map(|(certificates, key)| tls_config(certificates, key)).transpose()?;
     let faults = Arc::<Faults>::default();
-    faults.set_stops(match settings.sim_stops {
-        SimStops::Accept => Stops::Accept,
-        SimStops::Refuse => Stops::Refuse,
-        SimStops::Swallow => Stops::Swallow,
-    });
+    faults.set_stops(stops(settings.sim_stops));
     let frame_bytes_max = settings.max_frame_bytes as usize;
     Ok(ServerConfig { bind, tls, faults, frame_bytes_max, ..ServerConfig::default() })
 }

@@ -97,13 +97,13 @@ fn a_run_step_by_step() {
     assert_eq!(venue.turn(10), (Turn::Report, 5, 2));
     assert_eq!(api.json()["result"]["clientOrderId"], "a");
     assert_eq!(user.json()["o"]["X"], "NEW");
-    assert_eq!(venue.turn(10), (Turn::Report, 5, 3));
-    assert_eq!(user.json()["e"], "ACCOUNT_UPDATE");
-    assert_eq!(venue.turn(10), (Turn::Report, 5, 5));
+    assert_eq!(venue.turn(10), (Turn::Report, 5, 4));
     assert_eq!(
-        (user.json()["e"].clone(), user.json()["o"]["X"].clone()),
-        (json!("TRADE_LITE"), json!("FILLED"))
+        (user.json()["e"].clone(), user.json()["e"].clone()),
+        (json!("TRADE_LITE"), json!("ACCOUNT_UPDATE"))
     );
+    assert_eq!(venue.turn(10), (Turn::Report, 5, 5));
+    assert_eq!(user.json()["o"]["X"], "FILLED");
     assert_eq!(venue.turn(10), (Turn::Nothing, 10, 5));
 
     // Two requests of one instant, one of them refused before it leaves.
@@ -146,6 +146,20 @@ fn the_venue_waits_for_what_was_pushed() {
         assert!(Instant::now() < until);
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn nothing_ends_by_its_age() {
+    let days_ms = 10 * 86_400_000;
+    let frames = vec![(1, quote("BTCUSDT", "1.0", "1.1")), (days_ms, quote("BTCUSDT", "1.0", "1.1"))];
+    let mut venue = Stepped::start(frames.clone());
+    let key = venue.listen_key();
+    let mut public = venue.ws("/public/stream?streams=btcusdt@bookTicker");
+    for (_, frame) in frames {
+        assert_eq!(venue.turn(2 * days_ms).0, Turn::Public);
+        assert_eq!(public.next(), frame);
+    }
+    assert_eq!(venue.listen_key(), key);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The simulated venue over real sockets on loopback, in simulated time that the test sets.
 #![cfg(feature = "server")]
 
+mod cli;
 mod hostile;
 mod lockstep;
 mod orders;

@@ -86,7 +86,7 @@ impl Desk {
     fn buy(&mut self) {
         let answer = self.ask("b", "order.place", market("entry", "BUY", "0.010"));
         assert_eq!(answer["status"], 200, "{answer}");
-        self.told(&["ORDER_TRADE_UPDATE NEW", "ACCOUNT_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE FILLED"]);
+        self.told(&["ORDER_TRADE_UPDATE NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE FILLED"]);
     }
 }
 
@@ -101,8 +101,8 @@ fn a_market_order_is_accepted_and_filled() {
     assert!(answer["rateLimits"][0]["limit"].is_u64());
 
     let told =
-        desk.told(&["ORDER_TRADE_UPDATE NEW", "ACCOUNT_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE FILLED"]);
-    let (new, account, fill) = (&told[0]["o"], &told[1]["a"], &told[3]["o"]);
+        desk.told(&["ORDER_TRADE_UPDATE NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE FILLED"]);
+    let (new, account, fill) = (&told[0]["o"], &told[2]["a"], &told[3]["o"]);
     // Sent at 10 ms, 2 ms to the venue.
     assert_eq!(told[0]["E"].as_i64().unwrap() / 10, ms(12).ms() / 10);
     assert_eq!((&new["x"], &new["i"]), (&json!("NEW"), &result["orderId"]));
@@ -117,7 +117,7 @@ fn a_market_order_is_accepted_and_filled() {
         (&fill["n"], &fill["ap"], &fill["rp"]),
         (&json!("0.25000050"), &json!("50000.10000"), &json!("0"))
     );
-    assert_eq!(told[2]["t"], fill["t"]);
+    assert_eq!(told[1]["t"], fill["t"]);
 
     // And what REST knows of it.
     let (_, orders) = desk.sim.signed("GET", "/fapi/v1/openOrders", "");
@@ -144,9 +144,10 @@ fn closing_realises_what_it_realises() {
     close["reduceOnly"] = json!(true);
     assert_eq!(desk.ask("2", "order.place", close)["result"]["reduceOnly"], true);
     let told =
-        desk.told(&["ORDER_TRADE_UPDATE NEW", "ACCOUNT_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE FILLED"]);
+        desk.told(&["ORDER_TRADE_UPDATE NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE FILLED"]);
     assert_eq!(told[3]["o"]["rp"], "9.99900000");
-    let position = &told[1]["a"]["P"][0];
+    let position = &told[2]["a"]["P"][0];
+    assert_eq!(position["cr"], "9.99900000");
     assert_eq!((&position["pa"], &position["ep"], &position["bep"]), (&json!("0"), &json!("0"), &json!("0")));
 }
 
@@ -184,8 +185,8 @@ fn a_stop_triggers_and_fills_as_an_ordinary_order() {
     let told = desk.told(&[
         "ALGO_UPDATE TRIGGERING",
         "ALGO_UPDATE TRIGGERED",
-        "ACCOUNT_UPDATE",
         "TRADE_LITE",
+        "ACCOUNT_UPDATE",
         "ORDER_TRADE_UPDATE FILLED",
         "ALGO_UPDATE FINISHED",
     ]);
@@ -228,8 +229,8 @@ fn a_stop_for_whatever_the_position_is() {
     desk.told(&["ALGO_UPDATE NEW"]);
     desk.pass(100);
     let told =
-        desk.told(&["ALGO_UPDATE TRIGGERING", "ALGO_UPDATE TRIGGERED", "ACCOUNT_UPDATE", "TRADE_LITE"]);
-    assert_eq!(told[2]["a"]["P"][0]["pa"], "0");
+        desk.told(&["ALGO_UPDATE TRIGGERING", "ALGO_UPDATE TRIGGERED", "TRADE_LITE", "ACCOUNT_UPDATE"]);
+    assert_eq!(told[3]["a"]["P"][0]["pa"], "0");
 }
 
 #[test]
@@ -238,7 +239,7 @@ fn requests_by_rest_wait_for_the_venue_too() {
     let place = "symbol=BTCUSDT&side=BUY&type=MARKET&quantity=0.010&newClientOrderId=web_A.1";
     let placed = desk.rest("POST", "/fapi/v1/order", place);
     assert_eq!((placed.0, &placed.1["clientOrderId"]), (200, &json!("web_A.1")));
-    desk.told(&["ORDER_TRADE_UPDATE NEW", "ACCOUNT_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE FILLED"]);
+    desk.told(&["ORDER_TRADE_UPDATE NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE FILLED"]);
     let id = placed.1["orderId"].clone();
     let found = desk.rest("GET", "/fapi/v1/order", &format!("symbol=BTCUSDT&orderId={id}"));
     assert_eq!((&found.1["status"], &found.1["executedQty"]), (&json!("FILLED"), &json!("0.010")));
@@ -305,6 +306,59 @@ fn orders_that_are_refused() {
 }
 
 #[test]
+fn an_order_larger_than_the_touch_is_filled_in_parts_or_expires() {
+    let mut desk = Desk::open(vec![(100, quote("ETHUSDT", "3000.00", "3000.02"))]);
+    let order =
+        |side: &str| json!({ "symbol": "ETHUSDT", "side": side, "type": "MARKET", "quantity": "12.000" });
+    assert_eq!(desk.ask("p", "order.place", order("BUY"))["result"]["status"], "NEW");
+    let part = ["TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE PARTIALLY_FILLED"];
+    desk.told(&["ORDER_TRADE_UPDATE NEW"]);
+    let told = desk.told(&part);
+    assert_eq!((&told[2]["o"]["l"], &told[2]["o"]["z"]), (&json!("9.000"), &json!("9.000")));
+    let (_, open) = desk.sim.signed("GET", "/fapi/v1/openOrders", "symbol=ETHUSDT");
+    assert_eq!((&open[0]["status"], &open[0]["executedQty"]), (&json!("PARTIALLY_FILLED"), &json!("9.000")));
+    desk.pass(100);
+    let told = desk.told(&["TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE FILLED"]);
+    let fill = &told[2]["o"];
+    assert_eq!(
+        (&fill["l"], &fill["z"], &fill["ap"]),
+        (&json!("3.000"), &json!("12.000"), &json!("3000.01250"))
+    );
+    desk.ask("p", "order.place", order("SELL"));
+    desk.told(&["ORDER_TRADE_UPDATE NEW"]);
+    desk.told(&part);
+    desk.pass(3_000);
+    let told = desk.told(&["ORDER_TRADE_UPDATE EXPIRED"]);
+    assert_eq!((&told[0]["o"]["x"], &told[0]["o"]["z"]), (&json!("EXPIRED"), &json!("9.000")));
+}
+
+#[test]
+fn a_liquidation_is_an_order_of_the_venues_own() {
+    let crash = [
+        (90, quote("ETHUSDT", "3000.00", "3000.01")),
+        (100, quote("ETHUSDT", "2100.00", "2100.01")),
+        (101, trade("ETHUSDT", "2100.00")),
+    ];
+    let mut desk = Desk::open(crash.to_vec());
+    let order = json!({ "symbol": "ETHUSDT", "side": "BUY", "type": "MARKET", "quantity": "9.000" });
+    assert_eq!(desk.ask("l", "order.place", order)["status"], 200);
+    desk.told(&["ORDER_TRADE_UPDATE NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE FILLED"]);
+    desk.pass(80);
+    let more = json!({ "symbol": "ETHUSDT", "side": "BUY", "type": "MARKET", "quantity": "7.000" });
+    assert_eq!(desk.ask("l", "order.place", more)["status"], 200);
+    desk.told(&["ORDER_TRADE_UPDATE NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE FILLED"]);
+    desk.pass(20);
+    let told = desk.told(&["ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE FILLED"]);
+    let forced = &told[1]["o"];
+    assert!(forced["c"].as_str().unwrap().starts_with("autoclose-"));
+    assert_eq!(
+        (&forced["x"], &forced["o"], &forced["f"]),
+        (&json!("CALCULATED"), &json!("LIMIT"), &json!("IOC"))
+    );
+    assert_eq!((&forced["S"], &forced["L"], &forced["R"]), (&json!("SELL"), &json!("2100.00"), &json!(true)));
+}
+
+#[test]
 fn funding_names_what_was_funded() {
     let due = ms(1_000).ms();
     let mut desk = Desk::open(vec![(20, mark("BTCUSDT", "50000.00000000", due))]);
@@ -340,7 +394,7 @@ fn a_silent_venue_acts_and_says_so_on_the_user_stream_alone() {
     desk.sim.server.faults().set_silent(true);
     desk.now_ms += 5;
     desk.sim.set(desk.now_ms);
-    desk.told(&["ORDER_TRADE_UPDATE NEW", "ACCOUNT_UPDATE", "TRADE_LITE", "ORDER_TRADE_UPDATE FILLED"]);
+    desk.told(&["ORDER_TRADE_UPDATE NEW", "TRADE_LITE", "ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE FILLED"]);
     desk.sim.server.faults().set_silent(false);
     desk.api.nothing_before(r#"{"id":"there","method":"ping"}"#);
 }

@@ -3,6 +3,7 @@
 use quantum_trader::event::{Bar, BarSource};
 use quantum_trader::num::{Dec, InstrumentId, Size, Ticks};
 use quantum_trader::sim::server::ServerConfig;
+use quantum_trader::venue::binance::sign::Signer;
 use serde_json::json;
 
 use super::support::*;
@@ -141,4 +142,32 @@ fn what_is_not_there_is_said_to_be_so() {
     }
     api.send(&sim.api_text("9", "v2/account.balance", json!({})));
     assert_eq!(api.json()["result"][0]["asset"], "USDT");
+}
+
+#[test]
+fn a_form_in_the_body_is_signed_with_the_query() {
+    let sim = Sim::start(Vec::new());
+    let form = format!("leverage=5&timestamp={}", T0.ms());
+    let signature = Signer::new("sim").unwrap().sign(&format!("symbol=BTCUSDT{form}")).to_owned();
+    let post = |body: String| {
+        let uri = format!("http://{}/fapi/v1/leverage?symbol=BTCUSDT", sim.addr());
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        agent.post(uri).header("X-MBX-APIKEY", "sim").send(body).unwrap().status().as_u16()
+    };
+    assert_eq!(post(format!("{form}&signature={signature}")), 200);
+    assert_eq!(post(format!("{form}0&signature={signature}")), 400);
+}
+
+#[test]
+fn a_key_pair_signs_as_well() {
+    // RFC 8032 §7.1, TEST 1.
+    let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
+    let sim =
+        Sim::start_with(ServerConfig { secret: pem.to_string(), ..ServerConfig::default() }, Vec::new());
+    let query = format!("timestamp={}", T0.ms());
+    let signature = Signer::new(pem).unwrap().sign(&query).to_owned();
+    let mut signed = query + "&signature=";
+    quantum_trader::venue::binance::percent_encode(&signature, &mut signed);
+    assert_eq!(sim.send("GET", "/fapi/v3/account", &signed, Some("sim")).0, 200);
+    assert_eq!(code(&sim.signed("GET", "/fapi/v3/account", "")), (400, -1022));
 }

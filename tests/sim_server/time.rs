@@ -77,6 +77,10 @@ fn weight_is_limited_by_the_minute() {
     let depth = || sim.get("/fapi/v1/depth", "symbol=BTCUSDT");
     assert_eq!((depth().0, depth().0), (200, 200));
     assert_eq!(code(&depth()), (429, -1003));
+    let again = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+    let refused = again.get(format!("http://{}/fapi/v1/depth?symbol=BTCUSDT", sim.addr())).call().unwrap();
+    let wait_s: i64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert_eq!(wait_s, (MINUTE_MS - ms(0).ms().rem_euclid(MINUTE_MS)) / 1_000);
     let mut api = sim.ws("/ws-fapi/v1");
     api.send(r#"{"id":1,"method":"ping"}"#);
     let answer = api.json();

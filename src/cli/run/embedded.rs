@@ -148,7 +148,8 @@ impl Embedded {
     }
 }
 
-fn stops(setting: SimStops) -> Stops {
+/// The setting in the server's words.
+pub(in crate::cli) fn stops(setting: SimStops) -> Stops {
     match setting {
         SimStops::Accept => Stops::Accept,
         SimStops::Refuse => Stops::Refuse,

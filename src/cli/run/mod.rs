@@ -11,6 +11,9 @@ mod sockets;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+#[cfg(feature = "server")]
+pub(super) use embedded::stops;
+
 use clap::{Args, ValueEnum};
 use crossbeam_channel::Sender;
 

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use super::clients::ClientId;
 use super::core::Core;
 use super::params::Params;
-use super::refusal::{BAD_API_KEY, BAD_PARAMETER, BAD_SIGNATURE, NO_SUCH_PATH, Refusal};
+use super::refusal::{BAD_API_KEY, BAD_PARAMETER, BAD_SIGNATURE, NO_SUCH_PATH, Refusal, Retry};
 use crate::num::Millis;
 use crate::venue::binance::code;
 
@@ -194,7 +194,8 @@ impl Weights {
             self.limit
         );
         let mut refusal = Refusal::new(code::TOO_MANY_REQUESTS, message);
-        refusal.retry_after_ms = Some((minute + 1).saturating_mul(MINUTE_MS));
+        let at_ms = (minute + 1).saturating_mul(MINUTE_MS);
+        refusal.retry = Some(Retry { at_ms, in_ms: at_ms.saturating_sub(now_ms) });
         Err(refusal)
     }
 
@@ -341,8 +342,8 @@ fn socket_answer(id: &Value, answer: Answer, limits: &Value, now_ms: Millis) -> 
         Ok(result) => format!(r#"{{"id":{id},"status":200,"result":{result},"rateLimits":{limits}}}"#),
         Err(refusal) => {
             let mut error = json!({ "code": refusal.code, "msg": refusal.message });
-            if let Some(retry_after) = refusal.retry_after_ms {
-                error["data"] = json!({ "serverTime": now_ms, "retryAfter": retry_after });
+            if let Some(Retry { at_ms, .. }) = refusal.retry {
+                error["data"] = json!({ "serverTime": now_ms, "retryAfter": at_ms });
             }
             let status = refusal.http_status();
             format!(r#"{{"id":{id},"status":{status},"error":{error},"rateLimits":{limits}}}"#)
@@ -375,7 +376,10 @@ mod tests {
         let mut weights = Weights::new(10);
         assert_eq!(weights.spend(59_000, 10), Ok(()));
         let refusal = weights.spend(59_999, 1).unwrap_err();
-        assert_eq!((refusal.code, refusal.http_status(), refusal.retry_after_ms), (-1003, 429, Some(60_000)));
+        assert_eq!(
+            (refusal.code, refusal.http_status(), refusal.retry),
+            (-1003, 429, Some(Retry { at_ms: 60_000, in_ms: 1 }))
+        );
         assert_eq!(weights.spend(60_000, 10), Ok(()));
     }
 }

@@ -12,6 +12,8 @@ use crate::num::TimeNs;
 
 /// Messages that may wait for a user stream or an order socket: an order makes half a dozen.
 pub(super) const PRIVATE_QUEUE: usize = 4_096;
+/// Websockets at a time: each may hold a full queue.
+pub(super) const CLIENTS_MAX: usize = 256;
 /// Streams a connection may subscribe to: the venue's limit.
 pub(super) const STREAMS_MAX: usize = 1_024;
 
@@ -46,6 +48,8 @@ struct Client {
     opened: TimeNs,
     /// Names subscribed to, those included that nothing is sent on.
     streams: Vec<String>,
+    /// A close frame is in its queue: nothing more is sent behind it.
+    leaving: bool,
 }
 
 /// All websockets. A queue that is full ends its client: a market client by the venue's own rule, a
@@ -73,10 +77,15 @@ impl Clients {
         let id = ClientId(self.last_id);
         let (sender, queue) = mpsc::channel(queue_max);
         let (guard, alive) = oneshot::channel();
-        let client = Client { role, queue: sender, _alive: guard, opened: now, streams: Vec::new() };
+        let client =
+            Client { role, queue: sender, _alive: guard, opened: now, streams: Vec::new(), leaving: false };
         self.clients.insert(id, client);
         self.report.clients += 1;
         Opened { id, queue, alive }
+    }
+
+    pub fn count(&self) -> usize {
+        self.clients.len()
     }
 
     pub fn close(&mut self, id: ClientId) {
@@ -160,7 +169,7 @@ impl Clients {
         let all = Some(key.all_symbols()).filter(|all| *all != key);
         let subscribed = [Some(key), all].into_iter().flatten().filter_map(|key| self.subscribers.get(&key));
         for (id, name) in subscribed.flatten() {
-            let Some(client) = self.clients.get(id) else { continue };
+            let Some(client) = self.clients.get(id).filter(|client| !client.leaving) else { continue };
             let Role::Market { road, form } = client.role else { continue };
             let text = match (form, combined_data(frame)) {
                 (Form::Combined, Some(_)) | (Form::Raw, None) => frame.clone(),
@@ -195,39 +204,43 @@ impl Clients {
     /// Sends a text to every socket of the user stream; how many that were.
     pub fn tell_user(&mut self, text: &str) -> u64 {
         let text = Utf8Bytes::from(text);
-        let users = self.clients.iter().filter(|(_, client)| matches!(client.role, Role::User { .. }));
-        let ids: Vec<ClientId> = users.map(|(id, _)| *id).collect();
-        let sent = ids.into_iter().filter(|id| self.send(*id, Message::Text(text.clone()))).count();
+        let users = self.ids(|client| matches!(client.role, Role::User { .. }));
+        let sent = users.into_iter().filter(|id| self.send(*id, Message::Text(text.clone()))).count();
         self.report.user_messages += sent as u64;
         sent as u64
     }
 
     /// Sends a message to every websocket.
     pub fn tell_all(&mut self, message: &Message) {
-        let ids: Vec<ClientId> = self.clients.keys().copied().collect();
-        for id in ids {
+        for id in self.ids(|_| true) {
             self.send(id, message.clone());
         }
     }
 
     /// The sockets of a listen key hear no more.
     pub fn end_user_streams(&mut self) {
-        let users = self.clients.iter().filter(|(_, client)| matches!(client.role, Role::User { .. }));
-        let ids: Vec<ClientId> = users.map(|(id, _)| *id).collect();
-        ids.into_iter().for_each(|id| self.close_politely(id));
+        let users = self.ids(|client| matches!(client.role, Role::User { .. }));
+        users.into_iter().for_each(|id| self.close_politely(id));
     }
 
     /// Asks those to leave that were opened at or before `since`.
     pub fn end_old(&mut self, since: TimeNs) {
-        let old = self.clients.iter().filter(|(_, client)| client.opened <= since);
-        let ids: Vec<ClientId> = old.map(|(id, _)| *id).collect();
-        ids.into_iter().for_each(|id| self.close_politely(id));
+        let old = self.ids(|client| client.opened <= since);
+        old.into_iter().for_each(|id| self.close_politely(id));
+    }
+
+    fn ids(&self, of: impl Fn(&Client) -> bool) -> Vec<ClientId> {
+        let clients = self.clients.iter().filter(|(_, client)| !client.leaving && of(client));
+        clients.map(|(id, _)| *id).collect()
     }
 
     /// A close frame behind what waits; the websocket's task does the rest.
     fn close_politely(&mut self, id: ClientId) {
         let frame = CloseFrame { code: close_code::AWAY, reason: Utf8Bytes::from_static("") };
         self.send(id, Message::Close(Some(frame)));
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.leaving = true;
+        }
     }
 }
 

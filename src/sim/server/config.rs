@@ -32,9 +32,9 @@ pub struct ServerConfig {
     pub faults: Arc<Faults>,
     /// Simulated time between pings.
     pub ping_ns: i64,
-    /// Simulated life of a websocket.
+    /// Simulated life of a websocket; without end in lockstep.
     pub connection_ns_max: i64,
-    /// Simulated life of a listen key after it was last kept alive.
+    /// Simulated life of a listen key after it was last kept alive; without end in lockstep.
     pub listen_key_ns: i64,
     pub weight_per_minute: u32,
     /// Messages that may wait for a market client before it is cut off.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::book::Book;
 use super::calls::{Call, Reply, Weights};
-use super::clients::{ClientId, Clients, Opened, PRIVATE_QUEUE, Role, STREAMS_MAX};
+use super::clients::{CLIENTS_MAX, ClientId, Clients, Opened, PRIVATE_QUEUE, Role};
 use super::config::{Disturbance, Faults, Pacing, ServerConfig};
 use super::envelope::StreamKey;
 use super::klines::Klines;
@@ -17,17 +17,17 @@ use super::listen_key::ListenKeys;
 use super::params::Params;
 use super::prices::Prices;
 use super::refusal::{NO_SUCH_PATH, Refusal};
-use super::{Request, subscribe};
+use super::{REQUESTS_MAX, Request, subscribe};
 use crate::decode::{Decoded, Decoder};
 use crate::event::{Feed, InstrumentTable};
-use crate::num::{NS_PER_SEC, TimeNs};
+use crate::num::{Dec, NS_PER_SEC, TimeNs};
 use crate::sim::exchange::{Due, Exchange};
 use crate::venue::binance::code;
 use crate::venue::binance::sign::{SecretError, Signer};
 
 /// How often it is looked whether something's time is up: keys, pings, old connections.
 const HOUSEKEEPING_NS: i64 = NS_PER_SEC;
-/// Answers to what nobody understands are JSON too.
+/// No JSON, an object nobody knows, half an object.
 const NONSENSE: [&str; 3] = ["\u{1F4A5} no JSON", r#"{"e":"nobodyKnows","x":[1,2,{"y":null}]}"#, "{\"e\":"];
 
 /// What was done when time was asked to go on.
@@ -50,6 +50,8 @@ pub(super) struct Core {
     pub clients: Clients,
     pub book: Book,
     pub prices: Prices,
+    /// What the fill realised that the next report tells of.
+    pub realised: Dec,
     pub bars: Klines,
     pub keys: ListenKeys,
     pub weights: Weights,
@@ -81,6 +83,9 @@ impl Core {
             Pacing::Paced { clock, .. } => clock.now(),
             Pacing::Lockstep { start, .. } => *start,
         };
+        // In lockstep an hour may pass while a keep-alive is on its way: nothing ends by its age there.
+        let lockstep = matches!(pacing, Pacing::Lockstep { .. });
+        let lasting = |ns: i64| if lockstep { i64::MAX } else { ns };
         let mut bars = Klines::new(&instruments);
         config.history.iter().for_each(|(instrument, bar)| bars.push(*instrument, bar));
         Ok(Core {
@@ -89,8 +94,9 @@ impl Core {
             clients: Clients::default(),
             book: Book::default(),
             prices: Prices::new(&instruments, exchange.link().venue().wallet()),
+            realised: Dec::ZERO,
             bars,
-            keys: ListenKeys::new(config.listen_key_ns),
+            keys: ListenKeys::new(lasting(config.listen_key_ns)),
             weights: Weights::new(config.weight_per_minute),
             signer: Signer::new(&config.secret)?,
             key: config.key,
@@ -101,7 +107,7 @@ impl Core {
             housekeeping_due: start,
             pings_due: start + config.ping_ns,
             ping_ns: config.ping_ns,
-            connection_ns_max: config.connection_ns_max,
+            connection_ns_max: lasting(config.connection_ns_max),
             market_queue: config.market_queue,
             exchange,
             instruments,
@@ -220,6 +226,9 @@ impl Core {
     }
 
     fn open(&mut self, role: Role, streams: Vec<String>) -> Result<Opened, Refusal> {
+        if self.clients.count() >= CLIENTS_MAX {
+            return Err(Refusal::new(code::TOO_MANY_REQUESTS, "Too many connections."));
+        }
         let queue_max = match &role {
             Role::Market { .. } => self.market_queue,
             Role::User { listen_key } if !self.keys.is_valid(listen_key) => {
@@ -311,9 +320,9 @@ fn api_call(client: ClientId, text: &str) -> Result<Call, (Value, Refusal)> {
     Ok(Call { name: name.to_owned(), params, api_key: String::new(), reply })
 }
 
-/// Takes up to a bound of the requests that wait; true if the server is to stop.
+/// Takes up the requests that wait, as many as may; true if the server is to stop.
 pub(super) fn take_waiting(core: &mut Core, requests: &mut mpsc::Receiver<Request>) -> bool {
-    for _ in 0..STREAMS_MAX {
+    for _ in 0..REQUESTS_MAX {
         match requests.try_recv() {
             Ok(Request::Stop) => return true,
             Ok(request) => core.take(request),

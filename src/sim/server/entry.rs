@@ -12,10 +12,10 @@ use super::refusal::{
 };
 use super::render;
 use crate::event::{
-    AccountReason, AccountUpdate, Cancel, Instruction, Instrument, Order, OrderKind, OrderStatus,
+    AccountReason, AccountUpdate, Cancel, Fill, Instruction, Instrument, Order, OrderKind, OrderStatus,
     OrderUpdate, Purpose, Query, VenuePosition, WorkingType,
 };
-use crate::num::{Dec, InstrumentId, Lots, OrderId, Side, Ticks};
+use crate::num::{InstrumentId, Lots, OrderId, Side, Ticks};
 use crate::sim::venue::{Asked, OrderReport, Report, ReportBody, codes};
 use crate::venue::binance::code;
 
@@ -205,12 +205,11 @@ impl Core {
             );
             self.answer_instruction(waiting.operation, waiting.reply, answer);
         }
-        let realised = order.fill.map(|fill| self.prices.note_realised(report.instrument, fill.fee));
-        if let (Some(fill), Some(realised)) = (order.fill, realised) {
+        let realised = self.realised;
+        if let Some(fill) = order.fill {
             let venue_id = order.venue_id;
             self.book.add_trade(TradeRow { instrument: report.instrument, venue_id, fill, realised });
         }
-        let realised = realised.unwrap_or(Dec::ZERO);
         let messages = match self.book.record(id) {
             Some(record) => render::user_stream::order(record, order, realised, &row),
             None => render::user_stream::forced(order, realised, &row),
@@ -224,7 +223,11 @@ impl Core {
         update: &AccountUpdate,
         position: Option<&VenuePosition>,
     ) {
-        self.prices.note_wallet(update.wallet);
+        let fill = self.fill_behind(update.reason);
+        self.realised = self.prices.note_wallet(update.wallet, fill.map(|fill| (instrument, fill.fee)));
+        if let Some(lite) = fill.and_then(|fill| self.trade_lite(instrument, &fill)) {
+            self.tell_user(&lite);
+        }
         // Funding of a cross position comes without it at the venue; here the position says what was
         // funded, as that of an isolated one does.
         let funded = || Some(self.held(instrument)?.1).filter(|_| update.reason == AccountReason::Funding);
@@ -232,6 +235,20 @@ impl Core {
         let held = self.instruments.get(instrument).zip(position.as_ref());
         let message = render::user_stream::account(update, held, &self.prices.of(instrument));
         self.tell_user(&message);
+    }
+
+    /// The fill that changed the wallet: the report behind this one tells of it.
+    fn fill_behind(&mut self, reason: AccountReason) -> Option<Fill> {
+        match self.exchange.link().next_report()?.body {
+            ReportBody::Order(order) if reason == AccountReason::Order => order.fill,
+            _ => None,
+        }
+    }
+
+    /// The short form of a fill, which comes before everything else; forced ones have none.
+    fn trade_lite(&self, instrument: InstrumentId, fill: &Fill) -> Option<String> {
+        let (record, row) = (self.book.record(fill.order)?, self.instruments.get(instrument)?);
+        Some(render::user_stream::trade_lite(record, fill, row))
     }
 
     /// A response and nothing else.

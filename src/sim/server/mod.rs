@@ -153,7 +153,7 @@ impl Server {
         Endpoints::at(&address.to_string(), self.secure)
     }
 
-    /// Lets simulated time begin.
+    /// Lets the market begin, once the clock is told to; in lockstep the engine's first question does.
     pub fn go(&self) {
         // A venue that has ended needs no start.
         let _ = self.requests.blocking_send(Request::Go);

@@ -16,13 +16,13 @@ pub(super) struct Price {
 
 pub(super) struct Prices {
     rows: Vec<Price>,
-    /// Wallet after the fill before the last one, and after the last.
-    wallets: (Dec, Dec),
+    /// As the user stream told it last.
+    wallet: Dec,
 }
 
 impl Prices {
     pub fn new(instruments: &InstrumentTable, wallet: Dec) -> Prices {
-        Prices { rows: vec![Price::default(); instruments.len()], wallets: (wallet, wallet) }
+        Prices { rows: vec![Price::default(); instruments.len()], wallet }
     }
 
     pub fn take(&mut self, event: &Event) {
@@ -37,15 +37,12 @@ impl Prices {
         }
     }
 
-    /// The wallet changed; a fill that did it is told of next.
-    pub fn note_wallet(&mut self, wallet: Dec) {
-        self.wallets = (self.wallets.1, wallet);
-    }
-
-    /// What the fill behind the last change of the wallet realised before its fee.
-    pub fn note_realised(&mut self, instrument: InstrumentId, fee: Dec) -> Dec {
-        let (before, after) = self.wallets;
-        let realised = after.0.saturating_sub(before.0).saturating_add(fee.0);
+    /// The wallet changed, by a fill and its fee or without one: what the fill realised before its fee.
+    pub fn note_wallet(&mut self, wallet: Dec, filled: Option<(InstrumentId, Dec)>) -> Dec {
+        let change = wallet.0.saturating_sub(self.wallet.0);
+        self.wallet = wallet;
+        let Some((instrument, fee)) = filled else { return Dec::ZERO };
+        let realised = change.saturating_add(fee.0);
         if let Some(row) = self.rows.get_mut(instrument.index()) {
             row.realised = Dec(row.realised.0.saturating_add(realised));
         }

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use crate::num::Millis;
 use crate::sim::venue::codes as venue;
 use crate::venue::binance::code;
 
@@ -28,13 +29,19 @@ pub(super) const NO_SUCH_PATH: i32 = -5000;
 pub(super) struct Refusal {
     pub code: i32,
     pub message: Cow<'static, str>,
-    /// Milliseconds since the epoch before which no other request is to be made.
-    pub retry_after_ms: Option<i64>,
+    /// When the next request may be made, and how long that is from now.
+    pub retry: Option<Retry>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Retry {
+    pub at_ms: Millis,
+    pub in_ms: Millis,
 }
 
 impl Refusal {
     pub fn new(code: i32, message: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { code, message: message.into(), retry_after_ms: None }
+        Refusal { code, message: message.into(), retry: None }
     }
 
     /// The venue's own words for a code.

@@ -13,16 +13,15 @@ use crate::event::{
 use crate::num::{Dec, Lots, Millis};
 use crate::sim::venue::OrderReport;
 
-/// Messages one report becomes at most: a fill with its lite form, the end, and the algo's end.
-const MESSAGES_MAX: usize = 4;
+/// Messages one report becomes at most: a fill, the end of the order, the end of its algo order.
+const MESSAGES_MAX: usize = 3;
 
 pub type Messages = ArrayVec<String, MESSAGES_MAX>;
 
 /// What the stream says of an order after something happened to it.
 pub fn order(record: &Record, report: &OrderReport, realised: Dec, row: &Instrument) -> Messages {
     let mut messages = Messages::new();
-    if let Some(fill) = &report.fill {
-        messages.push(trade_lite(record, fill, row));
+    if report.fill.is_some() {
         let state = if report.status == Some(OrderStatus::Filled) { "FILLED" } else { "PARTIALLY_FILLED" };
         messages.push(order_update(record, report, "TRADE", state, realised, row));
     }
@@ -150,7 +149,8 @@ fn order_fields(
     })
 }
 
-fn trade_lite(record: &Record, fill: &Fill, row: &Instrument) -> String {
+/// A fill in short.
+pub fn trade_lite(record: &Record, fill: &Fill, row: &Instrument) -> String {
     json!({
         "e": "TRADE_LITE",
         "E": fill.event_ms,
@@ -201,8 +201,7 @@ fn algo_update(record: &Record, event_ms: Millis, state: &str, row: &Instrument)
     envelope("ALGO_UPDATE", event_ms, "o", fields)
 }
 
-/// The wallet changed, and a position with it. `cr` is what the fills told of so far realised: the
-/// one behind this update is told of next.
+/// The wallet changed, and a position with it.
 pub fn account(update: &AccountUpdate, held: Option<(&Instrument, &VenuePosition)>, price: &Price) -> String {
     let reason = match update.reason {
         AccountReason::Funding => "FUNDING_FEE",
