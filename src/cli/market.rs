@@ -11,8 +11,9 @@ use crate::risk::config::{Key, Preset, Settings};
 use crate::sim::market::{MarketSource, Merge, Synthetic, SyntheticConfig, open};
 use crate::venue::{binance, builtin_instruments};
 
-/// Simulated seconds a second of the made market, unless told otherwise.
-const SYNTHETIC_SPEED: f64 = 60.0;
+/// Simulated seconds a second of the made market, unless told otherwise: a hiccup of the machine counts
+/// as so much market time, and twenty leaves 75 ms of it before the default protection deadline.
+const SYNTHETIC_SPEED: f64 = 20.0;
 /// Seed of the made market, unless told otherwise.
 const SYNTHETIC_SEED: u64 = 1;
 /// Bars of history beyond the longest period, so that the first decision is not the first bar.
@@ -39,41 +40,82 @@ pub struct Market {
     pub preset: Option<String>,
 }
 
+/// Kinds of made markets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    Synthetic,
+    Realistic,
+    /// So many instruments.
+    Wide(usize),
+}
+
+impl Made {
+    fn name(self) -> String {
+        match self {
+            Made::Synthetic => "synthetic".to_string(),
+            Made::Realistic => "realistic".to_string(),
+            Made::Wide(instruments) => format!("wide:{instruments}"),
+        }
+    }
+
+    fn config(self, settings: &Settings, start: Option<TimeNs>) -> SyntheticConfig {
+        let base = match self {
+            Made::Synthetic => SyntheticConfig::newcomer(),
+            Made::Realistic => SyntheticConfig::realistic(),
+            Made::Wide(instruments) => SyntheticConfig::wide(instruments),
+        };
+        let start = start.unwrap_or(base.start);
+        SyntheticConfig { start, bar_interval_s: settings.bar_interval_s, ..base }
+    }
+}
+
 /// What `--market` names.
 enum Named<'a> {
-    Synthetic { seed: u64, realistic: bool },
+    Made(Made, u64),
     File(&'a str),
 }
 
 fn named(text: &str) -> Result<Named<'_>, Failure> {
-    for (word, realistic) in [("synthetic", false), ("realistic", true)] {
-        if text == word {
-            return Ok(Named::Synthetic { seed: SYNTHETIC_SEED, realistic });
+    let refuse = |what: &str, value: &str, allowed: &str| {
+        Err(Failure::refused(format!("--market {text:?}: {what} {value:?} is not allowed: {allowed}")))
+    };
+    let mut words = text.split(':');
+    let made = match words.next() {
+        Some("synthetic") => Made::Synthetic,
+        Some("realistic") => Made::Realistic,
+        Some("wide") => {
+            let count = words.next().unwrap_or_default();
+            match count.parse() {
+                Ok(instruments @ 1..=1_000) => Made::Wide(instruments),
+                _ => return refuse("number of instruments", count, "wide:COUNT[:SEED], from 1 to 1000"),
+            }
         }
-        if let Some(seed) = text.strip_prefix(word).and_then(|rest| rest.strip_prefix(':')) {
-            let seed = seed.parse().map_err(|_| {
-                let allowed = "a seed from 0 to 18446744073709551615";
-                Failure::refused(format!("--market {text:?}: seed {seed:?} is not allowed: {allowed}"))
-            })?;
-            return Ok(Named::Synthetic { seed, realistic });
-        }
+        _ => return Ok(Named::File(text)),
+    };
+    let seed = match words.next() {
+        None => SYNTHETIC_SEED,
+        Some(seed) => match seed.parse() {
+            Ok(seed) => seed,
+            Err(_) => return refuse("seed", seed, "a seed from 0 to 18446744073709551615"),
+        },
+    };
+    match words.next() {
+        None => Ok(Named::Made(made, seed)),
+        Some(rest) => refuse("what follows the seed", rest, "nothing"),
     }
-    Ok(Named::File(text))
 }
 
 /// Settings that fit a made market, below everything a user says.
 pub fn preset_of(market: &str) -> Option<Preset> {
-    match named(market).ok()? {
-        Named::Synthetic { realistic: false, .. } => {
-            // Frames are thinned: seconds pass between trades, and only a trade triggers a stop.
-            let values = [("QT_BAR_INTERVAL", "5s"), ("QT_STOP_GRACE_MS", "5000")];
-            Some(Preset::new("synthetic", &values))
+    let Named::Made(made, _) = named(market).ok()? else { return None };
+    Some(match made {
+        // Frames are thinned: seconds pass between trades, and only a trade triggers a stop.
+        Made::Synthetic => {
+            Preset::new("synthetic", &[("QT_BAR_INTERVAL", "5s"), ("QT_STOP_GRACE_MS", "5000")])
         }
-        Named::Synthetic { realistic: true, .. } => {
-            Some(Preset::new("realistic", &[("QT_BAR_INTERVAL", "1m")]))
-        }
-        Named::File(_) => None,
-    }
+        Made::Realistic => Preset::new("realistic", &[("QT_BAR_INTERVAL", "1m")]),
+        Made::Wide(_) => Preset::new("wide", &[("QT_BAR_INTERVAL", "1m")]),
+    })
 }
 
 /// The instruments of a file of exchangeInfo, else the built-in ones.
@@ -106,13 +148,13 @@ impl Market {
     ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
         let taker_fee = settings.taker_fee.to_string();
         if let [only] = names
-            && let Named::Synthetic { seed, realistic } = named(only)?
+            && let Named::Made(made, seed) = named(only)?
         {
             if let Some(path) = instrument_file {
                 let line = format!("--instruments {path:?}: a made market brings its own instruments");
                 return Err(Failure::refused(line));
             }
-            let market = Market::synthetic(seed, realistic, settings, &taker_fee, start)?;
+            let market = Market::made(made, seed, settings, &taker_fee, start)?;
             return known(symbol, &market.1.instruments).map(|()| market);
         }
         let table = instruments(instrument_file.map(PathBuf::as_path), &taker_fee)?;
@@ -125,7 +167,8 @@ impl Market {
             };
             let path = Path::new(path);
             if !path.exists() {
-                let allowed = "synthetic[:SEED], realistic[:SEED], or a file of frames, trades or candles";
+                let allowed = "synthetic[:SEED], realistic[:SEED], wide:COUNT[:SEED], or a file of frames, trades or \
+                               candles";
                 return Err(Failure::refused(format!(
                     "--market {name:?}: no such file; {allowed} is allowed"
                 )));
@@ -152,21 +195,21 @@ impl Market {
         Ok((source, market))
     }
 
-    fn synthetic(
+    fn made(
+        made: Made,
         seed: u64,
-        realistic: bool,
         settings: &Settings,
         taker_fee: &str,
         start: Option<TimeNs>,
     ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
-        let config = made(realistic, settings, start);
+        let config = made.config(settings, start);
         let instruments = config.instruments(taker_fee)?;
         let preset = describe(&config, settings);
         let source = Synthetic::new(config, seed)?;
         let bars =
             settings.ema_period.max(settings.atr_period).max(settings.correlation_bars) + HISTORY_SPARE_BARS;
         let history = source.history(settings.bar_interval_s, bars as usize);
-        let kind = if realistic { "realistic" } else { "synthetic" };
+        let kind = made.name();
         let market = Market {
             start: Some(source.start()),
             instruments,
@@ -180,12 +223,6 @@ impl Market {
     }
 }
 
-fn made(realistic: bool, settings: &Settings, start: Option<TimeNs>) -> SyntheticConfig {
-    let base = if realistic { SyntheticConfig::realistic() } else { SyntheticConfig::newcomer() };
-    let start = start.unwrap_or(base.start);
-    SyntheticConfig { start, bar_interval_s: settings.bar_interval_s, ..base }
-}
-
 /// Bars of any length that end where a made market begins; a market of files has none.
 #[cfg(feature = "server")]
 pub fn made_history(
@@ -195,8 +232,8 @@ pub fn made_history(
     interval_s: u32,
     bars: usize,
 ) -> Result<Vec<(InstrumentId, Bar)>, Failure> {
-    let Named::Synthetic { seed, realistic } = named(market)? else { return Ok(Vec::new()) };
-    Ok(Synthetic::new(made(realistic, settings, start), seed)?.history(interval_s, bars))
+    let Named::Made(made, seed) = named(market)? else { return Ok(Vec::new()) };
+    Ok(Synthetic::new(made.config(settings, start), seed)?.history(interval_s, bars))
 }
 
 /// Whether `--symbol` names an instrument there is.

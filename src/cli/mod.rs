@@ -22,7 +22,7 @@ const DEFAULT_JOURNAL: &str = "qtx-journal";
 
 const EXAMPLES: &str = "\
 Examples:
-  qtx run --duration 30                             the made market, a minute a second
+  qtx run --duration 30                             the made market, twenty seconds a second
   qtx run --market day.tsv.zst --bar 1m --json      recorded frames, figures as JSON
   qtx ctl status                                    how the engine stands, from another terminal
   qtx record --out btc.tsv.zst --duration 3600      an hour of the venue's market, to run again

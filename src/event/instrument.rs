@@ -28,6 +28,22 @@ impl Symbol {
         Some(Symbol(padded))
     }
 
+    /// The symbol of a constant; one that is none does not compile.
+    #[allow(clippy::panic)] // only ever evaluated by the compiler
+    pub const fn literal(name: &'static str) -> Symbol {
+        let bytes = name.as_bytes();
+        let mut padded = [0; Self::BYTES_MAX];
+        let mut i = 0;
+        while i < bytes.len() {
+            if i >= Self::BYTES_MAX || !bytes[i].is_ascii_graphic() {
+                panic!("not a symbol");
+            }
+            padded[i] = bytes[i];
+            i += 1;
+        }
+        Symbol(padded)
+    }
+
     pub fn as_str(&self) -> &str {
         let length = self.0.iter().position(|b| *b == 0).unwrap_or(Self::BYTES_MAX);
         // Bytes read back from a damaged record need not be ASCII.

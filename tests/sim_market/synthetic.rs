@@ -164,7 +164,7 @@ fn prices_are_on_the_grid_and_books_do_not_cross() {
 }
 
 fn start_of(symbol: &str) -> &'static str {
-    LISTINGS.iter().find(|l| l.symbol == symbol).unwrap().start
+    LISTINGS.iter().find(|l| l.symbol.as_str() == symbol).unwrap().start
 }
 
 /// A bar as text: open, high, low, close in ticks; volume, taker buy volume, trades.

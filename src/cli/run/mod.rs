@@ -61,7 +61,7 @@ enum TransportName {
 #[command(after_help = "\
 Examples:
   qtx run --duration 30
-      the made market at a minute a second, for half a minute
+      the made market at twenty seconds a second, for half a minute
   qtx run --market synthetic:7 --speed max --duration 3600 --json
       an hour of another made market, as fast as it goes
   qtx run --market day.tsv.zst --bar 1s --set RM_MIN_STOP_COST=0 --json
@@ -72,8 +72,8 @@ Examples:
   qtx run --venue binance --symbols BTCUSDT,ETHUSDT --journal runs/live --live
       real orders: QT_API_KEY and QT_API_SECRET from the environment")]
 pub struct RunArgs {
-    /// synthetic[:SEED], realistic[:SEED], or a file of frames, trades or candles, plain or .zst; files
-    /// may be several, each with its own --market, and are merged by time
+    /// synthetic[:SEED], realistic[:SEED], wide:COUNT[:SEED] (so many instruments), or a file of frames,
+    /// trades or candles, plain or .zst; files may be several, each with its own --market, and are merged by time
     #[arg(long, value_name = "MARKET", default_value = "synthetic")]
     market: Vec<String>,
     /// Instrument of trades and candles, where the file's name does not say
@@ -82,7 +82,7 @@ pub struct RunArgs {
     /// Instruments from a file of exchangeInfo JSON instead of the built-in table
     #[arg(long, value_name = "FILE")]
     instruments: Option<PathBuf>,
-    /// Simulated seconds a second, or max; default 60 for made markets, max for files
+    /// Simulated seconds a second, or max; default 20 for made markets, max for files
     #[arg(long, value_name = "N|max", allow_negative_numbers = true)]
     speed: Option<String>,
     /// Seconds to run, simulated ones at --speed max; default: to the end of the market or Ctrl-C

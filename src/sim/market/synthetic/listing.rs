@@ -1,11 +1,11 @@
 //! The instruments that can be made.
 
-use crate::event::{Instrument, InstrumentError, InstrumentSpec, SizeUnit};
+use crate::event::{Instrument, InstrumentError, InstrumentSpec, SizeUnit, Symbol};
 
 /// An instrument and its market.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Listing {
-    pub symbol: &'static str,
+    pub symbol: Symbol,
     pub tick: &'static str,
     pub step: &'static str,
     /// Smallest order value, in quote currency.
@@ -30,7 +30,7 @@ const fn listing(
     step: &'static str,
 ) -> Listing {
     Listing {
-        symbol,
+        symbol: Symbol::literal(symbol),
         tick,
         step,
         min_notional: "5",
@@ -95,11 +95,21 @@ pub const LISTINGS: [Listing; 8] = [
     },
 ];
 
+/// As many instruments as wanted: the listings over and over, each time under names of their own.
+pub(super) fn many(count: usize) -> impl Iterator<Item = Listing> {
+    let named = |(number, listing): (usize, &Listing)| {
+        // A letter and a number fit a symbol.
+        let symbol = Symbol::new(&format!("W{number:03}USDT")).unwrap_or(listing.symbol);
+        Listing { symbol, ..*listing }
+    };
+    LISTINGS.iter().cycle().take(count).enumerate().map(named)
+}
+
 impl Listing {
     /// The instrument's scales and limits.
     pub fn instrument(&self, taker_fee: &str) -> Result<Instrument, InstrumentError> {
         Instrument::from_spec(&InstrumentSpec {
-            symbol: self.symbol,
+            symbol: self.symbol.as_str(),
             tick: self.tick,
             step: self.step,
             min_quantity: self.step,

@@ -88,6 +88,11 @@ impl SyntheticConfig {
         }
     }
 
+    /// So many instruments, as on a calm day: about 42 frames a second of each.
+    pub fn wide(instruments: usize) -> SyntheticConfig {
+        SyntheticConfig { listings: listing::many(instruments).collect(), ..SyntheticConfig::realistic() }
+    }
+
     /// The instruments made, with the taker fee given (a fraction, as text).
     pub fn instruments(&self, taker_fee: &str) -> Result<InstrumentTable, InstrumentError> {
         let rows: Result<Vec<_>, _> = self.listings.iter().map(|l| l.instrument(taker_fee)).collect();
