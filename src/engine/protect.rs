@@ -8,7 +8,7 @@ use crate::event::{
     TradingState, WorkingType,
 };
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, Side, Ticks, TimeNs, cmp_products};
-use crate::risk::config::ExitPrice;
+use crate::risk::config::{ExitPrice, Settings};
 use crate::risk::exit::PartLimits;
 use crate::trade::{Closing, OrderState, STOPS_MAX, Step, Trade};
 
@@ -21,6 +21,8 @@ const EXIT_RETRY_NS: i64 = NS_PER_SEC;
 /// Each refusal makes the next wait a second longer, up to this many: a position the venue does not
 /// have, or one too small to close, must not use up our rate limit.
 const EXIT_RETRY_FACTOR_MAX: u32 = 30;
+/// What a market order and its fill may take: a close begins so much before the deadline is over.
+const CLOSE_MS: i64 = 150;
 /// Queries and repeated cancels one timer may send.
 const QUESTIONS_MAX: usize = 64;
 
@@ -369,13 +371,21 @@ impl Engine {
         self.say_equity(out);
     }
 
+    /// How long a position may lack cover before it is closed: so long that the close is done when the
+    /// deadline is over, though the timer that finds it may come late by its interval. Of a very short
+    /// deadline the stop gets half.
+    fn cover_ms(&self) -> i64 {
+        let Settings { protection_deadline_ms: deadline_ms, timer_ms, .. } = self.settings;
+        (deadline_ms - timer_ms - CLOSE_MS).max(deadline_ms / 2)
+    }
+
     /// A position that acknowledged stops do not cover is an emergency with a deadline.
     fn check_deadline(&mut self, t: usize, out: &mut Outbox) {
         let trade = &self.trades[t];
         let Some(since) = trade.protection.uncovered_since else { return };
         let bare_ms = self.now.since(since) / NS_PER_MS;
         let held = !trade.finished && trade.open().0 > 0 && trade.closing.is_none();
-        if !held || bare_ms < self.settings.protection_deadline_ms {
+        if !held || bare_ms < self.cover_ms() {
             return;
         }
         let (id, order) = (trade.instrument, trade.id);

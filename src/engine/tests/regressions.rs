@@ -71,7 +71,7 @@ fn a_stop_for_a_part_counted_as_cover_for_the_whole() {
     let second = order(&desk.fill(entry, Side::Buy, 500_000, 6));
     assert_eq!((second.purpose, second.quantity), (Purpose::Stop, Lots(10)));
     // Its answer is lost.
-    assert!(!has_order(&desk.timer(1_499)));
+    assert!(!has_order(&desk.timer(1_249)));
     assert_eq!(order(&desk.timer(1)).purpose, Purpose::Exit);
 }
 

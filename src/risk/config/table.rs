@@ -335,7 +335,7 @@ settings! {
     QT_VENUE_LEVERAGE venue_leverage: u32 = 5, integer(1, 125), "factor";
     /// Fee of a market order where the venue does not state one.
     QT_TAKER_FEE taker_fee: Dec = dec("0.0005"), SMALL_SHARE, "fraction";
-    /// How long acknowledged stops may cover less than a position before it is closed.
+    /// By when a position that acknowledged stops do not cover is closed.
     QT_PROTECTION_DEADLINE_MS protection_deadline_ms: i64 = 1_500, DEADLINE_MS, "ms";
     /// How long a resting stop may take to trigger before the engine closes.
     QT_STOP_GRACE_MS stop_grace_ms: i64 = 250, DEADLINE_MS, "ms";
