@@ -1,8 +1,11 @@
 //! The machine's side, in a process of its own: the allocator is global and so are signals.
 
 use quantum_trader::host::alloc::{Counting, thread_allocations};
+use quantum_trader::host::clock::wall_time;
 use quantum_trader::host::stop::StopFlag;
 use quantum_trader::host::thread::{ThreadError, lock_memory};
+use quantum_trader::host::time::{RemoteTime, Scale, SimTime, SteppedTime, VenueClock, WallTime, correction};
+use quantum_trader::num::{NS_PER_SEC, Now};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -68,4 +71,28 @@ fn memory_is_locked_or_refused_with_the_remedy() {
         }
         Err(error) => assert!(matches!(error, ThreadError::LockNotPermitted { .. }), "{error}"),
     }
+}
+
+#[test]
+fn clocks_are_read_and_corrected_without_allocating() {
+    let start = wall_time();
+    let venue = VenueClock { sim_ns: start, wall_ns: start, scale: Scale::REAL };
+    let (wall, mut discipline) = WallTime::start();
+    let (remote, _discipline) = RemoteTime::start(&venue);
+    let sim = SimTime::paused(start, Scale::REAL);
+    sim.go();
+    let clocks: [&dyn Now; 4] = [&wall, &remote, &sim, &SteppedTime::at(start)];
+    let before = thread_allocations();
+    for clock in clocks {
+        let mut last = clock.now();
+        for n in 0..1_000 {
+            if n % 10 == 0 {
+                discipline.slew(&correction(NS_PER_SEC).unwrap());
+            }
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+    assert_eq!(thread_allocations(), before);
 }

@@ -93,6 +93,17 @@ impl Market {
         instrument_file: Option<&PathBuf>,
         settings: &Settings,
     ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
+        Market::open_at(names, symbol, instrument_file, settings, None)
+    }
+
+    /// As [`Market::open`]; a made market begins at `start` instead of its own time.
+    pub fn open_at(
+        names: &[String],
+        symbol: Option<&str>,
+        instrument_file: Option<&PathBuf>,
+        settings: &Settings,
+        start: Option<TimeNs>,
+    ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
         let taker_fee = settings.taker_fee.to_string();
         if let [only] = names
             && let Named::Synthetic { seed, realistic } = named(only)?
@@ -101,7 +112,7 @@ impl Market {
                 let line = format!("--instruments {path:?}: a made market brings its own instruments");
                 return Err(Failure::refused(line));
             }
-            let market = Market::synthetic(seed, realistic, settings, &taker_fee)?;
+            let market = Market::synthetic(seed, realistic, settings, &taker_fee, start)?;
             return known(symbol, &market.1.instruments).map(|()| market);
         }
         let table = instruments(instrument_file.map(PathBuf::as_path), &taker_fee)?;
@@ -146,9 +157,9 @@ impl Market {
         realistic: bool,
         settings: &Settings,
         taker_fee: &str,
+        start: Option<TimeNs>,
     ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
-        let base = if realistic { SyntheticConfig::realistic() } else { SyntheticConfig::newcomer() };
-        let config = SyntheticConfig { bar_interval_s: settings.bar_interval_s, ..base };
+        let config = made(realistic, settings, start);
         let instruments = config.instruments(taker_fee)?;
         let preset = describe(&config, settings);
         let source = Synthetic::new(config, seed)?;
@@ -167,6 +178,25 @@ impl Market {
         };
         Ok((Box::new(source), market))
     }
+}
+
+fn made(realistic: bool, settings: &Settings, start: Option<TimeNs>) -> SyntheticConfig {
+    let base = if realistic { SyntheticConfig::realistic() } else { SyntheticConfig::newcomer() };
+    let start = start.unwrap_or(base.start);
+    SyntheticConfig { start, bar_interval_s: settings.bar_interval_s, ..base }
+}
+
+/// Bars of any length that end where a made market begins; a market of files has none.
+#[cfg(feature = "server")]
+pub fn made_history(
+    market: &str,
+    settings: &Settings,
+    start: Option<TimeNs>,
+    interval_s: u32,
+    bars: usize,
+) -> Result<Vec<(InstrumentId, Bar)>, Failure> {
+    let Named::Synthetic { seed, realistic } = named(market)? else { return Ok(Vec::new()) };
+    Ok(Synthetic::new(made(realistic, settings, start), seed)?.history(interval_s, bars))
 }
 
 /// Whether `--symbol` names an instrument there is.

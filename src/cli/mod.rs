@@ -2,10 +2,14 @@
 //! problem", 2 is "can't": one line on standard error says what and what is allowed.
 
 mod config;
+mod ctl;
 mod journal;
 mod market;
+mod record;
 mod run;
 mod settings;
+#[cfg(feature = "server")]
+mod sim;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
@@ -13,10 +17,16 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Where the journal goes, and is looked for, when nobody says: replaced by every such run.
+const DEFAULT_JOURNAL: &str = "qtx-journal";
+
 const EXAMPLES: &str = "\
 Examples:
   qtx run --duration 30                             the made market, a minute a second
   qtx run --market day.tsv.zst --bar 1m --json      recorded frames, figures as JSON
+  qtx ctl status                                    how the engine stands, from another terminal
+  qtx record --out btc.tsv.zst --duration 3600      an hour of the venue's market, to run again
+  qtx sim                                           the simulated venue alone, for other programs
   qtx journal verify qtx-journal                    is every record as it was written?
   qtx config --long                                 every setting, its value, what is allowed";
 
@@ -32,6 +42,13 @@ struct Cli {
 enum Command {
     /// Run the engine
     Run(Box<run::RunArgs>),
+    /// Ask or tell a running engine
+    Ctl(ctl::CtlArgs),
+    /// Public market streams to a frames file
+    Record(record::RecordArgs),
+    /// Serve the simulated venue to other programs
+    #[cfg(feature = "server")]
+    Sim(Box<sim::SimArgs>),
     /// Look into a journal
     Journal(journal::JournalArgs),
     /// Show every setting, its value and where it came from
@@ -62,6 +79,10 @@ impl<E: std::error::Error> From<E> for Failure {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Ctl(args) => ctl::ctl(&args),
+        Command::Record(args) => record::record(&args),
+        #[cfg(feature = "server")]
+        Command::Sim(args) => sim::sim(&args),
         Command::Journal(args) => journal::journal(&args),
         Command::Config(args) => config::config(&args),
     };

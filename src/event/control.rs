@@ -3,7 +3,7 @@
 
 use bytemuck::{CheckedBitPattern, NoUninit};
 
-use super::Event;
+use super::{Event, words};
 use crate::num::{Dec, InstrumentId, Millis};
 
 /// First record of every run.
@@ -89,19 +89,20 @@ pub struct Timer {
     pub count: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
-#[repr(u8)]
-pub enum CommandKind {
-    /// Nothing but cancels, protective orders and closing what is unprotected.
-    Halt = 1,
-    /// Exits only.
-    Reduce = 2,
-    /// Trade again.
-    Resume = 3,
-    /// Close every position.
-    Flatten = 4,
-    /// Close the event's instrument.
-    Close = 5,
+words! {
+    /// What the operator can ask for.
+    CommandKind {
+        /// Nothing but cancels, protective orders and closing what is unprotected.
+        Halt = 1 "halt",
+        /// Exits only.
+        Reduce = 2 "reduce",
+        /// Trade again.
+        Resume = 3 "resume",
+        /// Close every position.
+        Flatten = 4 "flatten",
+        /// Close the event's instrument.
+        Close = 5 "close",
+    }
 }
 
 /// The operator's word.
@@ -112,22 +113,24 @@ pub struct Command {
     pub pad: [u8; 7],
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
-#[repr(u8)]
-pub enum Feed {
-    Public = 1,
-    Market = 2,
-    User = 3,
-    Orders = 4,
+words! {
+    /// A connection to the venue.
+    Feed {
+        Public = 1 "public",
+        Market = 2 "market",
+        User = 3 "user",
+        Orders = 4 "orders",
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
-#[repr(u8)]
-pub enum FeedState {
-    Up = 1,
-    Down = 2,
-    Stale = 3,
-    Resynced = 4,
+words! {
+    /// What a connection came to.
+    FeedState {
+        Up = 1 "up",
+        Down = 2 "down",
+        Stale = 3 "stale",
+        Resynced = 4 "resynced",
+    }
 }
 
 /// A connection's state.
@@ -215,12 +218,13 @@ impl DecodeFault {
     pub const HEAD_BYTES: usize = 80;
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
-#[repr(u8)]
-pub enum Queue {
-    Ring = 1,
-    Orders = 2,
-    Gateway = 3,
+words! {
+    /// A bounded queue.
+    Queue {
+        Ring = 1 "ring",
+        Orders = 2 "orders",
+        Gateway = 3 "gateway",
+    }
 }
 
 /// Share of a bounded queue in use.

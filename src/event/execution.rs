@@ -35,6 +35,7 @@ pub struct OrderUpdate {
     pub venue_id: i64,
     /// Filled so far.
     pub filled: Lots,
+    /// When the order last changed; 0 where the venue put no time to it, as to a refusal.
     pub event_ms: Millis,
     /// The venue's error code, 0 if none.
     pub code: i32,

@@ -235,7 +235,7 @@ impl Gateway {
             self.take_status(now, id, status, refusal.code(), out);
             return;
         }
-        let update = self.update(now, id, status, refusal.code());
+        let update = self.update(id, status, refusal.code());
         out.event(now, instrument, EventBody::OrderUpdate(update));
     }
 
@@ -421,13 +421,14 @@ impl Gateway {
         self.symbols.get(&Symbol::new(symbol)?).copied()
     }
 
-    fn update(&self, now: TimeNs, order: OrderId, status: OrderStatus, code: i32) -> OrderUpdate {
+    /// Of our own making, or a refusal: the venue put no time to it.
+    fn update(&self, order: OrderId, status: OrderStatus, code: i32) -> OrderUpdate {
         let known = self.orders.get(order);
         OrderUpdate {
             order,
             venue_id: known.map_or(0, |tracked| tracked.venue_id),
             filled: known.map_or(Lots::ZERO, |tracked| tracked.filled),
-            event_ms: now.ms(),
+            event_ms: 0,
             code,
             status,
             pad: [0; 3],
@@ -443,7 +444,7 @@ impl Gateway {
         code: i32,
         out: &mut Outputs,
     ) {
-        let update = self.update(now, order, status, code);
+        let update = self.update(order, status, code);
         let Some(instrument) = self.orders.get(order).map(|tracked| tracked.instrument) else { return };
         self.take_update(now, instrument, update, out);
     }

@@ -8,7 +8,7 @@ use super::requests::{Waiting, What};
 use super::session::SessionState;
 use super::unreadable::Unreadable;
 use super::user::order_update;
-use crate::event::{EventBody, OrderStatus, OrderUpdate};
+use crate::event::{EventBody, OrderKind, OrderStatus, OrderUpdate};
 use crate::num::{InstrumentId, Lots, NS_PER_SEC, OrderId, TimeNs};
 use crate::venue::binance::answer::{
     AlgoAnswer, ErrorBody, OrderAnswer, Response, ServerTime, algo_status, order_status,
@@ -175,8 +175,7 @@ impl Gateway {
                 let filled = self.orders.get(order).map_or(Lots::ZERO, |tracked| tracked.filled);
                 let venue_id = self.orders.get(order).map_or(0, |tracked| tracked.venue_id);
                 let status = OrderStatus::CancelRejected;
-                let update =
-                    OrderUpdate { code: *code, ..order_update(order, venue_id, filled, now.ms(), status) };
+                let update = OrderUpdate { code: *code, ..order_update(order, venue_id, filled, 0, status) };
                 out.event(now, waiting.instrument, EventBody::OrderUpdate(update));
                 Ok(())
             }
@@ -249,7 +248,7 @@ impl Gateway {
         }
         let update = match service {
             Service::Ordinary => self.read_state(now, instrument, order, service, body)?,
-            Service::Algo => order_update(order, 0, Lots::ZERO, now.ms(), OrderStatus::Canceled),
+            Service::Algo => order_update(order, 0, Lots::ZERO, 0, OrderStatus::Canceled),
         };
         self.take_update(now, instrument, update, out);
         Ok(())
@@ -270,10 +269,16 @@ impl Gateway {
                 let status = order_status(&answer.status).ok_or(Unreadable)?;
                 let filled = self.row(instrument)?.parse_quantity(answer.executed_qty.as_bytes())?;
                 self.note_ordinary(now, instrument, order, answer.order_id);
-                let side = self.orders.get(order).and_then(|tracked| tracked.order).map(|order| order.side);
-                if let Some(side) = side {
-                    self.note_filled(instrument, order, side, filled);
+                let sent = self.orders.get(order).and_then(|tracked| tracked.order);
+                if let Some(sent) = &sent {
+                    self.note_filled(instrument, order, sent.side, filled);
                 }
+                // A conditional order that works as an ordinary one was triggered.
+                let conditional = sent.is_some_and(|sent| sent.kind == OrderKind::StopMarket);
+                let status = match status {
+                    OrderStatus::Accepted if conditional => OrderStatus::Triggered,
+                    status => status,
+                };
                 Ok(order_update(order, answer.order_id, filled, answer.update_time, status))
             }
             Service::Algo => {
@@ -302,7 +307,7 @@ impl Gateway {
     pub(super) fn not_found(&mut self, now: TimeNs, order: OrderId) -> OrderUpdate {
         self.orders.change(order, |tracked| tracked.give_up_absent(now));
         let venue_id = self.orders.get(order).map_or(0, |tracked| tracked.venue_id);
-        let update = order_update(order, venue_id, Lots::ZERO, now.ms(), OrderStatus::NotFound);
+        let update = order_update(order, venue_id, Lots::ZERO, 0, OrderStatus::NotFound);
         OrderUpdate { code: code::NO_SUCH_ORDER, ..update }
     }
 }

@@ -140,6 +140,20 @@ pub fn lock_memory() -> Result<(), ThreadError> {
     mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE).map_err(|errno| ThreadError::Lock(errno.into()))
 }
 
+/// Deepest stack the loop needs, with a wide margin: its frames hold an event or a decision at a time.
+const STACK_BYTES: usize = 512 * 1024;
+const PAGE_BYTES: usize = 4096;
+
+/// Touches the stack below the caller's frame, so that the loop is not the first to.
+#[inline(never)]
+pub fn touch_stack() {
+    let mut bytes = [0u8; STACK_BYTES];
+    for byte in bytes.iter_mut().step_by(PAGE_BYTES) {
+        *byte = 1;
+    }
+    std::hint::black_box(&mut bytes);
+}
+
 /// Page faults of the calling thread so far, with and without I/O.
 pub fn page_faults() -> u64 {
     // SAFETY: all-zero bytes are a valid `rusage`: it holds integers.

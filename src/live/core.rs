@@ -125,7 +125,7 @@ impl Core {
 
     /// Start-up is over: from here on the hot path is measured.
     pub fn start_measuring(&mut self) {
-        self.stages = Stages::default();
+        self.stages.clear();
         self.counts.hot_allocations = self.counts.hot_allocations.map(|_| 0);
         self.counts.tls_allocations = self.counts.hot_allocations;
     }

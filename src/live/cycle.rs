@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::event::{Command, CommandKind, EndReason, Event, EventBody, Gap, RunEnd};
 use crate::host::alloc::thread_allocations;
 use crate::host::stop::StopFlag;
+use crate::host::time::Discipline;
 use crate::num::{NS_PER_SEC, Now, TimeNs};
 use crate::wire::FrameRef;
 
@@ -33,9 +34,9 @@ pub enum WhenFull {
     Drop,
 }
 
-/// Tells whether the market is over; asked once a turn.
+/// Tells whether the market is over, and how it ended; asked in turns without frames.
 pub trait MarketEnd {
-    fn is_over(&self) -> bool;
+    fn ended(&self) -> Option<EndReason>;
 }
 
 /// A market without an end.
@@ -43,8 +44,8 @@ pub trait MarketEnd {
 pub struct Endless;
 
 impl MarketEnd for Endless {
-    fn is_over(&self) -> bool {
-        false
+    fn ended(&self) -> Option<EndReason> {
+        None
     }
 }
 
@@ -59,6 +60,8 @@ pub struct Cycle<'a, C, E> {
     market: E,
     stop: StopFlag,
     when_full: WhenFull,
+    /// Works in corrections of the clock, as the events that tell of them are taken up.
+    discipline: Option<Discipline>,
     /// Dropped since the last gap was journaled.
     dropped: Gap,
 }
@@ -74,10 +77,11 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
         market: E,
         stop: StopFlag,
         when_full: WhenFull,
+        discipline: Option<Discipline>,
     ) -> Cycle<'a, C, E> {
         let shares = Shares::new(inbox.capacity().unwrap_or(usize::MAX));
         let dropped = Gap { frames: 0, bytes: 0 };
-        Cycle { intake, orders, feeds, shares, inbox, clock, market, stop, when_full, dropped }
+        Cycle { intake, orders, feeds, shares, inbox, clock, market, stop, when_full, discipline, dropped }
     }
 
     /// Journals and applies what a run begins with.
@@ -99,8 +103,8 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
             self.turn(now)?;
             let frames = self.frames(now)?;
             quiet_turns = if frames > 0 { 0 } else { quiet_turns.saturating_add(1) };
-            if quiet_turns >= LAST_TURNS && self.market.is_over() {
-                return Ok(EndReason::MarketEnd);
+            if let Some(reason) = (quiet_turns >= LAST_TURNS).then(|| self.market.ended()).flatten() {
+                return Ok(reason);
             }
         }
     }
@@ -148,6 +152,9 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
             }
             let Ok(event) = self.inbox.try_recv() else { return Ok(()) };
             self.intake.take(&Event { recv_ns: now, ..event }, false, &mut self.orders)?;
+            if let (EventBody::ClockSync(sync), Some(discipline)) = (&event.body, self.discipline.as_mut()) {
+                discipline.slew(sync);
+            }
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! and instructions behind it. Around that stand two loops: [`Lockstep`], in which the venue owns
 //! time, and [`Cycle`], which polls sockets by the clock.
 
+pub mod control;
 mod core;
 mod cycle;
 mod direct;
@@ -11,7 +12,10 @@ mod feeds;
 mod intake;
 mod lockstep;
 mod opener;
+mod plan;
 mod queue;
+pub mod record;
+mod session;
 mod shares;
 mod stepped;
 
@@ -21,8 +25,10 @@ pub use direct::Direct;
 pub use feeds::Feeds;
 pub use intake::{Intake, Outlet};
 pub use lockstep::{Lockstep, Pace, Transport, Turn};
-pub use opener::{Opener, OpenerEnds, OpenerReport};
+pub use opener::{Opener, OpenerConfig, OpenerEnds, OpenerReport};
+pub use plan::{Bases, PlanError, plan};
 pub use queue::{Instructed, OrderQueue, Prices, order_queue};
+pub use session::{Account, BatonFence, Joined, MarketConfig, Session, SessionError, SessionReport};
 pub use shares::{Shares, SharesMax};
 pub use stepped::{Stepped, VenueFault};
 
@@ -39,7 +45,9 @@ pub enum RunError {
     Journal(String),
     #[error("the gateway stopped: {0}")]
     Gateway(String),
-    /// The market can't be read on, or the simulated venue failed.
+    /// The market behind the simulated venue can't be read on.
     #[error("{0}")]
+    MarketFault(String),
+    #[error("the simulated venue: {0}")]
     Venue(String),
 }

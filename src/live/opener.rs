@@ -21,12 +21,24 @@ use crate::wire::{
     Backoff, CloseReason, Connection, Connector, Counters, OpenConnection, Reconnect, Url, WireError,
 };
 
-/// An attempt that takes longer has failed.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at the queues: a reconnect is not late by it.
 const POLL: Duration = Duration::from_millis(2);
 /// Attempts whose failures are told apart in memory; more are counted only.
 const FAILURES_KEPT: usize = 64;
+
+/// How connections are opened.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenerConfig {
+    pub backoff: Backoff,
+    /// An attempt that takes longer has failed.
+    pub timeout: Duration,
+}
+
+impl Default for OpenerConfig {
+    fn default() -> Self {
+        OpenerConfig { backoff: Backoff::default(), timeout: Duration::from_secs(10) }
+    }
+}
 
 /// A connection of the hot thread.
 pub type Socket = Connection<TcpStream>;
@@ -60,11 +72,13 @@ pub struct OpenerReport {
 pub struct Opener {
     thread: Option<JoinHandle<OpenerReport>>,
     stop: Arc<AtomicBool>,
+    failed: mpsc::Receiver<(usize, String)>,
 }
 
 impl Opener {
     /// Opens every address, and keeps it open. `clock` stamps new connections.
     pub fn spawn(
+        config: OpenerConfig,
         connector: Connector,
         urls: Vec<Url>,
         clock: impl Now + 'static,
@@ -80,12 +94,14 @@ impl Opener {
             .enumerate()
             .map(|(index, url)| Endpoint {
                 url: Arc::new(url),
-                reconnect: Reconnect::new(Backoff::default(), index as u64),
+                reconnect: Reconnect::new(config.backoff, index as u64),
                 due: Some(now),
             })
             .collect();
         let (results_in, results) = mpsc::channel();
+        let (failed_in, failed) = mpsc::sync_channel(FAILURES_KEPT);
         let worker = Worker {
+            timeout: config.timeout,
             connector,
             endpoints,
             opened: opened_in,
@@ -95,10 +111,16 @@ impl Opener {
             clock: monotonic,
             engine_clock: Box::new(clock),
             stop: Arc::clone(&stop),
+            failed: failed_in,
             report: OpenerReport::default(),
         };
         let thread = thread::Builder::new().name("qtx-opener".to_owned()).spawn(move || worker.run())?;
-        Ok((Opener { thread: Some(thread), stop }, OpenerEnds { opened, handed }))
+        Ok((Opener { thread: Some(thread), stop, failed }, OpenerEnds { opened, handed }))
+    }
+
+    /// Attempts that failed since the last call: which address, and why. What nobody asks for is dropped.
+    pub fn failed(&self) -> impl Iterator<Item = (usize, String)> {
+        self.failed.try_iter()
     }
 
     /// Ends the thread. An attempt under way ends by itself.
@@ -124,6 +146,7 @@ struct Endpoint {
 type Attempt = (usize, Result<OpenConnection<TcpStream>, WireError>);
 
 struct Worker {
+    timeout: Duration,
     connector: Connector,
     endpoints: Vec<Endpoint>,
     opened: Producer<(usize, Socket)>,
@@ -134,6 +157,7 @@ struct Worker {
     clock: MonotonicClock,
     engine_clock: Box<dyn Now>,
     stop: Arc<AtomicBool>,
+    failed: mpsc::SyncSender<(usize, String)>,
     report: OpenerReport,
 }
 
@@ -189,9 +213,10 @@ impl Worker {
             return;
         }
         let (connector, url) = (self.connector.clone(), Arc::clone(&endpoint.url));
+        let deadline = Instant::now() + self.timeout;
         let results = self.results_in.clone();
         let attempt = move || {
-            let result = connector.open(&url, Instant::now() + OPEN_TIMEOUT);
+            let result = connector.open(&url, deadline);
             let _ = results.send((index, result)); // nobody waits any more once the thread has ended
         };
         if let Err(error) = thread::Builder::new().name("qtx-open".to_owned()).spawn(attempt) {
@@ -219,6 +244,7 @@ impl Worker {
                     }) => endpoint.reconnect.ended_retry_after(now, *seconds),
                     _ => endpoint.reconnect.ended(now),
                 });
+                let _ = self.failed.try_send((index, error.to_string()));
                 self.note(index, Some(error.to_string()));
             }
         }

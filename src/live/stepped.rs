@@ -7,13 +7,14 @@ use std::thread;
 use super::lockstep::{Transport, Turn};
 use super::{Feeds, OrderQueue, Outlet, RunError};
 use crate::event::{Event, Feed, FeedState, Instruction};
-use crate::num::{InstrumentId, TimeNs};
+use crate::host::time::SteppedTime;
+use crate::num::{InstrumentId, Now as _, TimeNs};
 use crate::sim::lockstep::{self, Answer, Ask, Baton};
 
 /// Looks at the other side before giving the core away: an answer takes tens of microseconds.
 const SPINS: u32 = 64;
 
-/// Tells why the venue's thread can't go on, once it can't.
+/// Tells why the market can't be read on, once it can't.
 pub type VenueFault = Box<dyn Fn() -> Option<String> + Send>;
 
 /// Sockets to a venue in this process that waits for us.
@@ -24,7 +25,8 @@ pub struct Stepped {
     fault: VenueFault,
     frame: Vec<u8>,
     asked: u64,
-    now: TimeNs,
+    /// What gateway and venue take for the time.
+    clock: SteppedTime,
 }
 
 impl Stepped {
@@ -34,10 +36,11 @@ impl Stepped {
         orders: OrderQueue,
         feeds: Feeds,
         frame_bytes_max: usize,
+        clock: SteppedTime,
         fault: VenueFault,
     ) -> Stepped {
         let frame = Vec::with_capacity(frame_bytes_max);
-        Stepped { baton, orders, feeds, fault, frame, asked: 0, now: TimeNs(i64::MIN) }
+        Stepped { baton, orders, feeds, fault, frame, asked: 0, clock }
     }
 
     pub fn feeds(&self) -> &Feeds {
@@ -49,7 +52,7 @@ impl Stepped {
         let ask = Ask { number: self.asked, limit, settle, pushed: self.orders.pushed() };
         self.baton.ask(ask);
         let answer = self.wait(|it| it.baton.answered(ask.number))?;
-        self.now = answer.now;
+        self.clock.set(answer.now);
         Ok(match answer.turn {
             lockstep::Turn::Public => self.receive(Feed::Public, &answer)?,
             lockstep::Turn::Market => self.receive(Feed::Market, &answer)?,
@@ -58,7 +61,10 @@ impl Stepped {
                 Turn::Arrived(answer.now)
             }
             lockstep::Turn::Nothing => Turn::Nothing { next_frame: answer.next_frame },
-            lockstep::Turn::Fault => return Err(self.failed()),
+            lockstep::Turn::Fault => {
+                let why = (self.fault)().unwrap_or_else(|| "the market can't be read on".to_string());
+                return Err(RunError::MarketFault(why));
+            }
         })
     }
 
@@ -98,7 +104,7 @@ impl Stepped {
     /// Whether everybody the loop waits for is still there.
     fn check(&mut self) -> Result<(), RunError> {
         let mut lost = None;
-        self.feeds.tend(self.now, |status| {
+        self.feeds.tend(self.clock.now(), |status| {
             if status.state != FeedState::Up {
                 lost = Some(status.feed);
             }
@@ -109,11 +115,10 @@ impl Stepped {
         if let Some(why) = self.orders.failure() {
             return Err(RunError::Gateway(why));
         }
-        if self.baton.is_over() { Err(self.failed()) } else { Ok(()) }
-    }
-
-    fn failed(&self) -> RunError {
-        RunError::Venue((self.fault)().unwrap_or_else(|| "the venue's thread ended".to_string()))
+        if self.baton.is_over() {
+            return Err(RunError::Venue("its thread ended".to_string()));
+        }
+        Ok(())
     }
 }
 

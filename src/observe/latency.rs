@@ -63,6 +63,19 @@ pub struct LatencyNs {
     pub count: u64,
 }
 
+impl LatencyNs {
+    /// `None` of an empty histogram.
+    pub fn of(histogram: &Histogram<u64>) -> Option<LatencyNs> {
+        (!histogram.is_empty()).then(|| LatencyNs {
+            p50: histogram.value_at_quantile(0.5),
+            p99: histogram.value_at_quantile(0.99),
+            p999: histogram.value_at_quantile(0.999),
+            max: histogram.max(),
+            count: histogram.len(),
+        })
+    }
+}
+
 impl Default for Stages {
     fn default() -> Self {
         #[allow(clippy::expect_used)]
@@ -80,15 +93,13 @@ impl Stages {
         self.histograms[stage as usize].saturating_record(ns);
     }
 
+    /// Forgets everything, and touches every page: recording will not be the first to.
+    pub fn clear(&mut self) {
+        self.histograms.iter_mut().for_each(Histogram::reset);
+    }
+
     /// `None` for a stage that never happened.
     pub fn latency(&self, stage: Stage) -> Option<LatencyNs> {
-        let histogram = &self.histograms[stage as usize];
-        (!histogram.is_empty()).then(|| LatencyNs {
-            p50: histogram.value_at_quantile(0.5),
-            p99: histogram.value_at_quantile(0.99),
-            p999: histogram.value_at_quantile(0.999),
-            max: histogram.max(),
-            count: histogram.len(),
-        })
+        LatencyNs::of(&self.histograms[stage as usize])
     }
 }

@@ -1,14 +1,20 @@
 //! What an operator reads. Everything here works from the journal's records, off the hot path; the
 //! histograms alone are written by it.
 
+mod book;
+mod condition;
 mod latency;
 mod lines;
 mod report;
+mod sockets;
 mod stats;
 mod summary;
 
+pub use book::{Book, OpenTrade};
+pub use condition::{Condition, LastAlarm, Share, Taken};
 pub use latency::{LatencyNs, Stage, Stages};
 pub use lines::Lines;
 pub use report::{Console, Reporter, Shared};
+pub use sockets::{GatewaySummary, QueueShares, SocketSummary};
 pub use stats::Stats;
-pub use summary::{JournalSummary, LoopCounts, Summary};
+pub use summary::{Exact, JournalSummary, LoopCounts, Summary};

@@ -77,7 +77,7 @@ impl Reporter {
         stats.records += 1;
         // The ring was checked on the way out; what does not decode here is in `verify`'s report.
         let Ok(Some(entry)) = entry else { return };
-        stats.take(&entry);
+        stats.take(record.sequence.saturating_sub(record.part.into()), &entry);
         let now = stats.now;
         drop(stats);
         match &entry {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::{Book, Condition};
 use crate::event::record::Entry;
 use crate::event::{AlarmKind, EventBody, InstrumentTable, OrderKind, Output, OutputBody, TradeClosed};
 use crate::num::{Dec, InstrumentId, OrderId, Side, TimeNs};
@@ -30,7 +31,12 @@ pub struct Stats {
     /// Longest time acknowledged stops covered only a part of a position.
     pub part_unprotected_ns_max: Option<i64>,
     pub equity: Option<Dec>,
+    pub wallet: Option<Dec>,
     pub daily_drawdown: Dec,
+    pub weekly_drawdown: Dec,
+    pub exposure: Dec,
+    pub book: Book,
+    pub condition: Condition,
     pub open_now: u32,
     pub concurrent_max: u32,
     open: BTreeSet<OrderId>,
@@ -63,15 +69,21 @@ pub struct Closed {
 }
 
 impl Stats {
-    /// Takes the next entry of the journal.
-    pub fn take(&mut self, entry: &Entry) {
+    /// Takes the next entry of the journal; `sequence` is its first record's.
+    pub fn take(&mut self, sequence: u64, entry: &Entry) {
         match entry {
             Entry::Event(event) => {
                 self.events += 1;
                 self.now = event.recv_ns;
                 self.event(event.instrument, &event.body);
+                self.book.event(event);
+                self.condition.event(sequence, event);
             }
-            Entry::Output { output, .. } => self.output(output),
+            Entry::Output { output, commit, .. } => {
+                self.output(output);
+                self.book.output(self.now, output);
+                self.condition.output(sequence, self.now, output, *commit);
+            }
         }
     }
 
@@ -84,6 +96,7 @@ impl Stats {
             EventBody::DecodeFault(fault) => count(&mut self.decode_faults, fault.reason.as_str()),
             EventBody::AccountUpdate(update) => {
                 self.equity.get_or_insert(update.wallet);
+                self.wallet.get_or_insert(update.wallet);
             }
             _ => {}
         }
@@ -120,8 +133,9 @@ impl Stats {
                 self.trade_closed(id, closed);
             }
             OutputBody::Equity(e) => {
-                self.equity = Some(e.equity);
-                self.daily_drawdown = e.daily_drawdown;
+                (self.equity, self.wallet) = (Some(e.equity), Some(e.wallet));
+                (self.daily_drawdown, self.weekly_drawdown) = (e.daily_drawdown, e.weekly_drawdown);
+                self.exposure = e.exposure;
             }
             OutputBody::Alarm(alarm) => {
                 count(&mut self.alarms, alarm.kind.as_str());

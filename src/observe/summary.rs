@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{LatencyNs, Stage, Stages, Stats};
+use super::{LatencyNs, SocketSummary, Stage, Stages, Stats};
 use crate::decode::Skip;
 use crate::event::InstrumentTable;
 use crate::num::{Dec, Rounding};
@@ -85,6 +86,10 @@ impl fmt::Display for Exact {
 }
 
 impl Exact {
+    pub fn value(&self) -> Dec {
+        self.0
+    }
+
     /// With two places, as people read money.
     fn cents(&self) -> String {
         format!("{:.2}", self.0)
@@ -95,6 +100,13 @@ impl Serialize for Exact {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let number = RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?;
         number.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Exact {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Exact, D::Error> {
+        let number = Box::<RawValue>::deserialize(deserializer)?;
+        Dec::parse(number.get()).map(Exact).map_err(D::Error::custom)
     }
 }
 
@@ -147,6 +159,8 @@ pub struct Summary {
     pub tls_allocations: Option<u64>,
     pub hot_page_faults: Option<u64>,
     pub instruments: BTreeMap<String, InstrumentSummary>,
+    /// Null where nothing travels by socket.
+    pub sockets: Option<SocketSummary>,
     pub journal: JournalSummary,
     pub shadow: ShadowSummary,
 }
@@ -229,6 +243,7 @@ impl Summary {
             hot_allocations: counts.hot_allocations,
             tls_allocations: counts.tls_allocations,
             hot_page_faults: counts.hot_page_faults,
+            sockets: None,
             instruments: stats.instruments(table).map(|(symbol, p)| (symbol, per(p))).collect(),
             journal,
             shadow: ShadowSummary::default(),
@@ -343,7 +358,16 @@ impl fmt::Display for Summary {
         )?;
         writeln!(text, "alarms         {}", list(&self.alarms))?;
         self.write_latency(&mut text)?;
-        writeln!(text, "hot path       {} allocations", or_dash(self.hot_allocations))?;
+        writeln!(
+            text,
+            "hot path       {} allocations, {} by TLS, {} page faults",
+            or_dash(self.hot_allocations),
+            or_dash(self.tls_allocations),
+            or_dash(self.hot_page_faults)
+        )?;
+        if let Some(sockets) = &self.sockets {
+            text += &sockets.to_string();
+        }
         let j = &self.journal;
         write!(
             text,

@@ -155,6 +155,11 @@ impl Link {
         }
     }
 
+    /// The report that is delivered next, if it has been said.
+    pub fn next_report(&self) -> Option<&Report> {
+        self.reports.in_flight.front().map(|(_, report)| report)
+    }
+
     /// Whether a command or a report is on its way.
     pub fn pending(&self) -> bool {
         !(self.commands.in_flight.is_empty() && self.reports.in_flight.is_empty())

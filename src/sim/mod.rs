@@ -6,3 +6,5 @@ pub mod link;
 pub mod lockstep;
 pub mod market;
 pub mod venue;
+#[cfg(feature = "server")]
+pub mod server;

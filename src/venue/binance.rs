@@ -22,7 +22,7 @@ pub use params::{Params, percent_encode};
 use crate::event::Feed;
 
 /// A kind of public market data: one event type in frames, one suffix in stream names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     AggTrade,
     Trade,
@@ -97,6 +97,24 @@ impl Channel {
         format!("{}@{stream}{parameters}", symbol.to_ascii_lowercase())
     }
 
+    /// As it is written in stream names and on the command line: `aggTrade`, `bookTicker`, `kline`, …
+    pub const fn name(self) -> &'static str {
+        self.names().stream
+    }
+
+    /// The channel of that name; case matters.
+    pub fn from_name(name: &str) -> Option<Channel> {
+        Channel::ALL.into_iter().find(|channel| channel.name() == name)
+    }
+
+    /// As [`Channel::stream`], with bars of another interval: the venue's text for it.
+    pub fn stream_with_bars(self, symbol: &str, interval: &str) -> String {
+        match self {
+            Channel::Kline => format!("{}@{}_{interval}", symbol.to_ascii_lowercase(), self.name()),
+            _ => self.stream(symbol),
+        }
+    }
+
     /// Which connection carries it: since 2026-04-23 the order book and everything else are apart.
     pub const fn feed(self) -> Feed {
         match self {
@@ -144,6 +162,10 @@ mod tests {
             assert_eq!(Channel::from_event_type(channel.event_type()), Some(channel));
             assert_eq!(Channel::from_stream(&channel.stream("BTCUSDT")), Some(channel));
         }
+        for channel in Channel::ALL {
+            assert_eq!(Channel::from_name(channel.name()), Some(channel));
+        }
+        assert_eq!(Channel::from_name("aggtrade"), None);
         assert_eq!(Channel::from_stream("btcusdt@depth@0ms"), Some(Channel::Depth));
         assert_eq!(Channel::from_stream("!forceOrder@arr"), Some(Channel::ForceOrder));
         assert_eq!(Channel::from_stream("!bookTicker"), Some(Channel::BookTicker));
@@ -157,6 +179,8 @@ mod tests {
     fn subscriptions_are_lower_case() {
         assert_eq!(Channel::Kline.stream("1000PEPEUSDT"), "1000pepeusdt@kline_1m");
         assert_eq!(Channel::Depth.stream("BTCUSDT"), "btcusdt@depth@100ms");
+        assert_eq!(Channel::Kline.stream_with_bars("BTCUSDT", "15m"), "btcusdt@kline_15m");
+        assert_eq!(Channel::Ticker.stream_with_bars("BTCUSDT", "15m"), "btcusdt@ticker");
     }
 
     #[test]

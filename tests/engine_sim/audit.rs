@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::figures::Figures;
 use super::world::Line;
 use quantum_trader::engine::Engine;
 use quantum_trader::event::*;
@@ -45,6 +46,7 @@ pub struct Audit {
     settings: Settings,
     line: Line,
     pub seen: Seen,
+    pub figures: Figures,
     ids: BTreeMap<OrderId, Order>,
     entered: BTreeSet<OrderId>,
     /// Per trade: quantity entered and the stop at it.
@@ -62,6 +64,7 @@ impl Audit {
             settings,
             line,
             seen: Seen::default(),
+            figures: Figures::default(),
             ids: BTreeMap::new(),
             entered: BTreeSet::new(),
             stops: BTreeMap::new(),
@@ -93,9 +96,11 @@ impl Audit {
         for output in outputs {
             self.output(output, event, engine, venue);
         }
+        self.figures.take(event, outputs);
         if self.line == Line::Hostile {
             return;
         }
+        self.figures.compare(engine);
         self.rate(now);
         let open = engine.trades().iter().filter(|trade| !trade.finished).count();
         assert!(open <= self.settings.max_concurrent_trades as usize, "{open} trades at a time");

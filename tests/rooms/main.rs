@@ -27,8 +27,9 @@ const ROOMS: [(&str, &[&str]); 17] = [
     // The dialect over the sockets of wire; what the engine believes is not its business.
     ("gateway", &["venue", "wire"]),
     ("sim", &["venue", "decode"]),
-    // Thresholds are printed from the settings, skipped frames by the decoder's names.
-    ("observe", &["risk", "decode", "journal"]),
+    // Thresholds are printed from the settings, skipped frames by the decoder's names; what an order
+    // still covers is told as the engine tells it.
+    ("observe", &["risk", "trade", "decode", "journal"]),
     ("host", &[]),
     (
         "live",

@@ -120,7 +120,7 @@ impl Audit {
 
     fn report(&mut self, table: &InstrumentTable, submitted: Option<&Order>, report: &Report) {
         for (id, body) in report.events() {
-            self.event(table, submitted, id, &body);
+            self.event(table, submitted, matches!(report.body, ReportBody::Answer(_)), id, &body);
         }
         if let ReportBody::Order(order) = &report.body {
             let price = |fill: &Fill| fill.price.wide() * fill.quantity.wide();
@@ -134,13 +134,15 @@ impl Audit {
         &mut self,
         table: &InstrumentTable,
         submitted: Option<&Order>,
+        answer: bool,
         id: InstrumentId,
         body: &EventBody,
     ) {
         let event_ms = match body {
             EventBody::OrderUpdate(update) => {
                 self.update(submitted, update);
-                update.event_ms
+                // A refusal has no time, and what a query finds may be old.
+                if answer { self.event_ms } else { update.event_ms }
             }
             EventBody::Fill(fill) => {
                 self.fill(table, id, fill);

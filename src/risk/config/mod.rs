@@ -21,4 +21,4 @@ pub use load::{Loaded, Preset, Source, load};
 pub use show::{json, table};
 pub use table::{Key, SETTINGS, Setting, Settings};
 pub use text::example;
-pub use value::{Allowed, AtrSmoothing, ConsensusSet, ExitPrice, HotCore, LockMemory};
+pub use value::{Allowed, AtrSmoothing, ConsensusSet, ExitPrice, HotCore, LockMemory, SimStops};

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use super::bounded::{Address, BoundedText, FilePath, OrderPrefix};
-use super::value::{Allowed, AtrSmoothing, ConsensusSet, ExitPrice, HotCore, LockMemory, Value};
+use super::value::{Allowed, AtrSmoothing, ConsensusSet, ExitPrice, HotCore, LockMemory, SimStops, Value};
 use crate::event::{Consensus, Symbol};
 use crate::num::Dec;
 
@@ -379,6 +379,8 @@ settings! {
     QT_SIM_REPORT_LATENCY_US sim_report_latency_us: i64 = 1_500, LATENCY_US, "µs";
     /// Most that is added to either at random.
     QT_SIM_LATENCY_JITTER_US sim_latency_jitter_us: i64 = 500, LATENCY_US, "µs";
+    /// What becomes of stops, to see the engine without them; needs the venue behind sockets.
+    QT_SIM_STOPS sim_stops: SimStops = SimStops::Accept, Allowed::Words(SimStops::WORDS), "";
 }
 "Buffers" {
     /// Longest frame taken from a connection.

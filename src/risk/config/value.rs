@@ -44,6 +44,17 @@ words! {
     }
 }
 
+words! {
+    /// What the simulated venue does with conditional orders.
+    SimStops {
+        Accept = 1 "accept",
+        /// Every one is refused.
+        Refuse = 2 "refuse",
+        /// No answer, and no order.
+        Swallow = 3 "swallow",
+    }
+}
+
 /// Where the hot thread runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HotCore {
@@ -279,6 +290,16 @@ impl Value for bool {
 impl Value for ExitPrice {
     fn read(text: &str, _: &Allowed) -> Option<ExitPrice> {
         ExitPrice::parse(text)
+    }
+
+    fn print(&self, _: &Allowed) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for SimStops {
+    fn read(text: &str, _: &Allowed) -> Option<SimStops> {
+        SimStops::parse(text)
     }
 
     fn print(&self, _: &Allowed) -> String {

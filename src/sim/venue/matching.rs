@@ -71,6 +71,7 @@ impl Venue {
         let expires_ns = self.now + WORKING_NS_MAX;
         if let Some(open) = self.open.get_mut(index) {
             open.stage = Stage::Working { expires_ns };
+            open.updated_ms = self.now.ms();
         }
     }
 
@@ -94,6 +95,7 @@ impl Venue {
             if let Some(open) = self.open.get_mut(index) {
                 open.filled += quantity;
                 open.paid = open.paid.saturating_add(level.price.wide() * quantity.wide());
+                open.updated_ms = self.now.ms();
             }
             Some(fill)
         } else {
@@ -178,7 +180,7 @@ impl Venue {
             return;
         }
         let open = self.open.remove(index);
-        self.closed.insert(open.order.id, open.closed(status));
+        self.closed.insert(open.order.id, open.closed(status, self.now.ms()));
         out.push(self.order_report(&open, Some(status), fill, answers));
     }
 

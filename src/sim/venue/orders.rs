@@ -5,7 +5,7 @@ use super::{
     market::Market,
 };
 use crate::event::{Cancel, Order, OrderKind, OrderStatus, OrderUpdate, Query, WorkingType};
-use crate::num::{Dec, InstrumentId, Lots, OrderId, Ticks, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, Millis, OrderId, Ticks, TimeNs};
 
 /// Where an open order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct OpenOrder {
     pub filled: Lots,
     /// Σ price × quantity of its fills, in tick-lots.
     pub paid: i128,
+    /// When it last changed.
+    pub updated_ms: Millis,
     pub stage: Stage,
 }
 
@@ -34,12 +36,14 @@ pub(super) struct ClosedOrder {
     pub instrument: InstrumentId,
     pub venue_id: i64,
     pub filled: Lots,
+    pub updated_ms: Millis,
     pub status: OrderStatus,
 }
 
 impl OpenOrder {
-    pub(super) fn closed(&self, status: OrderStatus) -> ClosedOrder {
-        ClosedOrder { instrument: self.instrument, venue_id: self.venue_id, filled: self.filled, status }
+    pub(super) fn closed(&self, status: OrderStatus, updated_ms: Millis) -> ClosedOrder {
+        let OpenOrder { instrument, venue_id, filled, .. } = *self;
+        ClosedOrder { instrument, venue_id, filled, updated_ms, status }
     }
 }
 
@@ -66,6 +70,7 @@ impl Venue {
             venue_id: self.last_venue_id,
             filled: Lots::ZERO,
             paid: 0,
+            updated_ms: self.now.ms(),
             stage: Stage::Resting,
         };
         out.push(self.order_report(&open, Some(OrderStatus::Accepted), None, Some(Asked::Order)));
@@ -106,8 +111,9 @@ impl Venue {
         self.liquidate(out);
     }
 
-    /// Says something of an order by its id; venue id and quantity filled are 0 for one that is not
-    /// known under this instrument.
+    /// Says something of an order by its id: what a query found is as old as the order's last change, a
+    /// refusal has no time. Venue id and quantity filled are 0 for one that is not known under this
+    /// instrument.
     fn answer(
         &self,
         instrument: InstrumentId,
@@ -117,10 +123,13 @@ impl Venue {
         code: i32,
         out: &mut Reports,
     ) {
-        let open = self.open.iter().find(|open| open.order.id == order).map(|open| open.closed(status));
-        let known = open.or_else(|| self.closed.get(&order).copied()).filter(|k| k.instrument == instrument);
+        let open = self.open.iter().find(|open| open.order.id == order);
+        let known = open
+            .map(|open| open.closed(status, open.updated_ms))
+            .or_else(|| self.closed.get(&order).copied())
+            .filter(|known| known.instrument == instrument);
         let (venue_id, filled) = known.map_or((0, Lots::ZERO), |known| (known.venue_id, known.filled));
-        let event_ms = self.now.ms();
+        let event_ms = known.filter(|_| code == 0).map_or(0, |found| found.updated_ms);
         let update = OrderUpdate { order, venue_id, filled, event_ms, code, status, pad: [0; 3] };
         out.push(Report { instrument, answers: Some(asked), body: ReportBody::Answer(update) });
     }

@@ -11,7 +11,7 @@ use crate::num::{InstrumentId, Lots, Millis};
 pub const EVENTS_MAX: usize = 2;
 
 /// The request a message answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asked {
     Order,
     Cancel,

@@ -1,0 +1,28 @@
+//! The in-process transport: market and venue in the engine's own thread.
+
+use super::{Ended, Plan, ended_at};
+use crate::event::Event;
+use crate::journal::drain::Drain;
+use crate::live::{Core, Direct, Lockstep};
+use crate::sim::exchange::Exchange;
+use crossbeam_channel::Receiver;
+
+pub(super) fn run(
+    plan: Plan,
+    core: Core,
+    exchange: Exchange,
+    inbox: Receiver<Event>,
+    drain: &Drain,
+) -> Ended {
+    let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, drain, plan.stop);
+    let mut fault = None;
+    let outcome = lockstep
+        .begin(plan.start, plan.opening.into_iter())
+        .and_then(|()| ended_at(lockstep.run(plan.pace), &mut fault))
+        .and_then(|reason| lockstep.end(reason));
+    let Lockstep { intake, transport: Direct(exchange), .. } = lockstep;
+    let mut core = intake.core;
+    core.counts.sim_round_trip_ns_max = plan.round_trip_ns_max;
+    core.counts.out_of_order = exchange.source_counts().clamped;
+    Ended { core, outcome, fault, sockets: None }
+}

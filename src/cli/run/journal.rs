@@ -1,0 +1,94 @@
+//! The journal of a run: opened before it, summed up after it.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::PoisonError;
+
+use super::{Ended, RunArgs};
+use crate::cli::{DEFAULT_JOURNAL, Failure};
+use crate::event::InstrumentTable;
+use crate::host::clock::MonotonicClock;
+use crate::host::ring_dir;
+use crate::journal::drain::Drain;
+use crate::journal::ring::RingWriter;
+use crate::journal::{Folder, Identity};
+use crate::observe::{Console, JournalSummary, Lines, Reporter, Shared, Summary};
+use crate::risk::config::Settings;
+
+const LOG_NAME: &str = "trade_decisions.log";
+
+/// A journal's folder, with the thread that drains its ring.
+pub(super) struct Journal {
+    pub folder: Folder,
+    pub drain: Drain,
+    pub stats: Shared,
+}
+
+impl Journal {
+    /// Folder, ring and archive, and the thread between them. The ring is the loop's.
+    pub fn open(
+        args: &RunArgs,
+        settings: &Settings,
+        instruments: &InstrumentTable,
+        identity: &Identity,
+    ) -> Result<(Journal, RingWriter), Failure> {
+        let ring_dir = args.ring_dir.clone().unwrap_or_else(ring_dir);
+        if !ring_dir.is_dir() {
+            return Err(Failure::refused(format!("--ring-dir {ring_dir:?}: no such folder")));
+        }
+        let folder = match &args.journal {
+            Some(dir) => Folder::create(dir)?,
+            None => Folder::replace(Path::new(DEFAULT_JOURNAL))?,
+        };
+        // First what can still fail without leaving half a journal behind.
+        let log = settings.log_to_file.then(|| log_file(folder.path())).transpose()?;
+        let ring = folder.create_ring(Some(&ring_dir), settings.ring_slots.into(), identity)?;
+        let archive = folder.create_archive(identity)?;
+        let console = match (args.json, args.verbose) {
+            (true, _) => Console::Quiet,
+            (false, false) => Console::Lines,
+            (false, true) => Console::All,
+        };
+        let (mut reporter, stats) = Reporter::new(Lines::new(instruments.clone(), *settings), console, log);
+        let clock = MonotonicClock::new();
+        let drain =
+            Drain::spawn(&ring, archive, move || clock.now_ns(), move |record| reporter.take(record))?;
+        Ok((Journal { folder, drain, stats }, ring))
+    }
+
+    /// Waits for the archive and sums the run up.
+    pub fn close(self, ended: Ended, instruments: &InstrumentTable) -> Result<Summary, Failure> {
+        let Journal { folder, drain, stats } = self;
+        let Ended { mut core, outcome, sockets, .. } = ended;
+        let last = core.ring().next_sequence() - 1;
+        let controller = core.engine().controller();
+        (core.counts.final_equity, core.counts.max_daily_drawdown) =
+            (controller.equity(), controller.equity().map(|_| controller.worst_daily_drawdown()));
+        let report = drain.stop(last);
+        let path = folder.path().display().to_string();
+        folder.close(&report, last)?;
+        outcome.map_err(|error| Failure::refused(format!("{error} (the journal is in {path})")))?;
+        if let Some(error) = report.error {
+            return Err(Failure::refused(format!("the journal in {path} is incomplete: {error}")));
+        }
+        let written = JournalSummary {
+            records: report.records,
+            bytes: report.bytes,
+            durable_seq: report.durable_sequence,
+            overruns: core.counts.overruns,
+            path,
+        };
+        let stats = stats.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Summary { sockets, ..Summary::new(&stats, &core.counts, &core.stages, instruments, written) })
+    }
+}
+
+fn log_file(dir: &Path) -> Result<File, Failure> {
+    let path = dir.join(LOG_NAME);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options
+        .open(&path)
+        .map_err(|error| Failure::refused(format!("{}: can't create: {error}", path.display())))
+}

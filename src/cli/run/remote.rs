@@ -1,0 +1,339 @@
+//! A venue elsewhere: Binance USD-M futures, its test network, or a simulated venue that another
+//! process serves and that owns the clock.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use serde::Deserialize;
+
+use super::journal::Journal;
+use super::{Ended, Plan, RunArgs, VenueName, control, finish, host, opening, pace, sockets};
+use crate::cli::{Failure, print};
+use crate::event::{Event, EventBody};
+use crate::gateway::{RestClient, RestReply, secrets};
+use crate::host::account_lock::{Account as LockedAccount, AccountLock, state_dir};
+use crate::host::clock::wall_time;
+use crate::host::stop::StopFlag;
+use crate::host::thread::page_faults;
+use crate::host::time::{Discipline, RemoteTime, Scale, VenueClock, WallTime, correction};
+use crate::journal::Identity;
+use crate::live::{Account, Core, Cycle, Endless, Intake, Joined, MarketConfig, Pace, WhenFull};
+use crate::num::{NS_PER_SEC, Now, TimeNs};
+use crate::risk::config::Settings;
+use crate::venue::binance::sign::Credentials;
+use crate::venue::binance::{Channel, Endpoints, interval_text, request};
+
+/// What the engine decides by.
+const CHANNELS: [Channel; 5] =
+    [Channel::BookTicker, Channel::AggTrade, Channel::Kline, Channel::MarkPrice, Channel::Ticker];
+/// A market connection without a message for so long is dead: every stream of ours but the quietest
+/// speaks each second.
+const STALE_NS: i64 = 30 * NS_PER_SEC;
+/// The gateway's connections are pinged every three minutes; two missed pings are a dead connection.
+const GATEWAY_STALE_NS: i64 = 400 * NS_PER_SEC;
+/// How often the clock is compared.
+const COMPARE_EVERY: Duration = Duration::from_secs(10);
+const COMPARE_POLL: Duration = Duration::from_millis(50);
+/// Bars of history beyond the longest period, so that the first decision is not the first bar.
+const HISTORY_SPARE_BARS: u32 = 50;
+const CLOCK_PATH: &str = "/sim/clock";
+
+/// What a simulated venue says of its clock.
+#[derive(Deserialize)]
+struct ClockAnswer {
+    sim_ns: i64,
+    wall_ns: i64,
+    scale: f64,
+}
+
+/// The clock of the run.
+#[derive(Clone)]
+enum Clock {
+    World(WallTime),
+    /// A simulated venue's, and what it said.
+    Venue(RemoteTime, VenueClock),
+}
+
+impl Now for Clock {
+    fn now(&self) -> TimeNs {
+        match self {
+            Clock::World(clock) => clock.now(),
+            Clock::Venue(clock, _) => clock.now(),
+        }
+    }
+}
+
+impl Clock {
+    fn offset_ns(&self) -> i64 {
+        match self {
+            Clock::World(clock) => clock.offset_ns(),
+            Clock::Venue(clock, venue) => clock.offset_ns(venue),
+        }
+    }
+
+    fn is_simulated(&self) -> bool {
+        matches!(self, Clock::Venue(..))
+    }
+
+    /// Wall time in time of this clock.
+    fn scaled(&self, ns: i64) -> i64 {
+        match self {
+            Clock::World(_) => ns,
+            Clock::Venue(_, venue) => (ns as f64 * venue.scale.factor()) as i64,
+        }
+    }
+}
+
+pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+    refuse_what_is_simulated(args)?;
+    let loaded = args.settings.load(None)?;
+    let settings = &loaded.settings;
+    let Some(dir) = &args.journal else {
+        let line = "--journal DIR must be given: the journal of a real account is never replaced";
+        return Err(Failure::refused(line));
+    };
+    if args.symbols.is_empty() {
+        return Err(Failure::refused("--symbols must be given: BTCUSDT,ETHUSDT for example"));
+    }
+    let stop =
+        StopFlag::on_signals().map_err(|error| Failure::refused(format!("signal handlers: {error}")))?;
+    let endpoints = endpoints(args.venue, settings);
+    let credentials = secrets::credentials(|name| std::env::var_os(name))?;
+    let (clock, discipline) = clock(&endpoints, settings)?;
+    if !(clock.is_simulated() || args.live) {
+        let line = "this is a real venue: --live says that orders may be sent (paper trading: --venue sim)";
+        return Err(Failure::refused(line));
+    }
+    let (mut lock, api) = lock(&endpoints, &credentials, settings)?;
+    let epoch = lock.next_epoch(wall_time())?;
+    let stale_ns = Some(clock.scaled(GATEWAY_STALE_NS));
+    let start_config = sockets::start_config(settings, endpoints, args.symbols.clone(), false, stale_ns)?;
+    let account = Account::read(start_config, credentials, &clock)?;
+    let notes: Vec<String> = account.prepared().notes.iter().cloned().chain(epoch.damage.clone()).collect();
+
+    let instruments = account.instruments().clone();
+    let identity = identity(epoch.value, settings);
+    let (journal, ring) = Journal::open(args, settings, &instruments, &identity)?;
+    if !args.json {
+        print(&banner(args, &api, &clock, &notes, &dir.display().to_string()))?;
+    }
+    let start = clock.now();
+    let mut events = opening(start, &identity, settings, &instruments, clock.is_simulated());
+    events.extend(history(&account, settings, &clock, start)?);
+    events.extend(account.prepared().events.iter().map(|event| Event { recv_ns: start, ..*event }));
+    let core = Core::new(settings, &instruments, ring);
+    let market = MarketConfig {
+        channels: &CHANNELS,
+        bar_interval_s: settings.bar_interval_s,
+        frame_bytes_max: settings.max_frame_bytes as usize,
+        stale_ns: Some(clock.scaled(STALE_NS)),
+    };
+    let joined = account.join(&market, clock.clone(), None)?;
+    let control = control(&journal, settings, &instruments, joined.sender.clone())?;
+    let pace = Pace { speed: Some(1.0), ..pace(args, Some(1.0))? };
+    let plan = Plan { start, opening: events, pace, stop, round_trip_ns_max: None };
+    let ended = cycle(plan, core, joined, (clock, discipline), &journal, notes)?;
+    finish(args, journal, control, ended, &instruments)
+}
+
+fn refuse_what_is_simulated(args: &RunArgs) -> Result<(), Failure> {
+    let given = [
+        (args.market.len() != 1 || args.market.first().is_some_and(|m| m != "synthetic"), "--market"),
+        (args.symbol.is_some(), "--symbol"),
+        (args.instruments.is_some(), "--instruments"),
+        (args.speed.is_some(), "--speed"),
+        (args.transport.is_some(), "--transport"),
+    ];
+    match given.into_iter().find(|(given, _)| *given) {
+        Some((_, flag)) => {
+            let line = format!("{flag} is for the simulated venue of this process (--venue sim)");
+            Err(Failure::refused(line))
+        }
+        None => Ok(()),
+    }
+}
+
+fn endpoints(venue: VenueName, settings: &Settings) -> Endpoints {
+    let said = Endpoints {
+        rest: settings.binance_rest_url.as_str().to_owned(),
+        public: settings.binance_public_url.as_str().to_owned(),
+        market: settings.binance_market_url.as_str().to_owned(),
+        private: settings.binance_private_url.as_str().to_owned(),
+        api: settings.binance_api_url.as_str().to_owned(),
+    };
+    // The test network's own addresses, unless others were said.
+    match venue {
+        VenueName::BinanceTestnet if said == Endpoints::binance() => Endpoints::testnet(),
+        _ => said,
+    }
+}
+
+/// A simulated venue owns the clock; elsewhere it is the world's.
+fn clock(endpoints: &Endpoints, settings: &Settings) -> Result<(Clock, Discipline), Failure> {
+    let client = RestClient::new(&endpoints.rest, &sockets::roots(settings), None)?;
+    let call = request::public(CLOCK_PATH, String::new());
+    let answer = match client.call(&call) {
+        RestReply::Answer { status: 200, body, .. } => serde_json::from_slice::<ClockAnswer>(&body).ok(),
+        _ => None,
+    };
+    let venue = answer.and_then(|ClockAnswer { sim_ns, wall_ns, scale }| {
+        let scale = Scale::new(scale)?;
+        Some(VenueClock { sim_ns: TimeNs(sim_ns), wall_ns: TimeNs(wall_ns), scale })
+    });
+    Ok(match venue {
+        Some(venue) => {
+            let (clock, discipline) = RemoteTime::start(&venue);
+            (Clock::Venue(clock, venue), discipline)
+        }
+        None => {
+            let (clock, discipline) = WallTime::start();
+            (Clock::World(clock), discipline)
+        }
+    })
+}
+
+/// Nobody else trades this account with our order ids.
+fn lock(
+    endpoints: &Endpoints,
+    credentials: &Credentials,
+    settings: &Settings,
+) -> Result<(AccountLock, String), Failure> {
+    let dir = state_dir(|name| std::env::var_os(name))?;
+    let account = LockedAccount {
+        venue: &endpoints.api,
+        api_key: credentials.api_key(),
+        prefix: settings.order_prefix.as_str(),
+    };
+    Ok((AccountLock::acquire(&dir, &account)?, endpoints.api.clone()))
+}
+
+/// A start of its own: the epoch is never issued again, and so is what is made of it.
+fn identity(epoch: u32, settings: &Settings) -> Identity {
+    let salt = crc32c::crc32c(&settings.digest().to_le_bytes());
+    Identity {
+        run_id: u64::from(epoch) << 32 | u64::from(salt),
+        build_id: super::build_id(),
+        epoch,
+        clock: Default::default(),
+    }
+}
+
+/// Closed bars of every instrument, so that the first decision need not wait for two hundred.
+fn history(
+    account: &Account,
+    settings: &Settings,
+    clock: &Clock,
+    start: TimeNs,
+) -> Result<Vec<Event>, Failure> {
+    let mut events = Vec::new();
+    if interval_text(settings.bar_interval_s).is_none() {
+        return Ok(events);
+    }
+    let longest = settings.ema_period.max(settings.atr_period).max(settings.correlation_bars);
+    let bars = (longest + HISTORY_SPARE_BARS) as usize;
+    for (id, _) in account.instruments().iter() {
+        let rows = account.prepared().history(id, settings.bar_interval_s, bars, clock)?;
+        let event = |bar| Event { recv_ns: start, instrument: id, body: EventBody::Bar(bar) };
+        events.extend(rows.into_iter().map(event));
+    }
+    Ok(events)
+}
+
+fn cycle(
+    plan: Plan,
+    core: Core,
+    joined: Joined,
+    (clock, discipline): (Clock, Discipline),
+    journal: &Journal,
+    mut warnings: Vec<String>,
+) -> Result<Ended, Failure> {
+    let Joined { session, orders, feeds, inbox, sender, mut events } = joined;
+    events.retain(|event| matches!(event.body, EventBody::FeedStatus(_)));
+    let compared = Comparison::start(clock.clone(), sender)?;
+    warnings.extend(host::prepare(core.engine().settings())?);
+    let when_full = if clock.is_simulated() { WhenFull::Wait } else { WhenFull::Drop };
+    let end = plan.pace.horizon_ns.map(|ns| clock.now() + clock.scaled(ns));
+    let intake = Intake::new(core, &journal.drain);
+    let mut cycle =
+        Cycle::new(intake, orders, feeds, inbox, clock, Endless, plan.stop, when_full, Some(discipline));
+    let mut faults = 0;
+    let outcome = cycle
+        .begin(plan.start, plan.opening.into_iter().chain(events))
+        .and_then(|()| {
+            faults = page_faults();
+            cycle.run(end)
+        })
+        .and_then(|reason| {
+            faults = page_faults() - faults;
+            cycle.end(reason)
+        });
+    let Cycle { intake, feeds, shares, .. } = cycle;
+    let mut core = intake.core;
+    core.counts.hot_page_faults = outcome.is_ok().then_some(faults);
+    let (counters, shares) = (feeds.counters(), shares.run());
+    drop((feeds, compared));
+    let summary = sockets::summary(counters, session.stop(), shares, warnings);
+    Ok(Ended { core, outcome, fault: None, sockets: Some(summary) })
+}
+
+/// Compares the engine's clock with the one it follows, off the hot thread, and sends what there is to
+/// correct as an event.
+struct Comparison {
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Comparison {
+    fn start(clock: Clock, inbox: Sender<Event>) -> Result<Comparison, Failure> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&stop);
+        let compare = move || {
+            let mut waited = Duration::ZERO;
+            while !ended.load(Ordering::Acquire) {
+                thread::sleep(COMPARE_POLL);
+                waited += COMPARE_POLL;
+                if waited < COMPARE_EVERY {
+                    continue;
+                }
+                waited = Duration::ZERO;
+                if let Some(sync) = correction(clock.offset_ns()) {
+                    // A full inbox has more urgent things; the next comparison finds it still.
+                    let _ = inbox.try_send(Event::global(TimeNs(0), EventBody::ClockSync(sync)));
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("qtx-clock".to_owned()).spawn(compare)?;
+        Ok(Comparison { thread: Some(thread), stop })
+    }
+}
+
+impl Drop for Comparison {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn banner(args: &RunArgs, api: &str, clock: &Clock, notes: &[String], journal: &str) -> String {
+    let kind = match clock {
+        Clock::World(_) => "real orders".to_string(),
+        Clock::Venue(_, venue) => {
+            format!("simulated, its clock at {} simulated seconds a second", venue.scale.factor())
+        }
+    };
+    let mut text = format!(
+        "venue          {api}: {kind}\n\
+         instruments    {}\n",
+        args.symbols.join(" ")
+    );
+    for note in notes {
+        text += &format!("note           {note}\n");
+    }
+    text + &format!("journal        {journal}\n\n")
+}

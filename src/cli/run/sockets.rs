@@ -1,0 +1,113 @@
+//! What runs over sockets have in common: what the gateway is told, and the figures at the end.
+
+use std::collections::BTreeMap;
+
+use crate::cli::Failure;
+use crate::event::InstrumentTable;
+use crate::gateway::{AnswerClass, GatewayConfig, GatewayReport, LimitSettings, Refusal, StartConfig};
+use crate::live::{SessionReport, SharesMax};
+use crate::observe::{GatewaySummary, LatencyNs, QueueShares, SocketSummary};
+use crate::risk::config::Settings;
+use crate::venue::binance::{ClientIds, Endpoints};
+use crate::wire::{self, ErrorKind, Roots};
+
+/// Whose certificates are believed.
+pub(super) fn roots(settings: &Settings) -> Roots {
+    match settings.ca_file.as_str() {
+        "" => Roots::Public,
+        path => Roots::File(path.into()),
+    }
+}
+
+/// What the gateway is told at its start.
+pub(super) fn start_config(
+    settings: &Settings,
+    endpoints: Endpoints,
+    symbols: Vec<String>,
+    lockstep: bool,
+    stale_ns: Option<i64>,
+) -> Result<StartConfig, Failure> {
+    let prefix = settings.order_prefix.as_str();
+    let ids = ClientIds::new(prefix)
+        .ok_or_else(|| Failure::refused(format!("QT_ORDER_PREFIX: {prefix:?} is not allowed")))?;
+    Ok(StartConfig {
+        endpoints,
+        roots: roots(settings),
+        symbols,
+        leverage: settings.venue_leverage,
+        taker_fee: settings.taker_fee.to_string(),
+        gateway: GatewayConfig {
+            ids,
+            limits: LimitSettings {
+                order_usd_max: settings.gate_max_order_usd,
+                position_usd_max: settings.gate_max_position_usd,
+                orders_per_minute: settings.gate_max_orders_per_minute,
+                price_collar: settings.gate_price_collar_pct,
+            },
+            lockstep,
+        },
+        stale_ns,
+    })
+}
+
+pub(super) fn symbols(table: &InstrumentTable) -> Vec<String> {
+    table.iter().map(|(_, row)| row.symbol.to_string()).collect()
+}
+
+/// The figures of a run over sockets. `market`: the market connections' counters at the end.
+pub(super) fn summary(
+    market: wire::Counters,
+    report: SessionReport,
+    shares: SharesMax,
+    warnings: Vec<String>,
+) -> SocketSummary {
+    let SessionReport { gateway, opener } = report;
+    let mut all = market;
+    all.reconnects += opener.counters.reconnects;
+    for wire in [&gateway.order_wire, &gateway.user_wire] {
+        all.reconnects += wire.reconnects;
+    }
+    let errors = ErrorKind::ALL.into_iter().map(|kind| {
+        let attempts = opener.counters.errors(kind).saturating_sub(market.errors(kind));
+        let gateway = gateway.order_wire.errors(kind) + gateway.user_wire.errors(kind);
+        (kind.name(), market.errors(kind) + attempts + gateway)
+    });
+    let percent = |ppm: u32| f64::from(ppm) / 1e4;
+    SocketSummary {
+        messages: market.frames,
+        bytes: market.received_bytes,
+        pings: market.pings,
+        pongs: market.pongs,
+        reconnects: all.reconnects,
+        errors: errors.filter(|(_, count)| *count > 0).collect(),
+        queue_share_max_pct: QueueShares {
+            ring: percent(shares.ring_ppm),
+            orders: percent(shares.orders_ppm),
+            gateway: percent(shares.gateway_ppm),
+        },
+        gateway: gateway_summary(&gateway),
+        failures: opener.failures,
+        venue: None,
+        warnings,
+    }
+}
+
+fn gateway_summary(report: &GatewayReport) -> GatewaySummary {
+    let counters = &report.counters;
+    let answers = AnswerClass::ALL.into_iter().map(|class| (class.name(), counters.answered(class)));
+    let refused = Refusal::ALL.into_iter().map(|refusal| (refusal.name(), counters.refused(refusal)));
+    let happened = |counts: BTreeMap<&'static str, u64>| -> BTreeMap<&'static str, u64> {
+        counts.into_iter().filter(|(_, count)| *count > 0).collect()
+    };
+    GatewaySummary {
+        orders: counters.orders_sent,
+        cancels: counters.cancels_sent,
+        queries: counters.queries_sent,
+        answers: happened(answers.collect()),
+        refused: happened(refused.collect()),
+        unknown: counters.unknown,
+        unknown_now: report.unknown_orders as u64,
+        unreadable: counters.unreadable,
+        round_trip_ns: LatencyNs::of(&counters.round_trip.0),
+    }
+}
