@@ -9,7 +9,7 @@ mod shell;
 mod start;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -31,23 +31,28 @@ const T0: TimeNs = TimeNs(1_700_000_000_000_000_000);
 const T0_MS: i64 = 1_700_000_000_000;
 const SECRET: &str = "the-secret";
 
-/// The tests' clock.
+/// The tests' clock: the time, and how often it was read.
 #[derive(Clone)]
-struct Clock(Arc<AtomicI64>);
+struct Clock(Arc<(AtomicI64, AtomicU64)>);
 
 impl Clock {
     fn new() -> Clock {
-        Clock(Arc::new(AtomicI64::new(T0.0)))
+        Clock(Arc::new((AtomicI64::new(T0.0), AtomicU64::new(0))))
     }
 
-    fn pass(&self, seconds: i64) {
-        self.0.fetch_add(seconds * 1_000_000_000, Ordering::AcqRel);
+    fn pass(&self, ms: i64) {
+        self.0.0.fetch_add(ms * 1_000_000, Ordering::AcqRel);
+    }
+
+    fn reads(&self) -> u64 {
+        self.0.1.load(Ordering::Acquire)
     }
 }
 
 impl Now for Clock {
     fn now(&self) -> TimeNs {
-        TimeNs(self.0.load(Ordering::Acquire))
+        self.0.1.fetch_add(1, Ordering::AcqRel);
+        TimeNs(self.0.0.load(Ordering::Acquire))
     }
 }
 
@@ -151,7 +156,7 @@ impl Run {
         let mut config = config(&server, Roots::Public);
         change(&mut config);
         let prepared = prepare(config, credentials(), &clock).unwrap();
-        let (user, orders) = (server.socket(), server.socket());
+        let (user, orders) = server.both_sockets();
         server.until("GET /fapi/v1/openAlgoOrders");
         let (instructions, consumer) = rtrb::RingBuffer::new(64);
         let (sender, events) = crossbeam_channel::bounded(room);
@@ -170,15 +175,20 @@ impl Run {
         words(&self.events.recv_timeout(HANG).expect("an event").body)
     }
 
-    /// Lets time pass, a second at a time, until there is something: whoever waits for time gets it.
+    /// Lets time pass until there is something: ten milliseconds for each look of the gateway at the
+    /// clock, and less in all than it takes until a listen key is kept alive.
     fn wait_for<T>(&self, mut look: impl FnMut(&Run) -> Option<T>) -> T {
-        let began = Instant::now();
+        let (began, mut passed, mut reads) = (Instant::now(), 0, self.clock.reads());
         loop {
             if let Some(found) = look(self) {
                 return found;
             }
             assert!(began.elapsed() < HANG, "it does not come");
-            self.clock.pass(1);
+            if passed < 150_000 && self.clock.reads() > reads {
+                passed += 1;
+                reads = self.clock.reads();
+                self.clock.pass(10);
+            }
             thread::yield_now();
         }
     }

@@ -138,8 +138,11 @@ impl Server {
         }
     }
 
-    pub fn socket(&self) -> Socket {
-        self.sockets.recv_timeout(HANG).expect("a websocket")
+    /// The two websockets of a start: user stream, order websocket. They may come in either order.
+    pub fn both_sockets(&self) -> (Socket, Socket) {
+        let next = || self.sockets.recv_timeout(HANG).expect("a websocket");
+        let (one, other) = (next(), next());
+        if one.path.starts_with("/private") { (one, other) } else { (other, one) }
     }
 
     pub fn try_socket(&self) -> Option<Socket> {

@@ -17,7 +17,7 @@ fn an_account_as_it_is_found() {
     assert_eq!(prepared.events[2].instrument, InstrumentId(1));
     assert_eq!(prepared.notes, ["DOGEUSDT: a position that is not ours to manage"]);
     assert_eq!(prepared.clock_offset_ms(), 250);
-    let (user, orders) = (server.socket(), server.socket());
+    let (user, orders) = server.both_sockets();
     assert_eq!(
         (user.path.as_str(), orders.path.as_str()),
         ("/private/ws?listenKey=the-listen-key", "/ws-fapi/v1")

@@ -174,8 +174,10 @@ impl AccountFields<'_> {
         match self.reason.as_ref() {
             "ORDER" => AccountReason::Order,
             "FUNDING_FEE" => AccountReason::Funding,
-            "DEPOSIT" | "WITHDRAW" => AccountReason::Transfer,
-            other if other.ends_with("TRANSFER") => AccountReason::Transfer,
+            // Of any kind, COIN_SWAP_DEPOSIT among them: the owner moved money.
+            other if ["DEPOSIT", "WITHDRAW", "TRANSFER"].iter().any(|end| other.ends_with(end)) => {
+                AccountReason::Transfer
+            }
             _ => AccountReason::Adjustment,
         }
     }
@@ -269,7 +271,7 @@ mod tests {
             ("DEPOSIT", Transfer),
             ("WITHDRAW", Transfer),
             ("MARGIN_TRANSFER", Transfer),
-            ("COIN_SWAP_DEPOSIT", Adjustment),
+            ("COIN_SWAP_DEPOSIT", Transfer),
             ("INSURANCE_CLEAR", Adjustment),
             ("", Adjustment),
         ] {
