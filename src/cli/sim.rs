@@ -19,7 +19,7 @@ use crate::host::clock::wall_time;
 use crate::host::stop::StopFlag;
 use crate::host::time::{Scale, SimTime};
 use crate::num::TimeNs;
-use crate::risk::config::Settings;
+use crate::risk::config::{Preset, Settings};
 use crate::sim::exchange::Exchange;
 use crate::sim::market::MarketSource;
 use crate::sim::server::{Ended, Faults, Pacing, Server, ServerConfig, spawn, tls_config};
@@ -31,6 +31,8 @@ const MINUTE_S: u32 = 60;
 const LOOK: Duration = Duration::from_millis(50);
 /// After the last frame of a file, what is still on its way gets this long.
 const SETTLE: Duration = Duration::from_secs(2);
+/// Symbols that the command of a run names; more would fill the screen.
+const SYMBOLS_SHOWN_MAX: usize = 20;
 /// Where a run is told its venue.
 const ADDRESS_SETTINGS: [&str; 5] = [
     "QT_BINANCE_REST_URL",
@@ -108,7 +110,11 @@ pub fn sim(args: &SimArgs) -> Result<ExitCode, Failure> {
     let stop =
         StopFlag::on_signals().map_err(|error| Failure::refused(format!("signal handlers: {error}")))?;
     let (server, clock) = serve(config, source, &market, settings, start, scale)?;
-    print(&if args.json { started_json(&server, &market) } else { banner(&server, &market, scale, args) })?;
+    print(&if args.json {
+        started_json(&server, &market)
+    } else {
+        banner(&server, &market, preset.as_ref(), scale, args)
+    })?;
     server.go();
     clock.go();
     let fault = wait(&server, &stop, duration);
@@ -191,7 +197,7 @@ fn addresses(server: &Server) -> [String; 5] {
     [at.rest, at.public, at.market, at.private, at.api]
 }
 
-fn banner(server: &Server, market: &Market, scale: Scale, args: &SimArgs) -> String {
+fn banner(server: &Server, market: &Market, preset: Option<&Preset>, scale: Scale, args: &SimArgs) -> String {
     let [rest, public, streams, private, api] = addresses(server);
     let mut text = format!(
         "data     {}\n{}speed    {} simulated seconds a second\n\
@@ -202,7 +208,16 @@ fn banner(server: &Server, market: &Market, scale: Scale, args: &SimArgs) -> Str
         scale.factor(),
     );
     // Writing to a String cannot fail.
-    let _ = write!(text, "  QT_API_KEY=sim QT_API_SECRET=sim qtx run --venue binance --live");
+    let symbols: Vec<&str> = market.instruments.iter().map(|(_, row)| row.symbol.as_str()).collect();
+    let symbols = symbols.get(..SYMBOLS_SHOWN_MAX).unwrap_or(&symbols).join(",");
+    let _ = write!(
+        text,
+        "  QT_API_KEY=sim QT_API_SECRET=sim qtx run --venue binance --journal sim-run \\\n    --symbols {symbols}"
+    );
+    // What fits this market fits a run against it.
+    for (name, value) in preset.iter().flat_map(|preset| &preset.values) {
+        let _ = write!(text, " \\\n    --set {name}={value}");
+    }
     for (name, address) in ADDRESS_SETTINGS.iter().zip(addresses(server)) {
         let _ = write!(text, " \\\n    --set {name}={address}");
     }

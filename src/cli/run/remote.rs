@@ -230,7 +230,8 @@ fn history(
     start: TimeNs,
 ) -> Result<Vec<Event>, Failure> {
     let mut events = Vec::new();
-    if interval_text(settings.bar_interval_s).is_none() {
+    // Only a simulated venue has bars of lengths without a name.
+    if interval_text(settings.bar_interval_s).is_none() && !clock.is_simulated() {
         return Ok(events);
     }
     let longest = settings.ema_period.max(settings.atr_period).max(settings.correlation_bars);
