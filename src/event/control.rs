@@ -10,7 +10,8 @@ use crate::num::{Dec, InstrumentId, Millis};
 #[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
 #[repr(C)]
 pub struct RunStart {
-    /// Simulated: derived from the inputs. Live: random.
+    /// Simulated: derived from the inputs. At a venue elsewhere: of the epoch, which is never issued twice,
+    /// and the settings.
     pub run_id: u64,
     /// Engine version; the build profile is left out, so debug and release agree.
     pub build_id: u64,

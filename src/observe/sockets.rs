@@ -90,6 +90,9 @@ impl fmt::Display for SocketSummary {
             write!(f, "; first answer after {:.2} ms (p99 {:.2}, max {:.2})", ms(p50), ms(p99), ms(max))?;
         }
         writeln!(f)?;
+        for line in &self.warnings {
+            writeln!(f, "warning        {line}")?;
+        }
         for line in self.failures.iter().take(5) {
             writeln!(f, "{:15}{line}", "")?;
         }

@@ -157,15 +157,22 @@ impl Core {
         let (instrument, row) = self.symbol(params)?;
         let limit = params.integer("limit")?.and_then(|limit| usize::try_from(limit).ok());
         let limit = limit.unwrap_or(TRADES).min(TRADES_MAX);
-        let from_ms: Millis = params.integer("startTime")?.unwrap_or(0);
+        let from_ms: Option<Millis> = params.integer("startTime")?;
+        let from_id: Option<i64> = params.integer("fromId")?;
         let order_id = params.integer("orderId")?;
         let trades = self.book.trades().filter(|trade| {
             trade.instrument == instrument
-                && trade.fill.event_ms >= from_ms
+                && from_ms.is_none_or(|from| trade.fill.event_ms >= from)
+                && from_id.is_none_or(|from| trade.fill.trade_id >= from)
                 && order_id.is_none_or(|wanted| wanted == trade.venue_id)
         });
         let mut rows: Vec<Value> = trades.map(|trade| orders::trade(trade, &row)).collect();
-        rows.drain(..rows.len().saturating_sub(limit));
+        // From a beginning that was asked for, else the newest.
+        if from_ms.is_some() || from_id.is_some() {
+            rows.truncate(limit);
+        } else {
+            rows.drain(..rows.len().saturating_sub(limit));
+        }
         Ok(Value::from(rows).to_string())
     }
 }
