@@ -127,6 +127,10 @@ fn a_market_order_is_accepted_and_filled() {
         (&trades[0]["id"], &trades[0]["commission"], &trades[0]["buyer"]),
         (&fill["t"], &json!("0.25000050"), &json!(true))
     );
+    // Page by page: whoever asks for what follows the last one is at the end.
+    let next = fill["t"].as_i64().unwrap() + 1;
+    let (_, trades) = desk.sim.signed("GET", "/fapi/v1/userTrades", &format!("symbol=BTCUSDT&fromId={next}"));
+    assert_eq!(trades, json!([]));
     let (_, account) = desk.sim.signed("GET", "/fapi/v3/account", "");
     assert_eq!(account["totalWalletBalance"], "9999.74999950");
     assert_eq!(account["positions"][0]["positionAmt"], "0.010");
