@@ -50,6 +50,7 @@ pub(super) fn start_config(
     })
 }
 
+#[cfg(feature = "server")]
 pub(super) fn symbols(table: &InstrumentTable) -> Vec<String> {
     table.iter().map(|(_, row)| row.symbol.to_string()).collect()
 }
