@@ -101,7 +101,7 @@ impl Embedded {
         let server = server::spawn(config, exchange, instruments, pacing)
             .map_err(|error| Failure::refused(format!("the simulated venue: {error}")))?;
         let lockstep = matches!(time, Time::Lockstep { .. });
-        let symbols = sockets::symbols(&market.instruments);
+        let symbols = market.instruments.iter().map(|(_, row)| row.symbol.to_string()).collect();
         let start_config = sockets::start_config(settings, server.endpoints(), symbols, lockstep, None)?;
         let credentials = Credentials::new(KEY, KEY)?;
         let clock: &dyn Now = match &time {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::cli::Failure;
-use crate::event::InstrumentTable;
 use crate::gateway::{AnswerClass, GatewayConfig, GatewayReport, LimitSettings, Refusal, StartConfig};
 use crate::live::{SessionReport, SharesMax};
 use crate::observe::{GatewaySummary, LatencyNs, QueueShares, SocketSummary};
@@ -48,11 +47,6 @@ pub(super) fn start_config(
         },
         stale_ns,
     })
-}
-
-#[cfg(feature = "server")]
-pub(super) fn symbols(table: &InstrumentTable) -> Vec<String> {
-    table.iter().map(|(_, row)| row.symbol.to_string()).collect()
 }
 
 /// The figures of a run over sockets. `market`: the market connections' counters at the end.
