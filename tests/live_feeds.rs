@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use quantum_trader::event::{Feed, FeedState};
 use quantum_trader::host::time::SteppedTime;
-use quantum_trader::live::{Feeds, Opener, OpenerConfig, OpenerReport};
+use quantum_trader::live::{Feeds, Lifetimes, Opener, OpenerConfig, OpenerReport};
 use quantum_trader::num::{NS_PER_MS, NS_PER_SEC, Now, TimeNs};
 use quantum_trader::wire::{Backoff, Counters, ErrorKind, Limits, Url};
 use wire_support::*;
@@ -84,13 +84,13 @@ struct Seen {
 fn run(address: SocketAddr, wanted: usize) -> Seen {
     let url: Url = format!("ws://{address}/market/stream?streams=a").parse().unwrap();
     let (opener, ends) = Opener::spawn(CONFIG, connector(Limits::default()), vec![url], Still).unwrap();
-    let mut feeds = Feeds::new(&[(Feed::Market, false)], ends, None);
+    let mut feeds = Feeds::new(&[(Feed::Market, false)], ends, Lifetimes::clocked(None));
     let (mut texts, mut states) = (vec![], vec![]);
     while texts.len() < wanted {
-        feeds.tend(T0, |status| {
+        while let Some(status) = feeds.tend(T0) {
             assert_eq!(status.feed, Feed::Market);
             states.push(status.state);
-        });
+        }
         feeds.poll(T0, |secure, frame| {
             assert!(!secure);
             texts.push(String::from_utf8(frame.payload.to_vec()).unwrap());
@@ -220,11 +220,11 @@ fn a_connection_that_only_pings_is_dead() {
     let clock = SteppedTime::at(T0);
     let connector = connector(Limits::default());
     let (opener, ends) = Opener::spawn(CONFIG, connector, vec![url], clock.clone()).unwrap();
-    let mut feeds = Feeds::new(&[(Feed::Public, false)], ends, Some(30 * NS_PER_SEC));
+    let mut feeds = Feeds::new(&[(Feed::Public, false)], ends, Lifetimes::clocked(Some(30 * NS_PER_SEC)));
     let (mut states, mut texts) = (vec![], 0);
     while texts == 0 {
-        feeds.tend(clock.now(), |status| states.push(status.state));
-        texts += feeds.poll(clock.now(), |_, _| {});
+        states.extend(std::iter::from_fn(|| feeds.tend(clock.now())).map(|status| status.state));
+        texts += feeds.poll(clock.now(), |_, _| {}).frames;
         if feeds.counters().pings == 1 && states == [FeedState::Up] {
             clock.set(T0 + 31 * NS_PER_SEC);
         }

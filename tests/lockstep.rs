@@ -6,14 +6,17 @@
 use std::fs;
 use std::thread;
 
+use crossbeam_channel::Sender;
 use quantum_trader::event::record::Record;
-use quantum_trader::event::{EndReason, Event, EventBody, RunStart};
+use quantum_trader::event::{EndReason, Event, EventBody, Instruction, OrderStatus, OrderUpdate, RunStart};
 use quantum_trader::host::stop::StopFlag;
 use quantum_trader::journal::drain::Drain;
 use quantum_trader::journal::ring::{RingRead, RingReader};
 use quantum_trader::journal::{ClockCalibration, Folder, Identity};
-use quantum_trader::live::{Core, Direct, Lockstep, Pace, RECORDS_MAX};
-use quantum_trader::num::NS_PER_SEC;
+use quantum_trader::live::{
+    Core, Direct, Inbox, Lockstep, Outlet, Pace, RECORDS_MAX, RunError, Transport, Turn,
+};
+use quantum_trader::num::{InstrumentId, Lots, NS_PER_SEC, OrderId, TimeNs};
 use quantum_trader::risk::config::Settings;
 use quantum_trader::sim::exchange::Exchange;
 use quantum_trader::sim::link::{Link, LinkConfig};
@@ -99,7 +102,7 @@ fn run(slots: u64, stalled: bool) -> (Vec<u8>, u64) {
         opening.push(Event { recv_ns: start, instrument, body });
     }
     let exchange = Exchange::new(Box::new(source), link).unwrap();
-    let (_commands, inbox) = crossbeam_channel::bounded(1);
+    let (_senders, inbox) = Inbox::new();
     let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, &drain, StopFlag::manual());
     lockstep.begin(start, opening.into_iter()).unwrap();
     let pace = Pace { speed: None, horizon_ns: Some(HORIZON_NS) };
@@ -120,4 +123,76 @@ fn a_full_ring_makes_the_run_wait_and_changes_nothing() {
     let (small, waits) = run(1 << 12, true);
     assert!(waits > 0, "the small ring was never full");
     assert!(roomy == small, "{} and {} bytes differ", roomy.len(), small.len());
+}
+
+/// A venue that sends one frame, and a gateway that has refused something by then.
+struct Refusing {
+    events: Sender<Event>,
+    frames: u32,
+}
+
+impl Outlet for Refusing {
+    fn has_room(&mut self) -> bool {
+        true
+    }
+
+    fn send(&mut self, _: TimeNs, _: InstrumentId, _: Instruction) {}
+
+    fn market(&mut self, _: TimeNs, _: &Event) {}
+}
+
+impl Transport for Refusing {
+    fn next(&mut self, limit: TimeNs) -> Result<Turn, RunError> {
+        self.frames += 1;
+        if self.frames > 1 {
+            return Ok(Turn::Nothing { next_frame: None });
+        }
+        let refused = OrderUpdate {
+            order: OrderId::new(7, 1),
+            venue_id: 0,
+            filled: Lots::ZERO,
+            event_ms: 0,
+            code: 0,
+            status: OrderStatus::Rejected,
+            pad: [0; 3],
+        };
+        self.events.try_send(Event::global(TimeNs(0), EventBody::OrderUpdate(refused))).unwrap();
+        Ok(Turn::Frame(limit))
+    }
+
+    fn settle(&mut self, _: TimeNs) -> Result<Turn, RunError> {
+        Ok(Turn::Nothing { next_frame: None })
+    }
+
+    fn swap_frame(&mut self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(br#"{"e":"nobodyKnows"}"#);
+    }
+
+    fn read_on(&mut self) -> Result<(), RunError> {
+        Ok(())
+    }
+}
+
+/// The venue answers once the gateway has said what it will not send: where that stands in the journal
+/// does not depend on which thread was faster.
+#[test]
+fn what_the_gateway_refused_goes_before_the_frame_that_came_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::create(&dir.path().join("journal")).unwrap();
+    let ring = folder.create_ring(Some(dir.path()), 1 << 12, &IDENTITY).unwrap();
+    let archive = folder.create_archive(&IDENTITY).unwrap();
+    let (drain, reader) = (Drain::spawn(&ring, archive, || 0, |_: &Record| {}).unwrap(), ring.reader());
+    let instruments = SyntheticConfig::newcomer().instruments("0.0005").unwrap();
+    let core = Core::new(&Settings::DEFAULT, &instruments, ring);
+    let (senders, inbox) = Inbox::new();
+    let transport = Refusing { events: senders.events, frames: 0 };
+    let mut lockstep = Lockstep::new(core, transport, inbox, &drain, StopFlag::manual());
+    lockstep.begin(TimeNs(NS_PER_SEC), std::iter::empty()).unwrap();
+    let outcome = lockstep.run(Pace { speed: None, horizon_ns: None });
+    assert_eq!(outcome.unwrap(), EndReason::MarketEnd);
+    let kinds = (1..).map_while(|sequence| match reader.read(sequence) {
+        RingRead::Record(record) => Some(record.kind_name()),
+        _ => None,
+    });
+    assert_eq!(kinds.collect::<Vec<_>>(), ["OrderUpdate", "Alarm", "DecodeFault"]);
 }

@@ -192,6 +192,26 @@ fn positions_whose_stops_do_not_rest_are_closed_within_the_deadline() {
     }
 }
 
+/// Days pass between two frames: each connection is the one it was, so that none of them is awaited on
+/// another than it was sent to.
+#[test]
+fn no_connection_is_replaced_for_its_age_in_lockstep() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("days.tsv");
+    let quote = |day: u64| {
+        let at_ms = 1_700_000_000_000 + day * 86_400_000;
+        let frame = format!(
+            r#"{{"stream":"btcusdt@bookTicker","data":{{"e":"bookTicker","u":{day},"s":"BTCUSDT","b":"50000.00","B":"9.000","a":"50000.10","A":"9.000","T":{at_ms},"E":{at_ms}}}}}"#
+        );
+        format!("{at_ms}000000\t{frame}\n")
+    };
+    std::fs::write(&file, (0..4).map(quote).collect::<String>()).unwrap();
+    let run = Run::new(&["--market", file.to_str().unwrap(), "--symbol", "BTCUSDT", "--speed", "max"]);
+    let sockets = &run.summary["sockets"];
+    assert_eq!((run.number("frames"), &sockets["messages"]), (4.0, &Value::from(4)));
+    assert_eq!((&sockets["reconnects"], &sockets["venue"]["clients"]), (&Value::from(0), &Value::from(4)));
+}
+
 /// By the clock instead of in lockstep: other latencies, the same engine. A busy machine makes quotes
 /// late, which is not what is asked here.
 #[test]

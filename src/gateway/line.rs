@@ -54,6 +54,8 @@ pub struct Line {
     successor_at: TimeNs,
     /// Nothing at all for so long is a dead connection; `None`: never.
     stale_ns: Option<i64>,
+    /// An older connection gets a successor; `None`: never.
+    age_ns: Option<i64>,
     ended: Counters,
 }
 
@@ -71,8 +73,16 @@ impl Line {
             last_attempt: 0,
             successor_at: TimeNs(i64::MIN),
             stale_ns,
+            age_ns: Some(AGE_NS_MAX),
             ended: Counters::default(),
         }
+    }
+
+    /// In lockstep hours may pass between two messages, and each is awaited on the connection it was
+    /// sent to.
+    pub fn without_successors(mut self) -> Line {
+        self.age_ns = None;
+        self
     }
 
     /// A line that is open already.
@@ -142,7 +152,8 @@ impl Line {
             self.end_socket(now);
             return Some(Change::Lost);
         }
-        if now.since(socket.opened_ns()) > AGE_NS_MAX && now >= self.successor_at {
+        let old = self.age_ns.is_some_and(|limit| now.since(socket.opened_ns()) > limit);
+        if old && now >= self.successor_at {
             self.successor_at = now + SUCCESSOR_RETRY_NS;
             self.reopen(now);
         }

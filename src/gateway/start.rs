@@ -248,7 +248,8 @@ fn open_line(
         .open(&url, Instant::now() + OPEN_TIMEOUT)
         .map_err(|error| StartError::Websocket { what, error })?;
     let socket = Connection::new(open, clock.now());
-    Ok(Line::new(connector.clone(), config.stale_ns).adopt(url, socket))
+    let line = Line::new(connector.clone(), config.stale_ns).adopt(url, socket);
+    Ok(if config.gateway.lockstep { line.without_successors() } else { line })
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(path: &'static str, body: &'a [u8]) -> Result<T, StartError> {

@@ -27,8 +27,8 @@ use crate::wire::{self, Reconnect};
 
 /// Instructions taken up in a turn: an engine's burst, and the sockets still get their turn.
 const INSTRUCTIONS_PER_TURN: usize = 32;
-/// Events that wait for the channel; above it nothing more is read, so that the backlog is bounded by
-/// this and one turn's messages.
+/// Events that wait for the channel; above it no socket is read, so that the backlog is bounded by this,
+/// one turn's messages, and a word to each instruction.
 const BACKLOG_MAX: usize = 4_096;
 const IDLE_TURNS: u32 = 1_000;
 const IDLE_SLEEP: Duration = Duration::from_micros(50);
@@ -203,8 +203,9 @@ impl Shell {
         // Before the queue is looked at: what was asked for until now is still sent.
         let stopping = self.stop.load(Ordering::Acquire);
         let mut worked = false;
+        // Whatever waits to be told: an engine without room for instructions takes no events either.
+        worked |= self.take_instructions(now);
         if self.out.events.len() < BACKLOG_MAX {
-            worked |= self.take_instructions(now);
             worked |= self.poll(now);
         }
         worked |= self.take_replies(now);

@@ -1,13 +1,14 @@
 //! The loop that polls sockets by the clock: paced simulations and the real venue.
 //!
-//! One turn is one clock read and a bounded piece of everything: events from other threads, timers
-//! that are due, each market connection's share of frames. What arrives while a turn runs waits for
+//! One turn is one clock read and a bounded piece of everything: commands, events from other threads,
+//! timers that are due, each market connection's share of frames. What arrives while a turn runs waits for
 //! the next one; nothing in a turn blocks, allocates or asks the system for more than a socket read.
 
-use crossbeam_channel::Receiver;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::shares::Shares;
-use super::{Feeds, Intake, OrderQueue, Outlet as _, RunError};
+use super::{Feeds, Inbox, Intake, OrderQueue, RunError};
 use crate::engine::Engine;
 use crate::event::{Command, CommandKind, EndReason, Event, EventBody, Gap, RunEnd};
 use crate::host::alloc::thread_allocations;
@@ -17,12 +18,12 @@ use crate::num::{NS_PER_SEC, Now, TimeNs};
 use crate::wire::FrameRef;
 
 /// Events of other threads a turn takes up: a burst of fills does not keep quotes waiting.
-const INBOX_PER_TURN: usize = 64;
+const EVENTS_PER_TURN: usize = 64;
 /// How long a run that ends waits for what is on its way, in time of the engine's clock.
 const SETTLE_NS: i64 = 10 * NS_PER_SEC;
-/// Turns without a frame after which a market that was said to be over is: what the venue had written
-/// before it said so has arrived by then.
-const LAST_TURNS: u32 = 10_000;
+/// Wall time without a frame after which a market that was said to be over is: what the venue had
+/// written before it said so has arrived by then, also where its thread has to wait for a core.
+const LAST_QUIET: Duration = Duration::from_millis(250);
 
 /// What to do with frames while the journal is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub struct Cycle<'a, C, E> {
     pub orders: OrderQueue,
     pub feeds: Feeds,
     pub shares: Shares,
-    inbox: Receiver<Event>,
+    inbox: Inbox,
     clock: C,
     market: E,
     stop: StopFlag,
@@ -72,14 +73,14 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
         intake: Intake<'a>,
         orders: OrderQueue,
         feeds: Feeds,
-        inbox: Receiver<Event>,
+        inbox: Inbox,
         clock: C,
         market: E,
         stop: StopFlag,
         when_full: WhenFull,
         discipline: Option<Discipline>,
     ) -> Cycle<'a, C, E> {
-        let shares = Shares::new(inbox.capacity().unwrap_or(usize::MAX));
+        let shares = Shares::new(inbox.events.capacity().unwrap_or(usize::MAX));
         let dropped = Gap { frames: 0, bytes: 0 };
         Cycle { intake, orders, feeds, shares, inbox, clock, market, stop, when_full, discipline, dropped }
     }
@@ -91,7 +92,14 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
 
     /// Runs until the stop flag is set, the market is over, or the clock has passed `end`.
     pub fn run(&mut self, end: Option<TimeNs>) -> Result<EndReason, RunError> {
-        let mut quiet_turns = 0u32;
+        let before = thread_allocations();
+        let outcome = self.turns(end);
+        self.intake.core.note_loop_allocations(thread_allocations() - before);
+        outcome
+    }
+
+    fn turns(&mut self, end: Option<TimeNs>) -> Result<EndReason, RunError> {
+        let mut quiet_since = None;
         loop {
             let now = self.now();
             if self.stop.is_set() {
@@ -101,9 +109,11 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
                 return Ok(EndReason::Duration);
             }
             self.turn(now)?;
-            let frames = self.frames(now)?;
-            quiet_turns = if frames > 0 { 0 } else { quiet_turns.saturating_add(1) };
-            if let Some(reason) = (quiet_turns >= LAST_TURNS).then(|| self.market.ended()).flatten() {
+            if self.frames(now)? > 0 {
+                quiet_since = None;
+            } else if let Some(reason) = self.market.ended()
+                && quiet_since.get_or_insert_with(Instant::now).elapsed() >= LAST_QUIET
+            {
                 return Ok(reason);
             }
         }
@@ -113,18 +123,43 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
     /// order.
     pub fn end(&mut self, reason: EndReason) -> Result<(), RunError> {
         if matches!(reason, EndReason::Signal | EndReason::MarketFault) {
-            let halt = Command { command: CommandKind::Halt, pad: [0; 7] };
-            let event = Event::global(self.now(), EventBody::Command(halt));
-            self.intake.take(&event, false, &mut self.orders)?;
+            self.halt()?;
         }
-        let limit = self.now() + SETTLE_NS;
-        while self.intake.core.engine().has_deadline() && self.now() < limit {
-            let now = self.now();
-            self.turn(now)?;
-            std::thread::yield_now(); // it no longer hurries, and others have to finish
-        }
+        self.settle()?;
+        self.tell_gap(self.now())?;
         let last = RunEnd { reason, pad: [0; 7] };
         self.intake.take(&Event::global(self.now(), EventBody::RunEnd(last)), false, &mut self.orders)
+    }
+
+    /// After a run that failed, which `error` says: without an archive nothing new may begin, but what
+    /// is under way at the venue is brought to safety while the ring takes it.
+    pub fn abandon(&mut self, error: RunError) -> RunError {
+        if matches!(error, RunError::Journal(_)) {
+            self.intake.give_up_archive();
+            // The ring is full then, or the gateway gone too; the first error is the one to tell.
+            let _ = self.halt().and_then(|()| self.settle());
+        }
+        error
+    }
+
+    fn halt(&mut self) -> Result<(), RunError> {
+        let halt = Command { command: CommandKind::Halt, pad: [0; 7] };
+        let event = Event::global(self.now(), EventBody::Command(halt));
+        self.intake.take(&event, false, &mut self.orders)
+    }
+
+    /// Turns without frames, until nothing is waited for.
+    fn settle(&mut self) -> Result<(), RunError> {
+        let limit = self.now() + SETTLE_NS;
+        loop {
+            let now = self.now();
+            self.turn(now)?;
+            let waiting = self.intake.core.engine().has_deadline() || !self.inbox.is_empty();
+            if !waiting || now >= limit {
+                return Ok(());
+            }
+            thread::yield_now(); // it no longer hurries, and others have to finish
+        }
     }
 
     pub fn engine(&self) -> &Engine {
@@ -138,19 +173,29 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
 
     /// Everything but frames.
     fn turn(&mut self, now: TimeNs) -> Result<(), RunError> {
-        self.inbox(now)?;
+        self.commands(now)?;
+        self.events(now)?;
         self.timers(now)?;
         self.connections(now)?;
         self.queues(now)
     }
 
-    fn inbox(&mut self, now: TimeNs) -> Result<(), RunError> {
-        self.shares.note_inbox(self.inbox.len());
-        for _ in 0..INBOX_PER_TURN {
+    /// Before everything else, and what room there is goes to them first.
+    fn commands(&mut self, now: TimeNs) -> Result<(), RunError> {
+        while !self.inbox.commands.is_empty() && self.may_take()? {
+            let Ok(event) = self.inbox.commands.try_recv() else { return Ok(()) };
+            self.intake.take(&Event { recv_ns: now, ..event }, false, &mut self.orders)?;
+        }
+        Ok(())
+    }
+
+    fn events(&mut self, now: TimeNs) -> Result<(), RunError> {
+        self.shares.note_inbox(self.inbox.events.len());
+        for _ in 0..EVENTS_PER_TURN {
             if !self.may_take()? {
                 return Ok(());
             }
-            let Ok(event) = self.inbox.try_recv() else { return Ok(()) };
+            let Ok(event) = self.inbox.events.try_recv() else { return Ok(()) };
             self.intake.take(&Event { recv_ns: now, ..event }, false, &mut self.orders)?;
             if let (EventBody::ClockSync(sync), Some(discipline)) = (&event.body, self.discipline.as_mut()) {
                 discipline.slew(sync);
@@ -183,14 +228,12 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
     }
 
     fn connections(&mut self, now: TimeNs) -> Result<(), RunError> {
-        let Cycle { feeds, intake, orders, .. } = self;
-        let mut outcome = Ok(());
-        feeds.tend(now, |status| {
-            if outcome.is_ok() {
-                outcome = intake.take(&Event::global(now, EventBody::FeedStatus(status)), false, orders);
-            }
-        });
-        outcome
+        while self.may_take()? {
+            let Some(status) = self.feeds.tend(now) else { return Ok(()) };
+            let event = Event::global(now, EventBody::FeedStatus(status));
+            self.intake.take(&event, false, &mut self.orders)?;
+        }
+        Ok(())
     }
 
     /// Once a second, how full the queues were, if it is worth telling.
@@ -212,34 +255,34 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
 
     /// Each connection's share of frames; how many there were.
     fn frames(&mut self, now: TimeNs) -> Result<u32, RunError> {
-        self.close_gap(now)?;
+        // What is missing is told first, and once: not while frames are still dropped.
+        if self.dropped.frames > 0 && self.intake.has_room_for_frame(&mut self.orders) {
+            self.tell_gap(now)?;
+        }
         let Cycle { feeds, intake, orders, dropped, when_full, .. } = self;
-        let (mut outcome, mut inside) = (Ok(()), 0);
-        let mut secure_seen = false;
-        let before = thread_allocations();
-        let frames = feeds.poll(now, |secure, FrameRef { payload, .. }| {
-            secure_seen |= secure;
+        let (mut outcome, mut tls_inside) = (Ok(()), 0);
+        let polled = feeds.poll(now, |secure, FrameRef { payload, .. }| {
             if outcome.is_err() {
                 return;
             }
             let entered = thread_allocations();
-            if *when_full == WhenFull::Drop && !(intake.core.has_room_for_frame() && orders.has_room()) {
+            if *when_full == WhenFull::Drop && !intake.has_room_for_frame(orders) {
                 dropped.frames += 1;
                 dropped.bytes += payload.len() as u64;
             } else {
                 outcome = intake.frame(now, payload, orders);
             }
-            inside += thread_allocations() - entered;
+            if secure {
+                tls_inside += thread_allocations() - entered;
+            }
         });
-        // What the sockets allocated, beside what the core counts by itself. rustls makes one a record.
-        let outside = thread_allocations() - before - inside;
-        intake.core.note_socket_allocations(outside, secure_seen);
-        outcome.map(|()| frames)
+        intake.core.note_tls_allocations(polled.tls_allocations - tls_inside);
+        outcome.map(|()| polled.frames)
     }
 
-    /// The journal has room again: what is missing in it is told first.
-    fn close_gap(&mut self, now: TimeNs) -> Result<(), RunError> {
-        if self.dropped.frames == 0 || !self.may_take()? {
+    /// Journals how many frames were dropped since the last time.
+    fn tell_gap(&mut self, now: TimeNs) -> Result<(), RunError> {
+        if self.dropped.frames == 0 {
             return Ok(());
         }
         let gap = std::mem::replace(&mut self.dropped, Gap { frames: 0, bytes: 0 });

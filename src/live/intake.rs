@@ -35,6 +35,8 @@ pub trait Outlet {
 pub struct Intake<'a> {
     pub core: Core,
     drain: &'a Drain,
+    /// The archive has failed, and the ring takes what it still can.
+    archive_given_up: bool,
     timer_due: TimeNs,
     timer_count: u64,
     timer_ns: i64,
@@ -44,7 +46,15 @@ pub struct Intake<'a> {
 impl<'a> Intake<'a> {
     pub fn new(core: Core, drain: &'a Drain) -> Intake<'a> {
         let timer_ns = core.engine().settings().timer_ms * NS_PER_MS;
-        Intake { core, drain, timer_due: TimeNs(i64::MAX), timer_count: 0, timer_ns, now: TimeNs(i64::MIN) }
+        Intake {
+            core,
+            drain,
+            archive_given_up: false,
+            timer_due: TimeNs(i64::MAX),
+            timer_count: 0,
+            timer_ns,
+            now: TimeNs(i64::MIN),
+        }
     }
 
     /// Journals and applies what a run begins with; measuring starts after it.
@@ -79,12 +89,19 @@ impl<'a> Intake<'a> {
 
     /// Waits until ring and outlet have room for the largest outcome of an event.
     pub fn wait_for_room(&mut self, outlet: &mut impl Outlet) -> Result<(), RunError> {
-        while !(self.core.has_room() && outlet.has_room()) {
+        let mut waited_for_drain = false;
+        loop {
+            let journal = self.core.has_room();
+            if journal && outlet.has_room() {
+                return Ok(());
+            }
             self.check(outlet)?;
-            self.core.note_overrun();
+            if !journal && !waited_for_drain {
+                waited_for_drain = true;
+                self.core.note_overrun();
+            }
             thread::sleep(ROOM_POLL);
         }
-        Ok(())
     }
 
     /// Whether the next event can be taken up without waiting.
@@ -92,9 +109,21 @@ impl<'a> Intake<'a> {
         self.core.has_room() && outlet.has_room()
     }
 
+    /// Whether a frame can be taken up without waiting, and leaves room for what is none.
+    pub fn has_room_for_frame(&mut self, outlet: &mut impl Outlet) -> bool {
+        self.core.has_room_for_frame() && outlet.has_room()
+    }
+
+    /// From here on a failed archive is no error as long as the ring has room.
+    pub fn give_up_archive(&mut self) {
+        self.archive_given_up = true;
+    }
+
     /// Whether journal and outlet still work.
-    pub fn check(&self, outlet: &impl Outlet) -> Result<(), RunError> {
-        if let Some(error) = self.drain.error() {
+    pub fn check(&mut self, outlet: &impl Outlet) -> Result<(), RunError> {
+        if let Some(error) = self.drain.error()
+            && !(self.archive_given_up && self.core.has_room())
+        {
             return Err(RunError::Journal(error.to_string()));
         }
         outlet.failure().map_or(Ok(()), |why| Err(RunError::Gateway(why)))

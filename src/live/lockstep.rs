@@ -5,9 +5,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
-
-use super::{Core, Intake, Outlet, RunError};
+use super::{Core, Inbox, Intake, Outlet, RunError};
 use crate::event::{Command, CommandKind, EndReason, Event, EventBody, RunEnd};
 use crate::host::stop::StopFlag;
 use crate::journal::drain::Drain;
@@ -66,20 +64,13 @@ pub trait Transport: Outlet {
 pub struct Lockstep<'a, T> {
     pub intake: Intake<'a>,
     pub transport: T,
-    inbox: Receiver<Event>,
+    inbox: Inbox,
     stop: StopFlag,
     frame: Vec<u8>,
 }
 
 impl<'a, T: Transport> Lockstep<'a, T> {
-    /// `inbox`: what comes from other threads, the operator's commands among it.
-    pub fn new(
-        core: Core,
-        transport: T,
-        inbox: Receiver<Event>,
-        drain: &'a Drain,
-        stop: StopFlag,
-    ) -> Lockstep<'a, T> {
+    pub fn new(core: Core, transport: T, inbox: Inbox, drain: &'a Drain, stop: StopFlag) -> Lockstep<'a, T> {
         let frame = Vec::with_capacity(core.engine().settings().max_frame_bytes as usize);
         Lockstep { intake: Intake::new(core, drain), transport, inbox, stop, frame }
     }
@@ -96,7 +87,7 @@ impl<'a, T: Transport> Lockstep<'a, T> {
         let began = Instant::now();
         let mut heard_ns = start;
         while !self.stop.is_set() {
-            self.inbox(self.intake.now())?;
+            self.commands()?;
             // A frame of the last instant belongs to the run.
             let limit = self.intake.timer_due().min(end + 1);
             let turn = self.transport.next(limit)?;
@@ -131,7 +122,9 @@ impl<'a, T: Transport> Lockstep<'a, T> {
         let unpaced = Pace { speed: None, horizon_ns: None };
         loop {
             let turn = self.transport.settle(limit)?;
-            if self.take_turn(turn, Instant::now(), limit, unpaced)?.is_none() {
+            // What the gateway refused may have made the engine ask for something else.
+            let refused = !self.inbox.events.is_empty();
+            if self.take_turn(turn, Instant::now(), limit, unpaced)?.is_none() && !refused {
                 break;
             }
         }
@@ -148,6 +141,10 @@ impl<'a, T: Transport> Lockstep<'a, T> {
         start: TimeNs,
         pace: Pace,
     ) -> Result<Option<TimeNs>, RunError> {
+        // What the gateway refused by itself is told by the time the venue answers, and came before that.
+        if !matches!(turn, Turn::Arrived(_)) {
+            self.events(self.intake.now())?;
+        }
         let at = match turn {
             Turn::Frame(at) | Turn::Arrived(at) => at,
             Turn::Report(delivery) => delivery.recv_ns,
@@ -160,7 +157,7 @@ impl<'a, T: Transport> Lockstep<'a, T> {
                     self.intake.take(&event, false, &mut self.transport)?;
                 }
             }
-            Turn::Arrived(at) => self.inbox(at)?,
+            Turn::Arrived(at) => self.events(at)?,
             Turn::Frame(at) => {
                 self.transport.swap_frame(&mut self.frame);
                 self.intake.frame(at, &self.frame, &mut self.transport)?;
@@ -171,9 +168,19 @@ impl<'a, T: Transport> Lockstep<'a, T> {
         Ok(Some(at))
     }
 
-    /// What other threads sent, received now.
-    fn inbox(&mut self, now: TimeNs) -> Result<(), RunError> {
-        while let Ok(event) = self.inbox.try_recv() {
+    /// The operator's. Where in a run they come is chance, as it is when they are given.
+    fn commands(&mut self) -> Result<(), RunError> {
+        let now = self.intake.now();
+        while let Ok(event) = self.inbox.commands.try_recv() {
+            self.intake.take(&Event { recv_ns: now, ..event }, false, &mut self.transport)?;
+        }
+        Ok(())
+    }
+
+    /// What the gateway said, received now. To be called where the run decides what is there, and never
+    /// where the threads' pace does.
+    fn events(&mut self, now: TimeNs) -> Result<(), RunError> {
+        while let Ok(event) = self.inbox.events.try_recv() {
             self.intake.take(&Event { recv_ns: now, ..event }, false, &mut self.transport)?;
         }
         Ok(())

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
-
 use super::opener::{Opener, OpenerConfig, OpenerReport};
 use super::plan::{Bases, PlanError, plan};
 use super::queue::order_queue;
-use super::{Feeds, OrderQueue};
+use super::{Feeds, Inbox, Lifetimes, OrderQueue, Senders};
 use crate::event::{Event, EventBody, Feed, InstrumentTable};
 use crate::gateway::{
     Fence, GatewayReport, Prepared, RunningGateway, StartConfig, StartError, Wires, prepare,
@@ -21,9 +19,6 @@ use crate::venue::binance::sign::Credentials;
 use crate::venue::binance::{Channel, Endpoints, interval_text};
 use crate::wire::{Connector, Limits, Roots, WireError};
 
-/// Events of other threads that may wait for the loop: some hundred of its turns. A gateway that finds
-/// no room keeps what it has.
-const INBOX_MAX: usize = 8_192;
 /// How long the market connections may take to open at the start.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 const OPEN_POLL: Duration = Duration::from_millis(1);
@@ -63,9 +58,9 @@ pub struct Joined {
     pub session: Session,
     pub orders: OrderQueue,
     pub feeds: Feeds,
-    pub inbox: Receiver<Event>,
+    pub inbox: Inbox,
     /// For whoever else has something to say to the engine.
-    pub sender: Sender<Event>,
+    pub senders: Senders,
     /// Account and connections at the start.
     pub events: Vec<Event>,
 }
@@ -122,16 +117,17 @@ impl Account {
         let kinds: Vec<(Feed, bool)> = lines.iter().map(|(feed, url)| (*feed, url.is_secure())).collect();
         let urls = lines.into_iter().map(|(_, url)| url).collect();
         let (opener, ends) = Opener::spawn(OpenerConfig::default(), connector, urls, clock.clone())?;
-        let mut feeds = Feeds::new(&kinds, ends, market.stale_ns);
+        let mut feeds = Feeds::new(&kinds, ends, market.lifetimes);
 
-        let (sender, inbox) = crossbeam_channel::bounded(INBOX_MAX);
+        let (senders, inbox) = Inbox::new();
         let (orders, instructions) = order_queue(self.prepared.instruments.len());
-        let wires = Wires { instructions, events: sender.clone(), clock: Box::new(clock.clone()), fence };
+        let wires =
+            Wires { instructions, events: senders.events.clone(), clock: Box::new(clock.clone()), fence };
         let gateway = self.prepared.run(orders.prices(), wires)?;
         let opened = wait_until_open(&mut feeds, &opener, &clock, &mut events);
         let session = Session { gateway, opener };
         opened?;
-        Ok(Joined { session, orders, feeds, inbox, sender, events })
+        Ok(Joined { session, orders, feeds, inbox, senders, events })
     }
 }
 
@@ -141,8 +137,7 @@ pub struct MarketConfig<'a> {
     pub bar_interval_s: u32,
     /// Longest message.
     pub frame_bytes_max: usize,
-    /// A connection without a message for so long is dead; `None`: never.
-    pub stale_ns: Option<i64>,
+    pub lifetimes: Lifetimes,
 }
 
 fn wait_until_open(
@@ -155,7 +150,9 @@ fn wait_until_open(
     let (mut changes, mut failures) = (Vec::new(), Vec::new());
     loop {
         let now = clock.now();
-        feeds.tend(now, |status| changes.push(status));
+        while let Some(status) = feeds.tend(now) {
+            changes.push(status);
+        }
         if feeds.all_up() {
             // Which was first is chance; the opening of a journal is not.
             changes.sort_by_key(|status| status.feed as u8);

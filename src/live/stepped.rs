@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::lockstep::{Transport, Turn};
 use super::{Feeds, OrderQueue, Outlet, RunError};
@@ -13,6 +14,9 @@ use crate::sim::lockstep::{self, Answer, Ask, Baton};
 
 /// Looks at the other side before giving the core away: an answer takes tens of microseconds.
 const SPINS: u32 = 64;
+/// Wall time after which nobody answers any more: a request that was lost between the threads would
+/// otherwise be waited for by all three of them, for ever.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Tells why the market can't be read on, once it can't.
 pub type VenueFault = Box<dyn Fn() -> Option<String> + Send>;
@@ -27,6 +31,7 @@ pub struct Stepped {
     asked: u64,
     /// What gateway and venue take for the time.
     clock: SteppedTime,
+    patience: Duration,
 }
 
 impl Stepped {
@@ -40,7 +45,7 @@ impl Stepped {
         fault: VenueFault,
     ) -> Stepped {
         let frame = Vec::with_capacity(frame_bytes_max);
-        Stepped { baton, orders, feeds, fault, frame, asked: 0, clock }
+        Stepped { baton, orders, feeds, fault, frame, asked: 0, clock, patience: PATIENCE }
     }
 
     pub fn feeds(&self) -> &Feeds {
@@ -71,20 +76,24 @@ impl Stepped {
     /// The one frame that is on its way on a feed.
     fn receive(&mut self, feed: Feed, answer: &Answer) -> Result<Turn, RunError> {
         let now = answer.now;
-        self.wait(|it| {
+        let received = self.wait(|it| {
             let frame = &mut it.frame;
             let received = it.feeds.poll_feed(feed, now, |message| {
                 frame.clear();
                 frame.extend_from_slice(message.payload);
             });
-            (received > 0).then_some(())
+            (received > 0).then_some(received)
         })?;
+        if received > 1 {
+            let line = format!("{received} messages came on the {feed:?} connection in a turn of one");
+            return Err(RunError::Venue(line));
+        }
         Ok(Turn::Frame(now))
     }
 
     /// Looks until there is something, or the other side is gone.
     fn wait<T>(&mut self, mut look: impl FnMut(&mut Stepped) -> Option<T>) -> Result<T, RunError> {
-        let mut spins = 0;
+        let (mut spins, mut waiting_since) = (0, None);
         loop {
             if let Some(found) = look(self) {
                 return Ok(found);
@@ -96,6 +105,10 @@ impl Stepped {
             }
             spins = 0;
             self.check()?;
+            if waiting_since.get_or_insert_with(Instant::now).elapsed() > self.patience {
+                let line = format!("no answer in lockstep within {} s", self.patience.as_secs());
+                return Err(RunError::Venue(line));
+            }
             // Venue and gateway may have no other core to run on.
             thread::yield_now();
         }
@@ -103,14 +116,11 @@ impl Stepped {
 
     /// Whether everybody the loop waits for is still there.
     fn check(&mut self) -> Result<(), RunError> {
-        let mut lost = None;
-        self.feeds.tend(self.clock.now(), |status| {
+        while let Some(status) = self.feeds.tend(self.clock.now()) {
             if status.state != FeedState::Up {
-                lost = Some(status.feed);
+                let feed = status.feed;
+                return Err(RunError::Venue(format!("the {feed:?} connection was lost in lockstep")));
             }
-        });
-        if let Some(feed) = lost {
-            return Err(RunError::Venue(format!("the {feed:?} connection was lost in lockstep")));
         }
         if let Some(why) = self.orders.failure() {
             return Err(RunError::Gateway(why));
@@ -156,5 +166,25 @@ impl Transport for Stepped {
     /// The venue reads on by itself.
     fn read_on(&mut self) -> Result<(), RunError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Lifetimes, OpenerEnds, order_queue};
+    use super::*;
+
+    /// The connections are open, the gateway runs, and the venue's thread is alive and stuck.
+    #[test]
+    fn a_venue_that_never_answers_ends_the_run() {
+        let (orders, _instructions) = order_queue(1);
+        let (_opened, opened) = rtrb::RingBuffer::new(1);
+        let (handed, _handed) = rtrb::RingBuffer::new(1);
+        let feeds = Feeds::new(&[], OpenerEnds { opened, handed }, Lifetimes::ENDLESS);
+        let clock = SteppedTime::at(TimeNs(0));
+        let mut stepped = Stepped::new(Arc::default(), orders, feeds, 64, clock, Box::new(|| None));
+        stepped.patience = Duration::ZERO;
+        let outcome = stepped.next(TimeNs(1));
+        assert!(matches!(&outcome, Err(RunError::Venue(why)) if why.contains("no answer")), "{outcome:?}");
     }
 }

@@ -1,19 +1,11 @@
 //! The in-process transport: market and venue in the engine's own thread.
 
 use super::{Ended, Plan, ended_at};
-use crate::event::Event;
 use crate::journal::drain::Drain;
-use crate::live::{Core, Direct, Lockstep};
+use crate::live::{Core, Direct, Inbox, Lockstep};
 use crate::sim::exchange::Exchange;
-use crossbeam_channel::Receiver;
 
-pub(super) fn run(
-    plan: Plan,
-    core: Core,
-    exchange: Exchange,
-    inbox: Receiver<Event>,
-    drain: &Drain,
-) -> Ended {
+pub(super) fn run(plan: Plan, core: Core, exchange: Exchange, inbox: Inbox, drain: &Drain) -> Ended {
     let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, drain, plan.stop);
     let mut fault = None;
     let outcome = lockstep

@@ -15,7 +15,8 @@ use crate::host::thread::page_faults;
 use crate::host::time::{Scale, SimTime, SteppedTime};
 use crate::journal::drain::Drain;
 use crate::live::{
-    Account, BatonFence, Core, Cycle, Intake, Joined, Lockstep, MarketConfig, MarketEnd, Stepped, WhenFull,
+    Account, BatonFence, Core, Cycle, Intake, Joined, Lifetimes, Lockstep, MarketConfig, MarketEnd, Stepped,
+    WhenFull,
 };
 use crate::num::{Now, TimeNs};
 use crate::observe::SocketSummary;
@@ -130,18 +131,21 @@ impl Embedded {
             channels: &Channel::ALL,
             bar_interval_s: settings.bar_interval_s,
             frame_bytes_max: settings.max_frame_bytes as usize,
-            stale_ns: None,
+            lifetimes: match time {
+                Time::Paced(_) => Lifetimes::clocked(None),
+                Time::Lockstep { .. } => Lifetimes::ENDLESS,
+            },
         };
         match time {
             Time::Paced(clock) => {
                 let joined = account.join(&market, clock.clone(), None)?;
-                control(joined.sender.clone())?;
+                control(joined.senders.commands.clone())?;
                 paced(plan, core, joined, clock, server, drain)
             }
             Time::Lockstep { baton, clock } => {
                 let fence = BatonFence(Arc::clone(&baton));
                 let joined = account.join(&market, clock.clone(), Some(Box::new(fence)))?;
-                control(joined.sender.clone())?;
+                control(joined.senders.commands.clone())?;
                 stepped(plan, core, joined, (baton, clock), server, drain)
             }
         }
@@ -162,17 +166,19 @@ struct ServerMarket<'a>(&'a Server);
 
 impl MarketEnd for ServerMarket<'_> {
     fn ended(&self) -> Option<EndReason> {
-        self.0.ended().map(|ended| match ended {
-            MarketEnded::MarketEnd => EndReason::MarketEnd,
-            MarketEnded::Fault(_) => EndReason::MarketFault,
-        })
+        match self.0.ended() {
+            Some(MarketEnded::MarketEnd) => Some(EndReason::MarketEnd),
+            Some(MarketEnded::Fault(_)) => Some(EndReason::MarketFault),
+            None => self.0.is_over().then_some(EndReason::MarketFault),
+        }
     }
 }
 
 fn fault(server: &Server) -> Option<String> {
     match server.ended() {
         Some(MarketEnded::Fault(why)) => Some(why.clone()),
-        _ => None,
+        None if server.is_over() => Some("the simulated venue's thread ended".to_string()),
+        Some(MarketEnded::MarketEnd) | None => None,
     }
 }
 
@@ -204,11 +210,12 @@ fn paced(
         .and_then(|reason| {
             faults = page_faults() - faults;
             cycle.end(reason)
-        });
-    let Cycle { intake, feeds, shares, .. } = cycle;
+        })
+        .map_err(|error| cycle.abandon(error));
+    let Cycle { intake, feeds, shares, mut orders, .. } = cycle;
     let mut core = intake.core;
     core.counts.hot_page_faults = outcome.is_ok().then_some(faults);
-    let (counters, shares) = (feeds.counters(), shares.run());
+    let (counters, shares) = (feeds.counters(), shares.run(&mut orders));
     drop(feeds);
     let summary = sockets::summary(counters, session.stop(), shares, warnings);
     let fault = fault(&server);

@@ -25,16 +25,13 @@ use crate::event::{ConfigText, EndReason, Event, EventBody, InstrumentTable, Run
 use crate::host::stop::StopFlag;
 use crate::journal::Identity;
 use crate::live::control::{Control, ControlConfig};
-use crate::live::{Core, Pace, RunError};
+use crate::live::{Core, Inbox, Pace, RunError};
 use crate::num::TimeNs;
 use crate::observe::{Shared, SocketSummary, Summary};
 use crate::risk::config::{Key, Loaded, Settings};
 use crate::sim::exchange::Exchange;
 use crate::sim::link::{Link, LinkConfig};
 use crate::sim::venue::{Venue, VenueConfig};
-
-/// Events that may wait for a loop without sockets: the operator's.
-const COMMANDS_MAX: usize = 16;
 
 /// Who trades with us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -242,8 +239,8 @@ impl Venues {
     ) -> Result<(Ended, Control), Failure> {
         match self {
             Venues::Direct(exchange) => {
-                let (commands, inbox) = crossbeam_channel::bounded(COMMANDS_MAX);
-                let control = control(journal, settings, instruments, commands)?;
+                let (senders, inbox) = Inbox::new();
+                let control = control(journal, settings, instruments, senders.commands)?;
                 Ok((direct::run(plan, core, *exchange, inbox, &journal.drain), control))
             }
             #[cfg(feature = "server")]
@@ -266,10 +263,11 @@ fn control(
     journal: &Journal,
     settings: &Settings,
     instruments: &InstrumentTable,
-    inbox: Sender<Event>,
+    commands: Sender<Event>,
 ) -> Result<Control, Failure> {
     let stats = Shared::clone(&journal.stats);
-    Ok(Control::spawn(ControlConfig { dir: journal.folder.path(), instruments, settings, stats, inbox })?)
+    let dir = journal.folder.path();
+    Ok(Control::spawn(ControlConfig { dir, instruments, settings, stats, inbox: commands })?)
 }
 
 /// Closes the journal, then the operator's road: who asks until then is answered.

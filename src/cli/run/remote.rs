@@ -21,7 +21,7 @@ use crate::host::stop::StopFlag;
 use crate::host::thread::page_faults;
 use crate::host::time::{Discipline, RemoteTime, Scale, VenueClock, WallTime, correction};
 use crate::journal::Identity;
-use crate::live::{Account, Core, Cycle, Endless, Intake, Joined, MarketConfig, Pace, WhenFull};
+use crate::live::{Account, Core, Cycle, Endless, Intake, Joined, Lifetimes, MarketConfig, Pace, WhenFull};
 use crate::num::{NS_PER_SEC, Now, TimeNs};
 use crate::risk::config::Settings;
 use crate::venue::binance::sign::Credentials;
@@ -130,10 +130,10 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         channels: &CHANNELS,
         bar_interval_s: settings.bar_interval_s,
         frame_bytes_max: settings.max_frame_bytes as usize,
-        stale_ns: Some(clock.scaled(STALE_NS)),
+        lifetimes: Lifetimes::clocked(Some(clock.scaled(STALE_NS))),
     };
     let joined = account.join(&market, clock.clone(), None)?;
-    let control = control(&journal, settings, &instruments, joined.sender.clone())?;
+    let control = control(&journal, settings, &instruments, joined.senders.commands.clone())?;
     let pace = Pace { speed: Some(1.0), ..pace(args, Some(1.0))? };
     let plan = Plan { start, opening: events, pace, stop, round_trip_ns_max: None };
     let ended = cycle(plan, core, joined, (clock, discipline), &journal, notes)?;
@@ -252,9 +252,9 @@ fn cycle(
     journal: &Journal,
     mut warnings: Vec<String>,
 ) -> Result<Ended, Failure> {
-    let Joined { session, orders, feeds, inbox, sender, mut events } = joined;
+    let Joined { session, orders, feeds, inbox, senders, mut events } = joined;
     events.retain(|event| matches!(event.body, EventBody::FeedStatus(_)));
-    let compared = Comparison::start(clock.clone(), sender)?;
+    let compared = Comparison::start(clock.clone(), senders.events)?;
     warnings.extend(host::prepare(core.engine().settings())?);
     let when_full = if clock.is_simulated() { WhenFull::Wait } else { WhenFull::Drop };
     let end = plan.pace.horizon_ns.map(|ns| clock.now() + clock.scaled(ns));
@@ -271,11 +271,12 @@ fn cycle(
         .and_then(|reason| {
             faults = page_faults() - faults;
             cycle.end(reason)
-        });
-    let Cycle { intake, feeds, shares, .. } = cycle;
+        })
+        .map_err(|error| cycle.abandon(error));
+    let Cycle { intake, feeds, shares, mut orders, .. } = cycle;
     let mut core = intake.core;
     core.counts.hot_page_faults = outcome.is_ok().then_some(faults);
-    let (counters, shares) = (feeds.counters(), shares.run());
+    let (counters, shares) = (feeds.counters(), shares.run(&mut orders));
     drop((feeds, compared));
     let summary = sockets::summary(counters, session.stop(), shares, warnings);
     Ok(Ended { core, outcome, fault: None, sockets: Some(summary) })

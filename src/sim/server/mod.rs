@@ -173,6 +173,11 @@ impl Server {
         self.ended.get()
     }
 
+    /// Whether its thread has ended, asked to or not.
+    pub fn is_over(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
     /// Ends the venue and every connection to it.
     pub fn stop(mut self) -> ServerReport {
         self.end()
