@@ -15,7 +15,7 @@ pub mod sign;
 pub mod user_stream;
 
 pub use client_id::{ClientId, ClientIds};
-pub use endpoints::{API_KEY_HEADER, Endpoints, method, path};
+pub use endpoints::{API_KEY_HEADER, Endpoints, SIMULATED_KEY, method, path};
 pub use exchange_info::{ExchangeInfoError, parse_exchange_info};
 pub use params::{Params, percent_encode};
 

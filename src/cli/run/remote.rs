@@ -25,7 +25,7 @@ use crate::live::{Account, Core, Cycle, Endless, Intake, Joined, Lifetimes, Mark
 use crate::num::{NS_PER_SEC, Now, TimeNs};
 use crate::risk::config::Settings;
 use crate::venue::binance::sign::Credentials;
-use crate::venue::binance::{Channel, Endpoints, interval_text, request};
+use crate::venue::binance::{Channel, Endpoints, SIMULATED_KEY, interval_text, request};
 
 /// What the engine decides by.
 const CHANNELS: [Channel; 5] =
@@ -104,9 +104,8 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let endpoints = endpoints(args.venue, settings);
     let credentials = secrets::credentials(|name| std::env::var_os(name))?;
     let (clock, discipline) = clock(&endpoints, settings)?;
-    if !(clock.is_simulated() || args.live) {
-        let line = "this is a real venue: --live says that orders may be sent (paper trading: --venue sim)";
-        return Err(Failure::refused(line));
+    if !args.live {
+        refuse_real_orders(&clock, &credentials)?;
     }
     let (mut lock, api) = lock(&endpoints, &credentials, settings)?;
     let epoch = lock.next_epoch(wall_time())?;
@@ -116,14 +115,15 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let notes: Vec<String> = account.prepared().notes.iter().cloned().chain(epoch.damage.clone()).collect();
 
     let instruments = account.instruments().clone();
+    let start = clock.now();
+    let history = history(&account, settings, &clock, start)?;
     let identity = identity(epoch.value, settings);
     let (journal, ring) = Journal::open(args, settings, &instruments, &identity)?;
     if !args.json {
         print(&banner(args, &api, &clock, &notes, &dir.display().to_string()))?;
     }
-    let start = clock.now();
     let mut events = opening(start, &identity, settings, &instruments, clock.is_simulated());
-    events.extend(history(&account, settings, &clock, start)?);
+    events.extend(history);
     events.extend(account.prepared().events.iter().map(|event| Event { recv_ns: start, ..*event }));
     let core = Core::new(settings, &instruments, ring);
     let market = MarketConfig {
@@ -138,6 +138,24 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let plan = Plan { start, opening: events, pace, stop, round_trip_ns_max: None };
     let ended = cycle(plan, core, joined, (clock, discipline), &journal, notes)?;
     finish(args, journal, control, ended, &instruments)
+}
+
+/// Without `--live` no order may reach a real account. That a venue says it is simulated is not enough,
+/// for it may pass on what it is sent: the key is one that no real account has.
+fn refuse_real_orders(clock: &Clock, credentials: &Credentials) -> Result<(), Failure> {
+    if !clock.is_simulated() {
+        let line = "this is a real venue: --live says that orders may be sent (paper trading: --venue sim; \
+                    a simulated venue is one server on this machine that all five addresses name)";
+        return Err(Failure::refused(line));
+    }
+    if credentials.api_key() != SIMULATED_KEY {
+        let line = format!(
+            "the venue says that it is simulated, but the key may be a real account's: \
+             QT_API_KEY={SIMULATED_KEY} is a simulated one's, or --live says that orders may be sent"
+        );
+        return Err(Failure::refused(line));
+    }
+    Ok(())
 }
 
 fn refuse_what_is_simulated(args: &RunArgs) -> Result<(), Failure> {
@@ -165,19 +183,24 @@ fn endpoints(venue: VenueName, settings: &Settings) -> Endpoints {
         private: settings.binance_private_url.as_str().to_owned(),
         api: settings.binance_api_url.as_str().to_owned(),
     };
-    // The test network's own addresses, unless others were said.
+    // The test network's own addresses, but for those that others were said for.
     match venue {
-        VenueName::BinanceTestnet if said == Endpoints::binance() => Endpoints::testnet(),
-        _ => said,
+        VenueName::BinanceTestnet => said.or_of(Endpoints::testnet()),
+        VenueName::Sim | VenueName::Binance => said,
     }
 }
 
-/// A simulated venue owns the clock; elsewhere it is the world's.
+/// A simulated venue on this machine owns the clock; elsewhere it is the world's.
 fn clock(endpoints: &Endpoints, settings: &Settings) -> Result<(Clock, Discipline), Failure> {
     let client = RestClient::new(&endpoints.rest, &sockets::roots(settings), None)?;
     let call = request::public(CLOCK_PATH, String::new());
-    let answer = match client.call(&call) {
-        RestReply::Answer { status: 200, body, .. } => serde_json::from_slice::<ClockAnswer>(&body).ok(),
+    // Elsewhere nobody is asked: a clock on another machine could not be followed, and orders that go
+    // to another address are not simulated by this one.
+    let reply = endpoints.are_one_local_server().then(|| client.call(&call));
+    let answer = match reply {
+        Some(RestReply::Answer { status: 200, body, .. }) => {
+            serde_json::from_slice::<ClockAnswer>(&body).ok()
+        }
         _ => None,
     };
     let venue = answer.and_then(|ClockAnswer { sim_ns, wall_ns, scale }| {

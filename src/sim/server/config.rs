@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use crate::event::Bar;
 use crate::num::{InstrumentId, NS_PER_HOUR, NS_PER_SEC, Now, TimeNs};
 use crate::sim::lockstep::Baton;
+use crate::venue::binance::SIMULATED_KEY;
 
 /// The venue's ping interval.
 const PING_NS: i64 = 180 * NS_PER_SEC;
@@ -51,7 +52,7 @@ impl Default for ServerConfig {
         ServerConfig {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             tls: None,
-            key: "sim".to_string(),
+            key: SIMULATED_KEY.to_string(),
             secret: "sim".to_string(),
             faults: Arc::default(),
             ping_ns: PING_NS,
