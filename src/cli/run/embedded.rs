@@ -31,7 +31,7 @@ use crate::venue::binance::sign::Credentials;
 const KEY: &str = "embedded";
 
 #[derive(Args)]
-pub struct EmbeddedArgs {
+pub(super) struct EmbeddedArgs {
     /// Certificate chain (PEM) of the simulated venue: the run then goes over TLS; set QT_CA_FILE to the
     /// authority that signed it
     #[arg(long, value_name = "FILE", requires = "sim_tls_key")]
@@ -39,6 +39,13 @@ pub struct EmbeddedArgs {
     /// Private key (PEM) of that certificate
     #[arg(long, value_name = "FILE", requires = "sim_tls_cert")]
     sim_tls_key: Option<PathBuf>,
+}
+
+impl EmbeddedArgs {
+    /// Whether the run is to go over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.sim_tls_cert.is_some()
+    }
 }
 
 /// A venue that serves, and an account there that was read.
@@ -238,6 +245,7 @@ fn stepped(
     let watched = Arc::clone(&server);
     let why = Box::new(move || fault(&watched));
     let transport = Stepped::new(Arc::clone(&baton), orders, feeds, frame_bytes_max, clock, why);
+    let warnings = host::prepare(core.engine().settings())?;
     let mut lockstep = Lockstep::new(core, transport, inbox, drain, plan.stop);
     let mut market_fault = None;
     let outcome = lockstep
@@ -247,11 +255,15 @@ fn stepped(
             ended_at(lockstep.run(plan.pace), &mut market_fault)
         })
         .and_then(|reason| lockstep.end(reason));
-    baton.end();
+    if outcome.is_err() {
+        // The venue may be gone: the gateway must not wait for it.
+        baton.end();
+    }
     let Lockstep { intake, transport, .. } = lockstep;
     let (counters, shares) = (transport.feeds().counters(), Default::default());
     drop(transport);
-    let summary = sockets::summary(counters, session.stop(), shares, Vec::new());
+    let summary = sockets::summary(counters, session.stop(), shares, warnings);
+    baton.end();
     let server = Arc::into_inner(server).ok_or_else(|| Failure::refused("the venue is still watched"))?;
     let mut core = intake.core;
     let sockets = Some(with_venue(summary, server, &mut core)?);

@@ -28,7 +28,7 @@ use crate::live::control::{Control, ControlConfig};
 use crate::live::{Core, Inbox, Pace, RunError};
 use crate::num::TimeNs;
 use crate::observe::{Shared, SocketSummary, Summary};
-use crate::risk::config::{Key, Loaded, Settings};
+use crate::risk::config::{Key, Loaded, Settings, SimStops};
 use crate::sim::exchange::Exchange;
 use crate::sim::link::{Link, LinkConfig};
 use crate::sim::venue::{Venue, VenueConfig};
@@ -117,6 +117,32 @@ pub struct RunArgs {
     /// Print every line of the log: votes, and rejections that repeat
     #[arg(long, short, conflicts_with = "json")]
     verbose: bool,
+}
+
+impl RunArgs {
+    /// What only the served venue does must not be asked for in vain.
+    fn refuse_what_needs_sockets(&self, settings: &Settings) -> Result<(), Failure> {
+        let what = if settings.sim_stops != SimStops::Accept {
+            Some("QT_SIM_STOPS")
+        } else if self.wants_tls() {
+            Some("--sim-tls-cert")
+        } else {
+            None
+        };
+        what.map_or(Ok(()), |what| {
+            Err(Failure::refused(format!("{what} is for runs over sockets (--transport sockets)")))
+        })
+    }
+
+    #[cfg(feature = "server")]
+    fn wants_tls(&self) -> bool {
+        self.embedded.is_secure()
+    }
+
+    #[cfg(not(feature = "server"))]
+    fn wants_tls(&self) -> bool {
+        false
+    }
 }
 
 /// What a loop is started with.
@@ -209,7 +235,10 @@ impl Venues {
         speed: Option<f64>,
     ) -> Result<Venues, Failure> {
         match args.transport {
-            Some(TransportName::Direct) => Ok(Venues::Direct(Box::new(exchange))),
+            Some(TransportName::Direct) => {
+                args.refuse_what_needs_sockets(settings)?;
+                Ok(Venues::Direct(Box::new(exchange)))
+            }
             #[cfg(not(feature = "server"))]
             None => Ok(Venues::Direct(Box::new(exchange))),
             #[cfg(feature = "server")]

@@ -22,7 +22,7 @@ use crate::host::thread::page_faults;
 use crate::host::time::{Discipline, RemoteTime, Scale, VenueClock, WallTime, correction};
 use crate::journal::Identity;
 use crate::live::{Account, Core, Cycle, Endless, Intake, Joined, Lifetimes, MarketConfig, Pace, WhenFull};
-use crate::num::{NS_PER_SEC, Now, TimeNs};
+use crate::num::{Lots, NS_PER_SEC, Now, TimeNs};
 use crate::risk::config::Settings;
 use crate::venue::binance::sign::Credentials;
 use crate::venue::binance::{Channel, Endpoints, SIMULATED_KEY, interval_text, request};
@@ -115,6 +115,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let notes: Vec<String> = account.prepared().notes.iter().cloned().chain(epoch.damage.clone()).collect();
 
     let instruments = account.instruments().clone();
+    refuse_positions(&account)?;
     let start = clock.now();
     let history = history(&account, settings, &clock, start)?;
     let identity = identity(epoch.value, settings);
@@ -158,6 +159,29 @@ fn refuse_real_orders(clock: &Clock, credentials: &Credentials) -> Result<(), Fa
     Ok(())
 }
 
+/// A position of an earlier start is nobody's here: the engine would neither manage it nor keep its
+/// stop, which to it is an orphan. Until a start can take it over, it is left as it is.
+fn refuse_positions(account: &Account) -> Result<(), Failure> {
+    let instruments = account.instruments();
+    let held = account.prepared().events.iter().filter_map(|event| match event.body {
+        EventBody::VenuePosition(position) if position.quantity != Lots::ZERO => {
+            let row = instruments.get(event.instrument)?;
+            Some(format!("{} {}", row.symbol, row.quantity(position.quantity)))
+        }
+        _ => None,
+    });
+    let held: Vec<String> = held.collect();
+    if held.is_empty() {
+        return Ok(());
+    }
+    let line = format!(
+        "the account holds {}: this version can't take over a position of an earlier start. Its \
+         orders and stops were left as they are; close it at the venue, then start",
+        held.join(", ")
+    );
+    Err(Failure::refused(line))
+}
+
 fn refuse_what_is_simulated(args: &RunArgs) -> Result<(), Failure> {
     let given = [
         (args.market.len() != 1 || args.market.first().is_some_and(|m| m != "synthetic"), "--market"),
@@ -165,6 +189,7 @@ fn refuse_what_is_simulated(args: &RunArgs) -> Result<(), Failure> {
         (args.instruments.is_some(), "--instruments"),
         (args.speed.is_some(), "--speed"),
         (args.transport.is_some(), "--transport"),
+        (args.wants_tls(), "--sim-tls-cert"),
     ];
     match given.into_iter().find(|(given, _)| *given) {
         Some((_, flag)) => {
