@@ -189,10 +189,20 @@ impl Engine {
     }
 
     fn on_feed(&mut self, status: &FeedStatus, out: &mut Outbox) {
-        let ours = matches!(status.feed, Feed::User | Feed::Orders);
-        if ours && matches!(status.state, FeedState::Down | FeedState::Stale) {
-            let (none, feed) = (InstrumentId::NONE, status.feed as i64);
-            self.fault(AlarmKind::FeedDown, TradingState::Reducing, OrderId::NONE, feed, none, out);
+        if !matches!(status.state, FeedState::Down | FeedState::Stale) {
+            return;
+        }
+        let (none, feed) = (InstrumentId::NONE, status.feed as i64);
+        match status.feed {
+            Feed::User | Feed::Orders => {
+                self.fault(AlarmKind::FeedDown, TradingState::Reducing, OrderId::NONE, feed, none, out);
+            }
+            // Old prices enter nothing by themselves; with something open only the resting stops see the
+            // market now, and that somebody must know.
+            Feed::Public | Feed::Market if self.trades.iter().any(|trade| !trade.finished) => {
+                alarm(AlarmKind::FeedDown, OrderId::NONE, feed, none, out);
+            }
+            Feed::Public | Feed::Market => {}
         }
     }
 

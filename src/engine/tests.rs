@@ -342,6 +342,24 @@ fn no_stop_within_the_deadline_closes_even_when_halted() {
 }
 
 #[test]
+fn a_market_feed_that_is_lost_is_told_while_something_is_open() {
+    let lost = |feed| {
+        let status = FeedStatus { since_ms: 0, feed, state: FeedState::Down, pad: [0; 6] };
+        EventBody::FeedStatus(status)
+    };
+    let mut desk = Desk::new(Settings::DEFAULT);
+    assert!(desk.send(lost(Feed::Public)).is_empty(), "nothing depends on it");
+    desk.long();
+    for feed in [Feed::Public, Feed::Market] {
+        let said = desk.send(lost(feed));
+        let [OutputBody::Alarm(alarm)] = said[..] else { panic!("{said:?}") };
+        assert_eq!((alarm.kind, alarm.value), (AlarmKind::FeedDown, feed as i64));
+    }
+    let said = desk.send(lost(Feed::User));
+    assert!(said.iter().any(|output| matches!(output, OutputBody::TradingStateChanged(_))), "{said:?}");
+}
+
+#[test]
 fn a_stop_that_does_not_trigger_is_overtaken() {
     let mut desk = Desk::new(Settings::DEFAULT);
     let (_, stop) = desk.long();

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
 use rtrb::Consumer;
@@ -32,6 +32,8 @@ const INSTRUCTIONS_PER_TURN: usize = 32;
 const BACKLOG_MAX: usize = 4_096;
 const IDLE_TURNS: u32 = 1_000;
 const IDLE_SLEEP: Duration = Duration::from_micros(50);
+/// How long what was asked for may take to leave after the end.
+const STOP_MAX: Duration = Duration::from_secs(5);
 /// Below so many cores an idle turn gives the core away.
 const CORES_TO_SPIN: usize = 4;
 /// How often the state machine is told of nothing but time.
@@ -181,8 +183,14 @@ impl Shell {
 
     fn run(mut self) {
         let spins = thread::available_parallelism().is_ok_and(|cores| cores.get() >= CORES_TO_SPIN);
-        let mut idle = 0u32;
+        let (mut idle, mut asked_to_stop) = (0u32, None);
         while let Some(worked) = self.turn() {
+            // A venue that takes nothing must not keep the process.
+            if self.stop.load(Ordering::Acquire)
+                && asked_to_stop.get_or_insert_with(Instant::now).elapsed() > STOP_MAX
+            {
+                break;
+            }
             idle = if worked { 0 } else { idle.saturating_add(1) };
             match idle {
                 0 => {}
