@@ -4,6 +4,7 @@
 pub mod account_lock;
 pub mod alloc;
 pub mod clock;
+pub mod memory;
 pub mod stop;
 pub mod thread;
 pub mod time;

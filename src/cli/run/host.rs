@@ -1,6 +1,7 @@
 //! What the loop's thread is given before it starts: memory that stays, a core, a priority.
 
 use crate::cli::Failure;
+use crate::host::memory::populate;
 use crate::host::thread::{Cores, lock_memory, pin, set_realtime, touch_stack};
 use crate::risk::config::{HotCore, LockMemory, Settings};
 
@@ -11,12 +12,15 @@ use crate::risk::config::{HotCore, LockMemory, Settings};
 /// What was asked for and is not permitted.
 pub(super) fn prepare(settings: &Settings) -> Result<Vec<String>, Failure> {
     let mut warnings = Vec::new();
+    touch_stack();
+    if let Err(error) = populate() {
+        warnings.push(format!("memory is touched only as it is used: {error}"));
+    }
     match (settings.mlock, lock_if(settings.mlock != LockMemory::Off)) {
         (LockMemory::On, Err(error)) => return Err(Failure::refused(format!("QT_MLOCK: {error}"))),
         (_, Err(error)) => warnings.push(format!("memory is not locked: {error}")),
         (_, Ok(())) => {}
     }
-    touch_stack();
     match settings.hot_core {
         HotCore::Off => {}
         HotCore::Number(core) => {
