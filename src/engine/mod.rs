@@ -20,8 +20,8 @@ use fills::FillMemory;
 
 use crate::event::{
     Alarm, AlarmKind, Command, CommandKind, Event, EventBody, ExitSignal, Feed, FeedState, FeedStatus,
-    Instrument, InstrumentTable, OutputBody, RunStart, SEATS, TradeChanged, TradingState, TradingStateChanged,
-    VenueSetup,
+    Instrument, InstrumentTable, OutputBody, RunStart, SEATS, TradeChanged, TradingState,
+    TradingStateChanged, VenueSetup,
 };
 use crate::market::{MarketParams, MarketState, Smoothing};
 use crate::num::{Dec, InstrumentId, Lots, OrderId, TimeNs};

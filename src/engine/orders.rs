@@ -184,7 +184,7 @@ impl Engine {
             return;
         }
         let found = match fill.cause {
-            FillCause::Order => self.find_order(id, fill.order),
+            FillCause::Order | FillCause::Assumed => self.find_order(id, fill.order),
             FillCause::Liquidation | FillCause::Adl | FillCause::Settlement => self.trade_index(id),
         };
         let Some(t) = found.filter(|t| self.accepts(*t, fill)) else {
@@ -201,7 +201,9 @@ impl Engine {
             None => self.on_forced_fill(t, fill, out),
         }
         self.value_trade(t);
-        self.refresh_equity(out);
+        if fill.cause != FillCause::Assumed {
+            self.refresh_equity(out);
+        }
         self.maintain(t, out);
     }
 
