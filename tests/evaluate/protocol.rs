@@ -143,6 +143,25 @@ fn fees_are_net_in_everything() {
     assert_eq!(next["risk_pct"], "0.00223753", "22.50 of 10,055.721875");
 }
 
+/// 50 ticks of an R of 10,000,000,001 are 5e-9 less 5e-19: nothing at 8 places, but 0.00000001 if
+/// they are rounded to 18 places first.
+#[test]
+fn ratios_are_rounded_once() {
+    let mut desk = Desk::funded(&S);
+    desk.quiet(&json!({
+        "type": "instrument", "symbol": "FINE", "tick": "0.00001", "step": "0.0001", "min_qty": "0.0001",
+        "min_notional": "5",
+    }));
+    let changes = json!({
+        "symbol": "FINE", "price": 1_000_000, "confidence": "0.9", "spread_bps": 0, "ema_200": 1_000_000,
+        "atr": "66666.666673333333333333",
+    });
+    assert_eq!(desk.one(&signal(changes))["stop_loss"], "899999.99999");
+    desk.quiet(&json!({"type": "price", "symbol": "FINE", "price": "1000000.0005"}));
+    desk.one(&json!({"type": "price", "symbol": "FINE", "price": "899999.99999"}));
+    assert_eq!(desk.end()[0]["mfe"], "0.00000000");
+}
+
 #[test]
 fn time_runs_from_the_first_fill() {
     let hours = |n: i64| n * 3_600_000;

@@ -272,6 +272,21 @@ fn too_small_is_raised_within_the_largest_risk() {
             assert_eq!(rule(&desk.one(&line)), expected, "{equity}");
         }
     }
+    // 90 over 2,250 is 0.04, worth exactly 2,000: that is not less, so it is rounded down, to 1,500.
+    // A hair more is wanted: raised to 0.06, which risks 135, all of 1.5% of 9,000.
+    for (least, expected) in [("2000", "min_position"), ("2000.000001", "")] {
+        let s = Settings {
+            min_position_usd: Dec::parse(least).unwrap(),
+            max_position_usd: Dec::int(1_000_000),
+            ..S
+        };
+        let mut desk = Desk::new(&s);
+        desk.quiet(&json!({"type": "account", "equity": "9000"}));
+        listed(&mut desk, json!({"step": "0.03"}));
+        let decision = desk.one(&signal(json!({})));
+        assert_eq!(rule(&decision), expected, "{least}");
+        assert_eq!(decision["quantity"].as_str(), expected.is_empty().then_some("0.06"));
+    }
     let never = Settings { max_position_usd: Dec::int(49), min_position_usd: Dec::int(5), ..S };
     assert_eq!(refusal(&never, &signal(json!({}))), "min_quantity", "rounded down to nothing");
     assert_eq!(refusal(&S, &signal(json!({"atr": "33333.4", "volatility": 1, "confidence": "1"}))), "levels");
