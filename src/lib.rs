@@ -38,5 +38,7 @@ pub mod observe;
 pub mod host;
 // The hot loop: sockets or a simulation in, events through the core, instructions out.
 pub mod live;
+// Scenario lines in, decisions out, through the engine.
+pub mod evaluate;
 // The command line: arguments, what each command wires together.
 pub mod cli;

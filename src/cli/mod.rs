@@ -3,6 +3,7 @@
 
 mod config;
 mod ctl;
+mod evaluate;
 mod journal;
 mod market;
 mod record;
@@ -28,6 +29,7 @@ Examples:
   qtx record --out btc.tsv.zst --duration 3600      an hour of the venue's market, to run again
   qtx sim                                           the simulated venue alone, for other programs
   qtx journal verify qtx-journal                    is every record as it was written?
+  qtx evaluate < scenario.jsonl                     what would the risk layer do?
   qtx config --long                                 every setting, its value, what is allowed";
 
 /// Exchange frames in, risk-managed orders out, every decision in a journal.
@@ -51,6 +53,8 @@ enum Command {
     Sim(Box<sim::SimArgs>),
     /// Look into a journal
     Journal(journal::JournalArgs),
+    /// Scenario lines in, decisions out
+    Evaluate(evaluate::EvaluateArgs),
     /// Show every setting, its value and where it came from
     Config(config::ConfigArgs),
 }
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "server")]
         Command::Sim(args) => sim::sim(&args),
         Command::Journal(args) => journal::journal(&args),
+        Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Config(args) => config::config(&args),
     };
     result.unwrap_or_else(|failure| {

@@ -3,7 +3,10 @@
 use arrayvec::ArrayVec;
 
 use super::{Engine, Outbox, TRADES_MAX};
-use crate::event::{Decision, Order, OrderKind, OutputBody, Purpose, Rule, Signal, WorkingType};
+use crate::event::{
+    Decision, Order, OrderKind, OutputBody, Purpose, Rule, Signal, SignalWithConditions, SpreadGiven,
+    WorkingType,
+};
 use crate::market::Correlation;
 use crate::num::{Dec, InstrumentId, OrderId, Side, Ticks, TimeNs};
 use crate::risk::check::{Checks, Observed};
@@ -15,13 +18,43 @@ use crate::signal::{Resolved, resolve};
 use crate::trade::{LiveOrder, Step, Trade};
 
 impl Engine {
-    /// Judges a signal; HOLD never reaches the filter.
-    pub(super) fn decide(&mut self, id: InstrumentId, signal: &Signal, out: &mut Outbox) {
+    /// Judges a signal by the market the engine knows.
+    pub(super) fn on_signal(&mut self, id: InstrumentId, signal: &Signal, out: &mut Outbox) {
+        self.decide(id, signal, self.conditions(id), out);
+    }
+
+    /// Judges a signal by the market it brings. Its EMA is the instrument's newest: the regime rule
+    /// has no other.
+    pub(super) fn on_signal_with_conditions(
+        &mut self,
+        id: InstrumentId,
+        given: &SignalWithConditions,
+        out: &mut Outbox,
+    ) {
+        let ema = given.ema_given.then_some(given.ema);
+        let market = &mut self.markets[id.index()];
+        market.ema_value = ema.or(market.ema_value);
+        let conditions = Conditions {
+            spread: match given.spread {
+                SpreadGiven::No => None,
+                SpreadGiven::Quotes => Some(Spread::Book { bid: given.bid, ask: given.ask }),
+                SpreadGiven::Bps => Some(Spread::Bps(given.spread_bps)),
+            },
+            atr: given.atr_given.then_some(given.atr),
+            ema,
+            volume_24h: given.volume_given.then_some(given.volume_24h),
+            ..self.conditions(id)
+        };
+        self.decide(id, &given.signal, conditions, out);
+    }
+
+    /// HOLD never reaches the filter.
+    fn decide(&mut self, id: InstrumentId, signal: &Signal, conditions: Conditions, out: &mut Outbox) {
         let resolved = resolve(signal, &self.weights);
         let Some(side) = resolved.action.side() else { return };
         self.checks.clear();
         let multiplier = self.controller.risk_multiplier(&self.settings);
-        match self.plan(id, side, &resolved, multiplier) {
+        match self.plan(id, side, &resolved, &conditions, multiplier) {
             Some(plan) => self.approve(id, plan, &resolved, multiplier, out),
             None => {
                 let decision = self.rejection(id, side, &resolved, multiplier);
@@ -31,10 +64,17 @@ impl Engine {
     }
 
     /// Every rule in order; `None` after the first that failed.
-    fn plan(&mut self, id: InstrumentId, side: Side, signal: &Resolved, multiplier: Dec) -> Option<Plan> {
+    fn plan(
+        &mut self,
+        id: InstrumentId,
+        side: Side,
+        signal: &Resolved,
+        conditions: &Conditions,
+        multiplier: Dec,
+    ) -> Option<Plan> {
         // Taken out so that the rules may borrow the rest of the engine; it owns no heap.
         let mut checks = std::mem::take(&mut self.checks);
-        let plan = self.judge(id, side, signal, multiplier, &mut checks);
+        let plan = self.judge(id, side, signal, conditions, multiplier, &mut checks);
         self.checks = checks;
         plan
     }
@@ -44,20 +84,16 @@ impl Engine {
         id: InstrumentId,
         side: Side,
         signal: &Resolved,
+        conditions: &Conditions,
         multiplier: Dec,
         checks: &mut Checks,
     ) -> Option<Plan> {
         let settings = &self.settings;
-        let conditions = self.conditions(id);
         let regime = self.regime_now();
-        if !filter::passes(side, signal, &conditions, regime.as_ref(), settings, checks) {
+        if !filter::passes(side, signal, conditions, regime.as_ref(), settings, checks) {
             return None;
         }
-        // Without a wallet there is no equity to risk a part of.
-        let Some(equity) = self.controller.equity() else {
-            checks.note(Rule::Ready, false, Observed::Missing, Observed::Missing);
-            return None;
-        };
+        let equity = self.controller.equity()?;
         let holdings = self.holdings(id);
         if !self.controller.may_enter(side, self.now, &holdings, settings, checks) || !self.has_room(checks) {
             return None;
@@ -70,7 +106,7 @@ impl Engine {
             confidence: signal.confidence,
             multiplier,
             instrument: &self.markets[id.index()].instrument,
-            leverage: Some(self.leverage[id.index()].unwrap_or(settings.venue_leverage)),
+            leverage: self.leverage_of(id),
         };
         let plan = sizing::size(&input, settings, checks)?;
         self.controller.fits(&plan, &holdings, settings, checks).then_some(plan)
@@ -88,6 +124,12 @@ impl Engine {
             )
     }
 
+    /// Leverage at the venue: as stated, else as set. Where no venue is, nothing was set.
+    fn leverage_of(&self, id: InstrumentId) -> Option<u32> {
+        let stated = self.leverage.get(id.index()).copied().flatten();
+        stated.or(self.resting_stops.then_some(self.settings.venue_leverage))
+    }
+
     fn conditions(&self, id: InstrumentId) -> Conditions {
         let market = &self.markets[id.index()];
         let quoted = market.bid.is_price() && market.ask.is_price();
@@ -101,6 +143,7 @@ impl Engine {
             quote_age_ns: market.quote_ns.map(|at| self.now.since(at)),
             feed_lag_ns: market.lag.excess_ns(),
             taker_fee: market.instrument.taker_fee,
+            funded: self.controller.wallet().is_some(),
         }
     }
 

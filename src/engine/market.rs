@@ -2,7 +2,7 @@
 
 use super::protect::Tested;
 use super::{Engine, Outbox};
-use crate::event::{Action, Bar, BarClosed, BarSource, MarkPrice, OutputBody, Quote, Trade};
+use crate::event::{Action, Bar, BarClosed, BarSource, MarkPrice, OutputBody, Prices, Quote, Trade};
 use crate::market::{BarUpdate, Closed};
 use crate::num::{Dec, InstrumentId, Ticks};
 use crate::risk::config::ExitPrice;
@@ -35,6 +35,15 @@ impl Engine {
         }
     }
 
+    /// Everything at once: equity and limits first, then the exits, whichever price they look at.
+    pub(super) fn on_prices(&mut self, id: InstrumentId, prices: &Prices, out: &mut Outbox) {
+        self.markets[id.index()].on_prices(self.now, prices);
+        self.mark_to_market(id, out);
+        if let Some(tested) = self.exit_price_now(id) {
+            self.test_exits(id, tested, out);
+        }
+    }
+
     pub(super) fn on_bar(&mut self, id: InstrumentId, bar: &Bar, out: &mut Outbox) {
         let update = self.markets[id.index()].on_bar(self.now, bar);
         self.on_bars(id, update, bar.source != BarSource::History, out);
@@ -60,7 +69,7 @@ impl Engine {
             let signal = self.voters[id.index()].vote(market.atr_ticks(), market.ema_ticks());
             if signal.ballot.votes().iter().any(|vote| *vote != Action::Abstain) {
                 out.push(id, OutputBody::Votes(signal));
-                self.decide(id, &signal, out);
+                self.on_signal(id, &signal, out);
             }
         }
     }

@@ -20,8 +20,8 @@ use fills::FillMemory;
 
 use crate::event::{
     Alarm, AlarmKind, Command, CommandKind, Event, EventBody, ExitSignal, Feed, FeedState, FeedStatus,
-    InstrumentTable, OutputBody, RunStart, SEATS, TradeChanged, TradingState, TradingStateChanged,
-    VenueSetup,
+    Instrument, InstrumentTable, OutputBody, RunStart, SEATS, TradeChanged, TradingState,
+    TradingStateChanged, VenueSetup,
 };
 use crate::market::{MarketParams, MarketState, Smoothing};
 use crate::num::{Dec, InstrumentId, Lots, OrderId, TimeNs};
@@ -73,16 +73,7 @@ pub struct Engine {
 impl Engine {
     /// An engine that has seen nothing. Every allocation happens here.
     pub fn new(settings: &Settings, instruments: &InstrumentTable) -> Engine {
-        let params = MarketParams {
-            bar_interval_s: settings.bar_interval_s,
-            ema_period: settings.ema_period,
-            atr_period: settings.atr_period,
-            atr_smoothing: match settings.atr_smoothing {
-                AtrSmoothing::Wilder => Smoothing::Wilder,
-                AtrSmoothing::Sma => Smoothing::Sma,
-            },
-            correlation_bars: settings.correlation_bars,
-        };
+        let params = market_params(settings);
         let markets: Vec<MarketState> =
             instruments.iter().map(|(_, row)| MarketState::new(*row, params)).collect();
         let markets_count = markets.len();
@@ -131,9 +122,13 @@ impl Engine {
             EventBody::Bar(bar) if known => self.on_bar(id, bar, out),
             EventBody::MarkPrice(mark) if known => self.on_mark(id, mark, out),
             EventBody::Ticker(ticker) if known => self.markets[id.index()].on_ticker(ticker),
-            EventBody::Signal(signal) if known => self.decide(id, signal, out),
+            EventBody::Prices(prices) if known => self.on_prices(id, prices, out),
+            EventBody::Signal(signal) if known => self.on_signal(id, signal, out),
+            EventBody::SignalWithConditions(given) if known => {
+                self.on_signal_with_conditions(id, given, out);
+            }
             EventBody::OrderUpdate(update) => self.on_order_update(id, update, out),
-            EventBody::Fill(fill) => self.on_fill(id, fill, out),
+            EventBody::Fill(fill) => self.on_fill(id, fill, event.recv_ns.min(self.now), out),
             EventBody::AccountUpdate(update) => self.on_account(id, update, out),
             EventBody::VenuePosition(position) if known => self.on_venue_position(id, position),
             EventBody::VenueSetup(setup) => self.on_setup(id, setup, out),
@@ -158,10 +153,13 @@ impl Engine {
             ),
             EventBody::Reconcile(found) => self.on_reconcile(id, found, out),
             EventBody::RunStart(start) => self.on_start(start),
+            EventBody::Instrument(row) => self.on_instrument(id, row),
             // Recorded for the reader of the journal; they change no decision.
             _ => {}
         }
-        self.flatten_if_due(out);
+        if self.resting_stops {
+            self.flatten_if_due(out);
+        }
     }
 
     fn on_start(&mut self, start: &RunStart) {
@@ -171,6 +169,30 @@ impl Engine {
         }
         self.resting_stops = start.resting_stops;
         self.rule_voters = start.rule_voters;
+    }
+
+    /// A row of the instrument table. A run begins with those it was made for, which changes nothing;
+    /// a scenario adds to them as it goes, or states one anew while nothing of it is held.
+    fn on_instrument(&mut self, id: InstrumentId, row: &Instrument) {
+        let known = self.markets.get(id.index());
+        if known.is_some_and(|market| market.instrument == *row) || self.trade_index(id).is_some() {
+            return;
+        }
+        let (fresh, next) = (MarketState::new(*row, market_params(&self.settings)), self.markets.len());
+        match self.markets.get_mut(id.index()) {
+            Some(market) => *market = fresh,
+            None if id.index() == next && !id.is_none() => {
+                self.markets.push(fresh);
+                self.voters.push(RuleVoters::default());
+                self.trade_of.push(NO_TRADE);
+                self.leverage.push(None);
+                self.disputed.push(None);
+            }
+            None => return,
+        }
+        if self.settings.regime_symbol == Some(row.symbol) {
+            self.regime = Some(id);
+        }
     }
 
     /// One-way position mode and single-asset margin are what reduce-only stops need.
@@ -215,7 +237,10 @@ impl Engine {
                     self.say_state(from, AlarmKind::Operator, out);
                 }
             }
-            CommandKind::Flatten => self.flatten(ExitSignal::Flatten, out),
+            CommandKind::Flatten => {
+                self.flatten_due = false;
+                self.flatten(ExitSignal::Flatten, out);
+            }
             CommandKind::Close => {
                 if let Some(t) = self.trade_index(id) {
                     self.close_at_market(t, ExitSignal::Manual, out);
@@ -294,6 +319,12 @@ impl Engine {
         self.trades.iter().any(Trade::has_deadline)
     }
 
+    /// The breaker tripped and everything is to be closed. Where no venue is, whoever drives the
+    /// engine lets pending entries fill and then commands it.
+    pub fn flatten_due(&self) -> bool {
+        self.flatten_due
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -313,6 +344,19 @@ impl Engine {
     /// The rules the last signal went through.
     pub fn checks(&self) -> &Checks {
         &self.checks
+    }
+}
+
+fn market_params(settings: &Settings) -> MarketParams {
+    MarketParams {
+        bar_interval_s: settings.bar_interval_s,
+        ema_period: settings.ema_period,
+        atr_period: settings.atr_period,
+        atr_smoothing: match settings.atr_smoothing {
+            AtrSmoothing::Wilder => Smoothing::Wilder,
+            AtrSmoothing::Sma => Smoothing::Sma,
+        },
+        correlation_bars: settings.correlation_bars,
     }
 }
 

@@ -174,7 +174,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_fill(&mut self, id: InstrumentId, fill: &Fill, out: &mut Outbox) {
+    /// `at` is when it was filled: earlier than now where the clock went on before it was told.
+    pub(super) fn on_fill(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
         let lots = fill.quantity.0;
         if !is_sane(fill) {
             return self.fault(AlarmKind::Arithmetic, TradingState::Halted, fill.order, lots, id, out);
@@ -183,7 +184,7 @@ impl Engine {
             return;
         }
         let found = match fill.cause {
-            FillCause::Order => self.find_order(id, fill.order),
+            FillCause::Order | FillCause::Assumed => self.find_order(id, fill.order),
             FillCause::Liquidation | FillCause::Adl | FillCause::Settlement => self.trade_index(id),
         };
         let Some(t) = found.filter(|t| self.accepts(*t, fill)) else {
@@ -195,12 +196,14 @@ impl Engine {
             *order
         });
         match order {
-            Some(order) if order.purpose == Purpose::Entry => self.on_entry_fill(t, fill, out),
+            Some(order) if order.purpose == Purpose::Entry => self.on_entry_fill(t, fill, at, out),
             Some(order) => self.on_exit_fill(t, fill, &order, out),
             None => self.on_forced_fill(t, fill, out),
         }
         self.value_trade(t);
-        self.refresh_equity(out);
+        if fill.cause != FillCause::Assumed {
+            self.refresh_equity(out);
+        }
         self.maintain(t, out);
     }
 
@@ -215,11 +218,11 @@ impl Engine {
         }
     }
 
-    fn on_entry_fill(&mut self, t: usize, fill: &Fill, out: &mut Outbox) {
-        let (now, settings, trade) = (self.now, &self.settings, &mut self.trades[t]);
+    fn on_entry_fill(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) {
+        let (settings, trade) = (&self.settings, &mut self.trades[t]);
         let instrument = &self.markets[trade.instrument.index()].instrument;
         let tick = instrument.tick;
-        trade.book_entry(fill, instrument, now);
+        trade.book_entry(fill, instrument, at);
         if let Some(closing) = trade.closing.as_mut() {
             // It fills though it was cancelled: that part is closed at once, too.
             closing.attempts = 0;
@@ -227,7 +230,7 @@ impl Engine {
         let levels = match trade.exit.as_mut() {
             Some(exit) => exit.refill(trade.entry, tick, settings),
             None => {
-                trade.exit = ExitState::open(trade.side(), trade.entry, trade.plan.atr, tick, now, settings);
+                trade.exit = ExitState::open(trade.side(), trade.entry, trade.plan.atr, tick, at, settings);
                 trade.exit.is_some().then_some(())
             }
         };

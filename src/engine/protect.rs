@@ -164,9 +164,15 @@ impl Engine {
             return;
         }
         trade.closing = Some(Closing::by(signal));
-        let open = trade.open();
+        // What a partial exit takes with it at this very price is said by that exit.
+        let leaving: i64 = trade.live(Purpose::Exit).map(|order| order.outstanding().0).sum();
+        let open = trade.open() - Lots(leaving);
         if open.0 > 0 {
             trade.ended_by.get_or_insert(signal);
+            // The exit's own price counts for MFE and MAE, though no rule of exits was tested at it.
+            if let Some(exit) = trade.exit.as_mut().filter(|_| price.is_price()) {
+                exit.track(price);
+            }
             self.say_exit(t, signal, open, price, out);
         }
         self.pursue_close(t, price, out);

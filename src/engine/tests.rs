@@ -1,6 +1,7 @@
 //! The engine driven by hand, event by event: what comes out, and in which order.
 
 mod regressions;
+mod scenario;
 
 use super::*;
 use crate::event::*;

@@ -18,7 +18,9 @@ pub struct RunStart {
     /// High half of every order id of this start.
     pub epoch: u32,
     pub instruments: u32,
-    /// A stop rests at the venue and owns STOP_LOSS; false where nothing rests (scenario lines).
+    /// A stop rests at the venue and owns STOP_LOSS. False where no venue is (scenario lines): STOP_LOSS
+    /// fires at the price, no leverage is known but what is stated, and the breaker's closing waits
+    /// for the command, since pending entries count as filled before it.
     pub resting_stops: bool,
     pub simulated: bool,
     /// The engine's own rule voters make signals at bar close.

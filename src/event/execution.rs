@@ -54,6 +54,9 @@ pub enum FillCause {
     Adl = 3,
     /// Delivery or delisting.
     Settlement = 4,
+    /// Of our order, where no venue is: an entry counts as filled when the next price of its
+    /// instrument comes, and it is at that price that equity and limits are looked at.
+    Assumed = 5,
 }
 
 /// A fill.

@@ -142,3 +142,14 @@ pub struct ForceOrder {
     pub side: Side,
     pub pad: [u8; 15],
 }
+
+/// Everything exits and equity look at, of one instant: a scenario states it in one line, and what it
+/// causes is one event's.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct Prices {
+    pub price: Ticks,
+    pub bid: Ticks,
+    pub ask: Ticks,
+    pub mark: Ticks,
+}

@@ -139,9 +139,13 @@ bodies! {
         16 => Ticker(Ticker),
         /// A liquidation order at the venue.
         17 => ForceOrder(ForceOrder),
+        /// Price, quotes and mark of one instant, of a scenario.
+        18 => Prices(Prices),
 
         /// Votes, or a consensus, from a signal source.
         20 => Signal(Signal),
+        /// A signal that brings the market conditions it is judged by, of a scenario.
+        21 => SignalWithConditions(SignalWithConditions),
 
         /// The venue's word on one of our orders.
         30 => OrderUpdate(OrderUpdate),

@@ -3,7 +3,7 @@
 
 use bytemuck::{CheckedBitPattern, NoUninit};
 
-use crate::num::{Dec, Side};
+use crate::num::{Dec, Side, Ticks};
 
 /// A code that is printed, parsed and stored: one list for all three.
 macro_rules! words {
@@ -137,6 +137,36 @@ pub struct Signal {
     pub consensus: Consensus,
     pub source: SignalSource,
     pub pad: [u8; 8],
+}
+
+/// What a given spread is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
+#[repr(u8)]
+pub enum SpreadGiven {
+    No = 0,
+    /// `bid` and `ask`.
+    Quotes = 1,
+    /// `spread_bps`.
+    Bps = 2,
+}
+
+/// A signal and the market it is judged by, used exactly as given; the price is the instrument's
+/// newest. What is not given is missing, whatever the engine knows of the market.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct SignalWithConditions {
+    pub signal: Signal,
+    pub atr: Dec,
+    pub ema: Dec,
+    pub volume_24h: Dec,
+    pub spread_bps: Dec,
+    pub bid: Ticks,
+    pub ask: Ticks,
+    pub spread: SpreadGiven,
+    pub atr_given: bool,
+    pub ema_given: bool,
+    pub volume_given: bool,
+    pub pad: [u8; 12],
 }
 
 words! {

@@ -2,7 +2,7 @@
 
 use super::bars::Advance;
 use super::{Atr, BarSeries, Closed, DayVolume, Ema, LagTracker, OHLC, ReturnWindow, Smoothing, fx_to_dec};
-use crate::event::{Bar, Instrument, MarkPrice, Quote, SizeUnit, Ticker, Trade};
+use crate::event::{Bar, Instrument, MarkPrice, Prices, Quote, SizeUnit, Ticker, Trade};
 use crate::num::{Dec, Rounding, Size, Ticks, TimeNs, mul_div};
 
 /// Periods and windows, the same for every instrument.
@@ -136,6 +136,13 @@ impl MarketState {
         self.ask = quote.ask;
         self.quote_ns = Some(recv_ns);
         quote.bid <= quote.ask
+    }
+
+    /// Price, quotes and mark stated together: no tape, no bars, no lag.
+    pub fn on_prices(&mut self, recv_ns: TimeNs, prices: &Prices) {
+        (self.price, self.bid, self.ask) = (prices.price, prices.bid, prices.ask);
+        self.mark = Some(self.instrument.price(prices.mark));
+        self.quote_ns = Some(recv_ns);
     }
 
     /// A kline or a bar of history.

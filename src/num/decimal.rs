@@ -21,6 +21,9 @@ pub enum Rounding {
     HalfEven,
     /// To the nearest, ties away from zero: printed ratios.
     HalfAway,
+    /// What does not fit is cut off: ratios that are rounded later, since a second rounding of a cut
+    /// number is the first one of the exact number.
+    TowardZero,
 }
 
 impl Rounding {
@@ -52,6 +55,7 @@ impl Rounding {
             Rounding::Ceil => !negative,
             Rounding::HalfEven => twice_rest == Greater || (twice_rest == Equal && odd),
             Rounding::HalfAway => twice_rest != std::cmp::Ordering::Less,
+            Rounding::TowardZero => false,
         }
     }
 }
@@ -324,7 +328,7 @@ mod tests {
         #[test]
         fn rounding_stays_within_one_unit(n in -10_000i128..10_000, d in -50i128..50) {
             prop_assume!(d != 0);
-            for mode in [Rounding::Floor, Rounding::Ceil, Rounding::HalfEven, Rounding::HalfAway] {
+            for mode in [Rounding::Floor, Rounding::Ceil, Rounding::HalfEven, Rounding::HalfAway, Rounding::TowardZero] {
                 let q = mode.div_i128(n, d).unwrap();
                 prop_assert!((n - q * d).abs() < d.abs());
             }
@@ -332,6 +336,7 @@ mod tests {
             prop_assert_eq!(Rounding::Ceil.div_i128(n, d).unwrap(), (n as f64 / d as f64).ceil() as i128);
             prop_assert_eq!(Rounding::HalfAway.div_i128(n, d).unwrap(), (n as f64 / d as f64).round() as i128);
             prop_assert_eq!(Rounding::HalfEven.div_i128(n, d).unwrap(), (n as f64 / d as f64).round_ties_even() as i128);
+            prop_assert_eq!(Rounding::TowardZero.div_i128(n, d).unwrap(), (n as f64 / d as f64).trunc() as i128);
         }
     }
 }

@@ -123,7 +123,7 @@ impl Book {
 
     /// Entries count by what the engine says of them, which has no fill twice.
     fn fill(&mut self, instrument: InstrumentId, fill: &Fill) {
-        let forced = fill.cause != FillCause::Order;
+        let forced = !matches!(fill.cause, FillCause::Order | FillCause::Assumed);
         let hit = self.trades.values_mut().find(|trade| match forced {
             true => trade.instrument == instrument && trade.open().0 > 0,
             false => trade.order(fill.order).is_some_and(|order| order.purpose != Purpose::Entry),

@@ -116,11 +116,11 @@ impl ExitState {
         (price.wide() * self.entry.quantity.wide() - self.entry.cost) * i128::from(self.side.sign())
     }
 
-    /// R at `price`, half away from zero at 18 places: for display.
+    /// R at `price`, cut to 18 places: for display, which rounds once.
     pub fn r_at(&self, price: Ticks) -> Dec {
         let value = || {
             let n = wide_product(&[self.profit_tick_lots(price), Dec::ONE.0])?;
-            div_wide(n, Wide::from(self.risk_tick_lots()), Rounding::HalfAway)
+            div_wide(n, Wide::from(self.risk_tick_lots()), Rounding::TowardZero)
         };
         Dec(value().unwrap_or(0))
     }
@@ -213,7 +213,7 @@ impl ExitState {
         late && self.compare_r(price, NO_PROGRESS_R) == Some(Ordering::Less)
     }
 
-    /// Best and worst excursion in R, at least zero, half away from zero at 18 places.
+    /// Best and worst excursion in R, at least zero, cut to 18 places.
     pub fn excursions(&self) -> (Dec, Dec) {
         let best = self.best.map_or(Dec::ZERO, |price| self.r_at(price));
         let worst = self.worst.map_or(Dec::ZERO, |price| self.r_at(price));

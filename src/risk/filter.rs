@@ -32,6 +32,8 @@ pub struct Conditions {
     /// Nanoseconds the feed is behind its own best.
     pub feed_lag_ns: i64,
     pub taker_fee: Dec,
+    /// There is a wallet: without one there is no equity to risk a part of.
+    pub funded: bool,
 }
 
 /// The market whose rise makes shorts harder.
@@ -92,7 +94,7 @@ fn ready(c: &Conditions, checks: &mut Checks) -> Option<Complete> {
             Spread::Book { bid, ask } => bid.is_price() && ask.is_price() && bid <= ask,
             Spread::Bps(bps) => !bps.is_negative(),
         };
-        (sane && c.price.is_price()).then_some(())?;
+        (sane && c.funded && c.price.is_price()).then_some(())?;
         Some(Complete {
             price: c.tick.checked_mul_int(c.price.wide())?,
             spread,
@@ -235,6 +237,7 @@ mod tests {
             quote_age_ns: Some(0),
             feed_lag_ns: 0,
             taker_fee: Dec::new(5, 4),
+            funded: true,
         }
     }
 
@@ -313,6 +316,7 @@ mod tests {
             Conditions { atr: Some(Dec::ZERO), ..m },
             Conditions { ema: None, ..m },
             Conditions { volume_24h: None, ..m },
+            Conditions { funded: false, ..m },
         ] {
             assert_eq!(long(&conditions, &Settings::DEFAULT), Some(Rule::Ready), "{conditions:?}");
         }

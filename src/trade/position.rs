@@ -269,7 +269,7 @@ impl Trade {
         let risk_money = money(risk);
         let r_multiple = || {
             let n = wide_product(&[pnl.0, Dec::ONE.0])?;
-            div_wide(n, Wide::from(risk_money.0), Rounding::HalfAway)
+            div_wide(n, Wide::from(risk_money.0), Rounding::TowardZero)
         };
         let (mfe, mae) = self.exit.as_ref().map_or((Dec::ZERO, Dec::ZERO), ExitState::excursions);
         let exit = AveragePrice { cost: self.exit_value, quantity: self.exited };

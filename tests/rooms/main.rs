@@ -10,7 +10,7 @@ use std::path::Path;
 use source::{shipped, without_items, without_literals};
 
 /// Every room in the order of the flow, and the rooms it may use beside `num` and `event`.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("num", &[]),
     ("event", &[]),
     ("wire", &[]),
@@ -38,19 +38,23 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "sim", "observe", "host",
         ],
     ),
+    // Reasons of rejections are the log's.
+    ("evaluate", &["risk", "trade", "engine", "observe"]),
     (
         "cli",
         &[
             "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "gateway",
-            "sim", "observe", "host", "live",
+            "sim", "observe", "host", "live", "evaluate",
         ],
     ),
 ];
 
 /// What the engine must never see, whatever the table says.
-const OUTSIDE_ENGINE: [&str; 8] = ["wire", "gateway", "journal", "host", "observe", "sim", "live", "cli"];
+const OUTSIDE_ENGINE: [&str; 9] =
+    ["wire", "gateway", "journal", "host", "observe", "sim", "live", "evaluate", "cli"];
 /// Rooms in which no float stands.
-const EXACT: [&str; 8] = ["num", "event", "market", "signal", "risk", "trade", "engine", "gateway"];
+const EXACT: [&str; 9] =
+    ["num", "event", "market", "signal", "risk", "trade", "engine", "gateway", "evaluate"];
 const LINES_MAX: usize = 600;
 
 /// A source file: path below `src` with `/`, and its text.

@@ -17,7 +17,9 @@ pub(super) fn write(body: &EventBody, f: &mut Fields) {
         EventBody::MarkPrice(p) => mark_price(p, f),
         EventBody::Ticker(p) => ticker(p, f),
         EventBody::ForceOrder(p) => force_order(p, f),
+        EventBody::Prices(p) => prices(p, f),
         EventBody::Signal(p) => signal(p, f),
+        EventBody::SignalWithConditions(p) => signal_with_conditions(p, f),
         EventBody::OrderUpdate(p) => order_update(p, f),
         EventBody::Fill(p) => fill(p, f),
         EventBody::AccountUpdate(p) => account_update(p, f),
@@ -157,6 +159,30 @@ fn force_order(p: &ForceOrder, f: &mut Fields) {
     f.size("filled_size", p.filled_size);
     f.ms("trade_ms", p.trade_ms);
     f.ms("event_ms", p.event_ms);
+}
+
+fn prices(p: &Prices, f: &mut Fields) {
+    f.price("price", p.price);
+    f.price("bid", p.bid);
+    f.price("ask", p.ask);
+    f.price("mark", p.mark);
+}
+
+fn signal_with_conditions(p: &SignalWithConditions, f: &mut Fields) {
+    signal(&p.signal, f);
+    let given = [
+        ("atr", p.atr_given, p.atr),
+        ("ema", p.ema_given, p.ema),
+        ("volume_24h", p.volume_given, p.volume_24h),
+        ("spread_bps", p.spread == SpreadGiven::Bps, p.spread_bps),
+    ];
+    for (name, _, value) in given.into_iter().filter(|(_, given, _)| *given) {
+        f.dec(name, value);
+    }
+    if p.spread == SpreadGiven::Quotes {
+        f.price("bid", p.bid);
+        f.price("ask", p.ask);
+    }
 }
 
 /// Votes as the seats name them; shared with the rule voters' own output.

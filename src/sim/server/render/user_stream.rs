@@ -53,7 +53,7 @@ pub fn forced(report: &OrderReport, realised: Dec, row: &Instrument) -> Messages
     let prefix = match fill.cause {
         FillCause::Adl => "adl_autoclose-",
         FillCause::Settlement => "settlement_autoclose-",
-        FillCause::Order | FillCause::Liquidation => "autoclose-",
+        FillCause::Order | FillCause::Assumed | FillCause::Liquidation => "autoclose-",
     };
     let order = report.order;
     let record = Record {
