@@ -45,7 +45,7 @@ pub const REFUSALS: &[(&str, &[&str])] = &[
     ("run --market empty.tsv", &["empty.tsv", "is empty", "recv_ns<TAB>frame"]),
     ("run --market text.tsv", &["text.tsv:1", "\"hello\"", "recv_ns<TAB>frame"]),
     ("run --market binary.tsv", &["binary.tsv:1", "recv_ns<TAB>frame"]),
-    ("run --market day.zip", &["day.zip", "zip archive", "unpack it"]),
+    ("run --market day.zip", &["day.zip", "zip archive", "of one file"]),
     ("run --market day.csv.gz", &["day.csv.gz", "gzip", "unpack it"]),
     ("run --market cut.zst", &["cut.zst", "cut short"]),
     ("run --market digits.tsv", &["digits.tsv:1", "1234567890123456789"]),
