@@ -7,7 +7,7 @@ use crate::live::{Core, Direct, Lockstep};
 use crate::sim::exchange::Exchange;
 use crossbeam_channel::Receiver;
 
-pub(super) fn run(
+pub(in crate::cli) fn run(
     plan: Plan,
     core: Core,
     exchange: Exchange,

@@ -23,6 +23,7 @@ mod open;
 mod packed;
 mod quotes;
 mod rng;
+mod survey;
 mod synthetic;
 mod trades;
 mod walk;
@@ -31,7 +32,8 @@ pub use candles::Candles;
 pub use error::SourceError;
 pub use frames::{FRAME_BYTES_MAX, Frames};
 pub use merge::Merge;
-pub use open::{MarketKind, Opened, open, symbol_in_name};
+pub use open::{MarketKind, Opened, market_kind, open, open_wide, symbol_in_name};
+pub use survey::{Survey, common};
 pub use synthetic::{LISTINGS, Listing, Regime, Synthetic, SyntheticConfig};
 pub use trades::Trades;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::lines::Lines;
 use super::{Candles, Frames, MarketSource, SourceError, Trades, candles, trades};
 use crate::event::{Instrument, InstrumentTable, Symbol};
-use crate::num::Ticks;
+use crate::num::{Millis, Ticks};
 
 /// Seed of made event times and quote sizes: the same file gives the same frames.
 const SEED: u64 = 1;
@@ -38,6 +38,8 @@ pub struct Opened {
     pub kind: MarketKind,
     /// The instrument whose rows they are; frames name theirs themselves.
     pub symbol: Option<Symbol>,
+    /// Length of its candles.
+    pub interval_ms: Option<Millis>,
     pub source: Box<dyn MarketSource>,
 }
 
@@ -54,20 +56,26 @@ pub fn open_wide(
     symbol: Option<&str>,
     spread: &dyn Fn(Symbol) -> Ticks,
 ) -> Result<Opened, SourceError> {
-    let kind = kind(path)?;
+    let kind = market_kind(path)?;
     if kind == MarketKind::Frames {
-        return Ok(Opened { kind, symbol: None, source: Box::new(Frames::open(path)?) });
+        return Ok(Opened { kind, symbol: None, interval_ms: None, source: Box::new(Frames::open(path)?) });
     }
     let instrument = instrument(path, table, symbol)?;
     let spread = spread(instrument.symbol);
-    let source: Box<dyn MarketSource> = match kind {
-        MarketKind::Trades => Box::new(Trades::open_wide(path, instrument, spread, SEED)?),
-        _ => Box::new(Candles::open_wide(path, instrument, spread, SEED)?),
-    };
-    Ok(Opened { kind, symbol: Some(instrument.symbol), source })
+    let symbol = Some(instrument.symbol);
+    if kind == MarketKind::Trades {
+        let source = Box::new(Trades::open_wide(path, instrument, spread, SEED)?);
+        return Ok(Opened { kind, symbol, interval_ms: None, source });
+    }
+    let candles = Candles::open_wide(path, instrument, spread, SEED)?;
+    Ok(Opened { kind, symbol, interval_ms: Some(candles.interval_ms()), source: Box::new(candles) })
 }
 
-fn kind(path: &Path) -> Result<MarketKind, SourceError> {
+/// What the first line of a file says it holds.
+///
+/// # Errors
+/// It is none of these, or can't be read.
+pub fn market_kind(path: &Path) -> Result<MarketKind, SourceError> {
     let mut lines = Lines::open(path)?;
     let mut head = Vec::new();
     if lines.read(&mut head, HEAD_BYTES)?.is_none() {
