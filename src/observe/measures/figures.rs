@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Tally;
+use crate::event::Rule;
 use crate::num::Dec;
 use crate::observe::Exact;
 
@@ -28,6 +29,8 @@ pub struct Figures {
     pub approved: u64,
     /// Share of the signals, 0 to 1.
     pub approval_rate: Option<f64>,
+    /// Share of the signals of instruments in which nothing was open, 0 to 1.
+    pub approval_rate_flat: Option<f64>,
     pub rejected: BTreeMap<&'static str, u64>,
     pub trades_closed: u64,
     pub wins: u64,
@@ -102,12 +105,14 @@ impl Figures {
     pub(super) fn of(tally: &Tally, span_ns: i64) -> Figures {
         let rejected: u64 = tally.rejected.values().sum();
         let signals = tally.approved + rejected;
+        let held = tally.rejected.get(Rule::Position.as_str()).copied().unwrap_or(0);
         let mean = |sum: Dec, count: u64| share(sum.to_f64_lossy(), count as f64);
         let pnl = tally.gains + tally.lost;
         Figures {
             signals,
             approved: tally.approved,
             approval_rate: share(tally.approved as f64, signals as f64),
+            approval_rate_flat: share(tally.approved as f64, (signals - held) as f64),
             rejected: tally.rejected.clone(),
             trades_closed: tally.trades,
             wins: tally.wins,

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use super::{Figures, Measured, Quantiles};
 use crate::observe::Exact;
 
-const LABEL: usize = 24;
+const LABEL: usize = 26;
 const COLUMN: usize = 18;
 
 /// A row of the table: its name, and the figure of a run in words.
@@ -16,6 +16,7 @@ const ROWS: &[Row] = &[
     ("signals", |m| m.total.signals.to_string()),
     ("approved", |m| m.total.approved.to_string()),
     ("approval rate", |m| percent(m.total.approval_rate)),
+    ("  where nothing is open", |m| percent(m.total.approval_rate_flat)),
     ("trades closed", |m| m.total.trades_closed.to_string()),
     ("win rate", |m| percent(m.total.win_rate)),
     ("average R", |m| places(m.total.avg_r)),
