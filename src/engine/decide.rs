@@ -9,8 +9,8 @@ use crate::num::{Dec, InstrumentId, OrderId, Side, Ticks, TimeNs};
 use crate::risk::check::{Checks, Observed};
 use crate::risk::controller::Holding;
 use crate::risk::filter::{self, Conditions, Regime, Spread};
-use crate::risk::{money, off};
 use crate::risk::sizing::{self, Plan, SizingInput};
+use crate::risk::{money, off};
 use crate::signal::{Resolved, resolve};
 use crate::trade::{LiveOrder, Step, Trade};
 
@@ -86,8 +86,7 @@ impl Engine {
         checks: &mut Checks,
     ) -> Option<Plan> {
         let held = i64::from(self.trade_index(id).is_some());
-        let free =
-            checks.note(Rule::Position, held == 0, Observed::count(held), Observed::count(0));
+        let free = checks.note(Rule::Position, held == 0, Observed::count(held), Observed::count(0));
         if !free || !self.has_room(checks) || !self.controller.is_active(checks) {
             return None;
         }

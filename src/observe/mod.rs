@@ -14,8 +14,8 @@ mod summary;
 
 pub use book::{Book, OpenTrade};
 pub use condition::{Condition, LastAlarm, Share, Taken};
-pub use latency::{LatencyNs, Stage, Stages};
 pub use indicators::Indicators;
+pub use latency::{LatencyNs, Stage, Stages};
 pub use lines::Lines;
 pub use measures::{AccountFigures, Bin, Figures, Measured, Measures, Quantiles, side_by_side};
 pub use report::{Console, Reporter, Shared};

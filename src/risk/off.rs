@@ -86,7 +86,9 @@ mod tests {
     fn the_layer_on_leaves_every_setting_alone() {
         assert_eq!(in_force(&Settings::DEFAULT), Settings::DEFAULT);
         let off = in_force(&OFF);
-        assert!(!(off.enable_breakeven || off.enable_partial_tp || off.enable_trailing || off.enable_time_exit));
+        assert!(
+            !(off.enable_breakeven || off.enable_partial_tp || off.enable_trailing || off.enable_time_exit)
+        );
         assert!(!(off.enable_circuit_breaker || off.enable_recovery_mode || off.enable_streak_protection));
     }
 }

@@ -152,7 +152,8 @@ fn with_the_risk_layer_off_every_signal_is_taken_that_can_be() {
     let text = fs::read_to_string(journal.join("trade_decisions.log")).unwrap();
     let sizes = text.lines().filter(|line| line.contains("SIZING"));
     for line in sizes.clone() {
-        let notional: f64 = line.split("notional=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        let notional: f64 =
+            line.split("notional=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
         assert!((490.0..=500.0).contains(&notional), "{line}");
     }
     assert_eq!(sizes.count() as u64, count(&total["approved"]));
@@ -167,7 +168,8 @@ fn a_file_is_the_same_market_however_it_is_packed() {
     let Some(plain) = days(BTC, 4, &dir) else { return };
     let bytes = fs::read(&plain).unwrap();
     let packed = [("zst", zstd::encode_all(&bytes[..], 3).unwrap()), ("zip", zip(&bytes))];
-    let run = |path: &Path| decided(report(&["--candles", path.to_str().unwrap(), "--bar", "1m", "--risk", "off"]));
+    let run =
+        |path: &Path| decided(report(&["--candles", path.to_str().unwrap(), "--bar", "1m", "--risk", "off"]));
     let expected = run(&plain);
     assert!(count(&expected["off"]["total"]["trades_closed"]) > 0);
     for (ending, bytes) in packed {

@@ -75,7 +75,9 @@ fn shrink(price: &str) -> String {
 
 #[test]
 fn indicators_of_tiny_prices_equal_ta_lib_and_do_not_stall() {
-    let (Some(oracle), Some(path)) = (oracle(BTC), recorded(&format!("candles/{BTC}.csv.zst"))) else { return };
+    let (Some(oracle), Some(path)) = (oracle(BTC), recorded(&format!("candles/{BTC}.csv.zst"))) else {
+        return;
+    };
     let dir = TempDir::new().unwrap();
     let mut text = String::from("open_time,open,high,low,close,volume\n");
     for line in text_of(&path).lines().skip(1) {

@@ -93,6 +93,10 @@ pub const REFUSALS: &[(&str, &[&str])] = &[
     ("run --config bad.toml", &["bad.toml, line 1"]),
     ("run --config binary.toml", &["binary.toml", "not UTF-8"]),
     ("run --config toolkit.toml", &["QT_QPA_PLATFORM (file toolkit.toml)", "is not a setting"]),
+    (
+        "run --venue binance --live --set RM_ENABLE_RISK_LAYER=false",
+        &["RM_ENABLE_RISK_LAYER=false", "elsewhere"],
+    ),
     ("run --market ok.tsv --journal taken", &["taken", "already holds a journal"]),
     ("run --market ok.tsv --journal ok.tsv", &["ok.tsv", "not a folder"]),
     ("run --market ok.tsv --journal ok.tsv/below", &["ok.tsv/below", "not a folder"]),

@@ -151,7 +151,8 @@ impl Journal {
             let ring = RingWriter::create(&RingConfig { path: path.clone(), slots }, identity)?;
             let drain = Drain::watch(&ring, now_ns, see);
             // The memory stays as long as it is mapped; its name would outlive a run that is killed.
-            std::fs::remove_file(&path).map_err(|error| Failure::refused(format!("{}: {error}", path.display())))?;
+            std::fs::remove_file(&path)
+                .map_err(|error| Failure::refused(format!("{}: {error}", path.display())))?;
             return Ok(Journal { ring, drain: drain?, folder: None });
         };
         let folder = Folder::create(dir)?;

@@ -204,7 +204,10 @@ fn look(
     let holds = market_kind(path)?;
     if holds != kind {
         let (held, asked) = (holds.as_str(), kind.as_str());
-        return Err(Failure::refused(format!("{flag} {}: holds {held}, {asked} are allowed", path.display())));
+        return Err(Failure::refused(format!(
+            "{flag} {}: holds {held}, {asked} are allowed",
+            path.display()
+        )));
     }
     let named = || match symbol {
         Some(symbol) => Symbol::new(symbol),
@@ -215,9 +218,11 @@ fn look(
         // What names no instrument is refused by whoever opens it, with the symbols there are.
         _ => Some(match named() {
             Some(symbol) => symbol,
-            None => return Err(open_wide(path, table, None, &|_| Ticks(1)).map_or_else(Failure::from, |_| {
-                Failure::refused(format!("{}: no instrument", path.display()))
-            })),
+            None => {
+                return Err(open_wide(path, table, None, &|_| Ticks(1)).map_or_else(Failure::from, |_| {
+                    Failure::refused(format!("{}: no instrument", path.display()))
+                }));
+            }
         }),
     };
     Ok(Found { path: path.to_path_buf(), kind, symbol, survey: Survey::of(path, kind)? })
@@ -270,4 +275,3 @@ fn refine(found: &[Found], table: &InstrumentTable) -> Result<Refined, Failure> 
     let table = InstrumentTable::new(rows).unwrap_or_default();
     Ok((table, spreads, refined))
 }
-

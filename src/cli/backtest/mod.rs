@@ -110,7 +110,10 @@ pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Failure> {
         let wanted = column::Wanted {
             name,
             settings: &settings,
-            journal: args.journal.as_ref().map(|dir| if layers.len() > 1 { dir.join(name) } else { dir.clone() }),
+            journal: args
+                .journal
+                .as_ref()
+                .map(|dir| if layers.len() > 1 { dir.join(name) } else { dir.clone() }),
             ring_dir: args.ring_dir.as_deref(),
             // Bars and indicators do not depend on what is done with them.
             indicators: args.dump_indicators.as_deref().filter(|_| i == 0),
@@ -152,7 +155,11 @@ fn text(columns: &[(&str, Column)]) -> String {
             run.decode_errors,
             run.events,
             column.seconds,
-            if run.journal.path.is_empty() { String::new() } else { format!("; journal in {}", run.journal.path) }
+            if run.journal.path.is_empty() {
+                String::new()
+            } else {
+                format!("; journal in {}", run.journal.path)
+            }
         );
     }
     text + "\n"

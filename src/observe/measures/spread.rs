@@ -46,7 +46,14 @@ impl Spread {
     pub fn quantiles(&self) -> Option<Quantiles> {
         let values = self.values.as_ref().filter(|values| !values.is_empty())?;
         let at = |quantile: f64| values.value_at_quantile(quantile) as f64 / PER_R as f64;
-        Some(Quantiles { p10: at(0.1), p25: at(0.25), p50: at(0.5), p75: at(0.75), p90: at(0.9), max: at(1.0) })
+        Some(Quantiles {
+            p10: at(0.1),
+            p25: at(0.25),
+            p50: at(0.5),
+            p75: at(0.75),
+            p90: at(0.9),
+            max: at(1.0),
+        })
     }
 
     pub fn bins(&self) -> Vec<Bin> {

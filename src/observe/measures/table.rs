@@ -43,8 +43,11 @@ const ROWS: &[Row] = &[
     ("MAE in R, quartiles", |m| quantiles(m.total.mae_r)),
 ];
 
-/// Columns of the table of instruments.
-const INSTRUMENT: &[(&str, fn(&Figures) -> String)] = &[
+/// A column of the table of instruments.
+type Cell = (&'static str, fn(&Figures) -> String);
+
+/// In this order.
+const INSTRUMENT: &[Cell] = &[
     ("signals", |f| f.signals.to_string()),
     ("approved", |f| f.approved.to_string()),
     ("trades", |f| f.trades_closed.to_string()),

@@ -49,7 +49,8 @@ static CHECKS: &[Check] = &[
         rule: "with the risk layer off the first must not exceed the others, or the gateway would refuse it",
         holds: |s| {
             s.enable_risk_layer
-                || (s.off_position_usd <= s.gate_max_order_usd && s.off_position_usd <= s.gate_max_position_usd)
+                || (s.off_position_usd <= s.gate_max_order_usd
+                    && s.off_position_usd <= s.gate_max_position_usd)
         },
     },
     Check {

@@ -230,10 +230,7 @@ impl Candles {
             trades: &or(&candle.trades, count.to_string()),
             closed: true,
             quote_volume: &or(&candle.quote_volume, value(candle.volume)),
-            taker_buy_volume: &or(
-                &candle.taker_buy_volume,
-                self.instrument.size(made_buys).to_string(),
-            ),
+            taker_buy_volume: &or(&candle.taker_buy_volume, self.instrument.size(made_buys).to_string()),
             taker_buy_quote_volume: &or(&candle.taker_buy_quote_volume, value(made_buys)),
         };
         kline(frame, &self.quotes.printer, &text);

@@ -104,7 +104,10 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(rows.as_bytes()).unwrap();
         let plain = Survey::of(file.path(), MarketKind::Candles).unwrap();
-        assert_eq!((plain.first, plain.last), (Some(TimeNs::from_ms(60_000)), Some(TimeNs::from_ms(120_000))));
+        assert_eq!(
+            (plain.first, plain.last),
+            (Some(TimeNs::from_ms(60_000)), Some(TimeNs::from_ms(120_000)))
+        );
         assert_eq!(plain.price_grid, Some(Dec::new(1, 3)));
         let mut packed = tempfile::NamedTempFile::new().unwrap();
         packed.write_all(&zstd::encode_all(rows.as_bytes(), 3).unwrap()).unwrap();

@@ -75,7 +75,8 @@ impl Walk {
         }));
         // Fewer units than corners: drop repeated prices, then inner ones, the close last.
         while (self.points.len() as i64) > volume.0 {
-            let repeated = self.points.windows(2).position(|pair| matches!(pair, [a, b] if a.price == b.price));
+            let repeated =
+                self.points.windows(2).position(|pair| matches!(pair, [a, b] if a.price == b.price));
             self.points.remove(repeated.unwrap_or(usize::from(self.points.len() > 2)));
         }
         self.share();
@@ -150,7 +151,8 @@ impl Walk {
 fn steps(from: Ticks, offset_ms: Millis, to: &Point, most: i64) -> impl Iterator<Item = Point> + use<> {
     let (distance, wait_ms) = (to.price.0 - from.0, to.offset_ms - offset_ms);
     let step = (from.0.min(to.price.0) / STEP_DIVISOR).max(1);
-    let legs = (distance.abs() / step + i64::from(distance.abs() % step > 0)).clamp(1, STEPS_MAX.min(most + 1));
+    let legs =
+        (distance.abs() / step + i64::from(distance.abs() % step > 0)).clamp(1, STEPS_MAX.min(most + 1));
     let corner = *to;
     (1..legs).map(move |i| {
         // Products of a price and at most 512, in 128 bits.
