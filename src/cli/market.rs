@@ -1,14 +1,12 @@
 //! Which market a run trades: made from a seed, or read from files.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use super::{Failure, read_file};
 use crate::event::{Bar, InstrumentTable};
 use crate::num::{InstrumentId, TimeNs};
 use crate::risk::config::{Key, Preset, Settings};
-use crate::sim::market::{MarketSource, Merge, Synthetic, SyntheticConfig, open};
+use crate::sim::market::{MarketSource, Merge, Survey, Synthetic, SyntheticConfig, open};
 use crate::venue::{binance, builtin_instruments};
 
 /// Simulated seconds a second of the made market, unless told otherwise: a hiccup of the machine counts
@@ -179,7 +177,7 @@ impl Market {
                 None => format!("{} ({})", path.display(), opened.kind.as_str()),
             });
             sources.push(opened.source);
-            identity.extend(content_digest(path)?.to_le_bytes());
+            identity.extend(Survey::of(path, opened.kind)?.digest().to_le_bytes());
             identity.extend(opened.symbol.iter().flat_map(|symbol| symbol.as_str().bytes()));
         }
         let source = if sources.len() == 1 { sources.swap_remove(0) } else { Box::new(Merge::new(sources)) };
@@ -237,7 +235,7 @@ pub fn made_history(
 }
 
 /// Whether `--symbol` names an instrument there is.
-fn known(symbol: Option<&str>, table: &InstrumentTable) -> Result<(), Failure> {
+pub fn known(symbol: Option<&str>, table: &InstrumentTable) -> Result<(), Failure> {
     let Some(symbol) = symbol else { return Ok(()) };
     let mut symbols = table.iter().map(|(_, row)| row.symbol.as_str());
     if symbols.any(|known| known == symbol) {
@@ -263,24 +261,4 @@ fn describe(config: &SyntheticConfig, settings: &Settings) -> String {
         setting(Key::QT_STOP_GRACE_MS),
         config.atr_fraction * 100.0
     )
-}
-
-/// Length and checksum of a file's content: the same data under another name is the same input.
-fn content_digest(path: &Path) -> Result<u64, Failure> {
-    let digest = || {
-        let mut reader = BufReader::with_capacity(1 << 16, File::open(path)?);
-        let (mut length, mut checksum) = (0u64, 0);
-        loop {
-            let part = reader.fill_buf()?;
-            if part.is_empty() {
-                return Ok(length << 32 | u64::from(checksum));
-            }
-            checksum = crc32c::crc32c_append(checksum, part);
-            let read = part.len();
-            length += read as u64;
-            reader.consume(read);
-        }
-    };
-    digest()
-        .map_err(|error: std::io::Error| Failure::refused(format!("{}: can't read: {error}", path.display())))
 }

@@ -1,6 +1,7 @@
 //! The command line: arguments, wiring of the rooms, exit codes. 0 is done, 1 is "looked and found a
 //! problem", 2 is "can't": one line on standard error says what and what is allowed.
 
+mod backtest;
 mod config;
 mod ctl;
 mod evaluate;
@@ -25,6 +26,8 @@ const EXAMPLES: &str = "\
 Examples:
   qtx run --duration 30                             the made market, twenty seconds a second
   qtx run --market day.tsv.zst --bar 1m --json      recorded frames, figures as JSON
+  qtx backtest --candles btcusdt.csv.zst --risk both
+                                                    with the risk layer and without it
   qtx ctl status                                    how the engine stands, from another terminal
   qtx record --out btc.tsv.zst --duration 3600      an hour of the venue's market, to run again
   qtx sim                                           the simulated venue alone, for other programs
@@ -44,6 +47,8 @@ struct Cli {
 enum Command {
     /// Run the engine
     Run(Box<run::RunArgs>),
+    /// Recorded data through the engine: what the rules would have made of it
+    Backtest(Box<backtest::BacktestArgs>),
     /// Ask or tell a running engine
     Ctl(ctl::CtlArgs),
     /// Public market streams to a frames file
@@ -83,6 +88,7 @@ impl<E: std::error::Error> From<E> for Failure {
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Backtest(args) => backtest::backtest(&args),
         Command::Ctl(args) => ctl::ctl(&args),
         Command::Record(args) => record::record(&args),
         #[cfg(feature = "server")]

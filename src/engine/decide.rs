@@ -12,8 +12,8 @@ use crate::num::{Dec, InstrumentId, OrderId, Side, Ticks, TimeNs};
 use crate::risk::check::{Checks, Observed};
 use crate::risk::controller::Holding;
 use crate::risk::filter::{self, Conditions, Regime, Spread};
-use crate::risk::money;
 use crate::risk::sizing::{self, Plan, SizingInput};
+use crate::risk::{money, off};
 use crate::signal::{Resolved, resolve};
 use crate::trade::{LiveOrder, Step, Trade};
 
@@ -89,6 +89,9 @@ impl Engine {
         checks: &mut Checks,
     ) -> Option<Plan> {
         let settings = &self.settings;
+        if !settings.enable_risk_layer {
+            return self.judge_unfiltered(id, side, signal, conditions, checks);
+        }
         let regime = self.regime_now();
         if !filter::passes(side, signal, conditions, regime.as_ref(), settings, checks) {
             return None;
@@ -99,17 +102,52 @@ impl Engine {
             return None;
         }
         let input = SizingInput {
-            side,
-            price: conditions.price,
-            atr: conditions.atr?,
             equity,
-            confidence: signal.confidence,
             multiplier,
-            instrument: &self.markets[id.index()].instrument,
             leverage: self.leverage_of(id),
+            ..self.sizing_input(id, side, signal, conditions)
         };
         let plan = sizing::size(&input, settings, checks)?;
         self.controller.fits(&plan, &holdings, settings, checks).then_some(plan)
+    }
+
+    /// The risk layer is off: what remains are things that cannot be, such as a second position in an
+    /// instrument, and a trading state that some fault has lowered.
+    fn judge_unfiltered(
+        &self,
+        id: InstrumentId,
+        side: Side,
+        signal: &Resolved,
+        conditions: &Conditions,
+        checks: &mut Checks,
+    ) -> Option<Plan> {
+        let held = i64::from(self.trade_index(id).is_some());
+        let free = checks.note(Rule::Position, held == 0, Observed::count(held), Observed::count(0));
+        if !free || !self.has_room(checks) || !self.controller.is_active(checks) {
+            return None;
+        }
+        off::size(&self.sizing_input(id, side, signal, conditions), &self.settings, checks)
+    }
+
+    /// Without what the risk layer knows: equity, multipliers, leverage.
+    fn sizing_input<'a>(
+        &'a self,
+        id: InstrumentId,
+        side: Side,
+        signal: &Resolved,
+        conditions: &Conditions,
+    ) -> SizingInput<'a> {
+        SizingInput {
+            side,
+            price: conditions.price,
+            // No size is computed from an ATR of zero.
+            atr: conditions.atr.unwrap_or(Dec::ZERO),
+            equity: Dec::ZERO,
+            confidence: signal.confidence,
+            multiplier: Dec::ONE,
+            instrument: &self.markets[id.index()].instrument,
+            leverage: None,
+        }
     }
 
     /// Closed trades whose last orders are still on the venue's book take up room too.

@@ -28,6 +28,7 @@ use crate::num::{Dec, InstrumentId, Lots, OrderId, TimeNs};
 use crate::risk::check::Checks;
 use crate::risk::config::{AtrSmoothing, Settings};
 use crate::risk::controller::{Controller, LimitChanges};
+use crate::risk::off;
 use crate::signal::RuleVoters;
 use crate::trade::{Step, Trade};
 
@@ -78,7 +79,7 @@ impl Engine {
             instruments.iter().map(|(_, row)| MarketState::new(*row, params)).collect();
         let markets_count = markets.len();
         Engine {
-            settings: *settings,
+            settings: off::in_force(settings),
             weights: [
                 settings.weight_xgboost,
                 settings.weight_lightgbm,

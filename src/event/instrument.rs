@@ -193,6 +193,23 @@ impl Instrument {
         })
     }
 
+    /// The same instrument with prices on a finer grid.
+    ///
+    /// # Errors
+    /// Tick × step would need more than 18 decimal places.
+    pub fn with_tick(&self, tick: Dec) -> Result<Instrument, InstrumentError> {
+        let price_places = places(tick);
+        let owned = || self.symbol.to_string();
+        if tick.0 <= 0 {
+            return Err(InstrumentError::NotPositive { symbol: owned(), field: "tick" });
+        }
+        let finest = MAX_PLACES.checked_sub(u32::from(price_places));
+        let Some(finest) = finest.filter(|finest| u32::from(self.quantity_places) <= *finest) else {
+            return Err(InstrumentError::TooFine { symbol: owned() });
+        };
+        Ok(Instrument { tick, price_places, size_step: self.size_step.max(Dec::new(1, finest)), ..*self })
+    }
+
     /// A price in quote currency; `None` only for prices no venue could quote (beyond 1.7e20).
     pub fn price(&self, ticks: Ticks) -> Dec {
         Dec(self.tick.0.saturating_mul(ticks.wide()))

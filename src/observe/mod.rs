@@ -4,7 +4,9 @@
 mod book;
 mod condition;
 mod latency;
+mod indicators;
 mod lines;
+mod measures;
 mod report;
 mod sockets;
 mod stats;
@@ -12,8 +14,10 @@ mod summary;
 
 pub use book::{Book, OpenTrade};
 pub use condition::{Condition, LastAlarm, Share, Taken};
+pub use indicators::Indicators;
 pub use latency::{LatencyNs, Stage, Stages};
 pub use lines::Lines;
+pub use measures::{AccountFigures, Bin, Figures, Measured, Measures, Quantiles, side_by_side};
 pub use report::{Console, Reporter, Shared};
 pub use sockets::{GatewaySummary, QueueShares, SocketSummary};
 pub use stats::Stats;

@@ -284,12 +284,17 @@ impl Controller {
             )
             && checks.note(Rule::Position, !same, Observed::count(same.into()), Observed::count(0))
             && uncorrelated(side, holdings, s, checks)
-            && checks.note(
-                Rule::TradingState,
-                self.state == TradingState::Active,
-                Observed::State(self.state),
-                Observed::State(TradingState::Active),
-            )
+            && self.is_active(checks)
+    }
+
+    /// Rule 10 of §4.
+    pub fn is_active(&self, checks: &mut Checks) -> bool {
+        checks.note(
+            Rule::TradingState,
+            self.state == TradingState::Active,
+            Observed::State(self.state),
+            Observed::State(TradingState::Active),
+        )
     }
 
     /// Rules 6 and 9 of §4: does the sized trade fit beside what is open?

@@ -7,4 +7,5 @@ pub mod exit;
 pub mod filter;
 pub mod levels;
 pub mod money;
+pub mod off;
 pub mod sizing;

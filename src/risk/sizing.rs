@@ -89,6 +89,20 @@ pub fn size(input: &SizingInput, s: &Settings, checks: &mut Checks) -> Option<Pl
         }
         None => Lots::ZERO,
     };
+    plan(input, (stop, target), quantity, s, checks)
+}
+
+/// The plan of so many lots, at most the instrument's; `None` where the venue would refuse them.
+pub(super) fn plan(
+    input: &SizingInput,
+    (stop, target): (Ticks, Ticks),
+    quantity: Lots,
+    s: &Settings,
+    checks: &mut Checks,
+) -> Option<Plan> {
+    let value = input.instrument.tick_lot_value();
+    let one_lot = value.checked_mul_int(input.price.wide())?;
+    let stop_lot = value.checked_mul_int((input.price - stop).abs().wide())?;
     let quantity = quantity.min(input.instrument.max_quantity).min(Lots::QUANTITY_MAX);
     let notional = one_lot.checked_mul_int(quantity.wide())?;
     let risk = stop_lot.checked_mul_int(quantity.wide())?;
@@ -104,7 +118,8 @@ pub fn size(input: &SizingInput, s: &Settings, checks: &mut Checks) -> Option<Pl
     })
 }
 
-fn price_levels(input: &SizingInput, s: &Settings, checks: &mut Checks) -> Option<(Ticks, Ticks)> {
+/// Stop and target, rounded to the tick.
+pub(super) fn price_levels(input: &SizingInput, s: &Settings, checks: &mut Checks) -> Option<(Ticks, Ticks)> {
     let (entry, tick) = (AveragePrice::at(input.price), input.instrument.tick);
     let stop = levels::stop(input.side, entry, input.atr, s.sl_multiplier, tick);
     let target = levels::target(input.side, entry, input.atr, s.tp_multiplier, tick);

@@ -86,6 +86,8 @@ impl Exchange {
     /// The market can't be read on; it is then over.
     pub fn read_on(&mut self) -> Result<(), SourceError> {
         self.frame_due = None;
+        let venue = self.link.venue();
+        self.source.look(&|symbol| venue.side(symbol));
         self.frame_due = self.source.next_frame(&mut self.frame)?;
         Ok(())
     }

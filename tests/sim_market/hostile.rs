@@ -145,7 +145,7 @@ fn files_of_no_known_kind() {
         let file = file(text.as_bytes());
         check(open(file.path(), &table(), Some("BTCUSDT")).err(), text, "line", 1);
     }
-    for (text, field) in [("", "is empty"), ("PK\u{3}\u{4}", "is a zip archive")] {
+    for (text, field) in [("", "is empty"), ("PK\u{3}\u{4}", "zip archive")] {
         check(open(file(text.as_bytes()).path(), &table(), None).err(), text, field, 0);
     }
     let folder = tempfile::tempdir().unwrap();

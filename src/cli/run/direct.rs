@@ -5,7 +5,7 @@ use crate::journal::drain::Drain;
 use crate::live::{Core, Direct, Inbox, Lockstep};
 use crate::sim::exchange::Exchange;
 
-pub(super) fn run(plan: Plan, core: Core, exchange: Exchange, inbox: Inbox, drain: &Drain) -> Ended {
+pub(in crate::cli) fn run(plan: Plan, core: Core, exchange: Exchange, inbox: Inbox, drain: &Drain) -> Ended {
     let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, drain, plan.stop);
     let mut fault = None;
     let outcome = lockstep

@@ -84,7 +84,7 @@ impl Journal {
     }
 }
 
-fn log_file(dir: &Path) -> Result<File, Failure> {
+pub(in crate::cli) fn log_file(dir: &Path) -> Result<File, Failure> {
     let path = dir.join(LOG_NAME);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);

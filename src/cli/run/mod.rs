@@ -1,6 +1,6 @@
 //! `qtx run`: the engine, against the simulated venue or a venue elsewhere.
 
-mod direct;
+pub(super) mod direct;
 #[cfg(feature = "server")]
 mod embedded;
 mod host;
@@ -18,6 +18,7 @@ use clap::{Args, ValueEnum};
 use crossbeam_channel::Sender;
 
 use self::journal::Journal;
+pub(super) use self::journal::log_file;
 use super::market::{Market, preset_of};
 use super::settings::SettingsArgs;
 use super::{Failure, print};
@@ -146,22 +147,22 @@ impl RunArgs {
 }
 
 /// What a loop is started with.
-struct Plan {
-    start: TimeNs,
-    opening: Vec<Event>,
-    pace: Pace,
-    stop: StopFlag,
+pub(super) struct Plan {
+    pub start: TimeNs,
+    pub opening: Vec<Event>,
+    pub pace: Pace,
+    pub stop: StopFlag,
     /// Longest an order and its first report can take by the simulated line's latencies.
-    round_trip_ns_max: Option<u64>,
+    pub round_trip_ns_max: Option<u64>,
 }
 
 /// A loop that has ended.
-struct Ended {
-    core: Core,
-    outcome: Result<(), RunError>,
+pub(super) struct Ended {
+    pub core: Core,
+    pub outcome: Result<(), RunError>,
     /// Why the market could not be read on.
-    fault: Option<String>,
-    sockets: Option<SocketSummary>,
+    pub fault: Option<String>,
+    pub sockets: Option<SocketSummary>,
 }
 
 pub fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -197,7 +198,7 @@ fn simulated(args: &RunArgs) -> Result<ExitCode, Failure> {
     let account = exchange.link().venue().snapshot();
     let round_trip_ns_max = Some(exchange.link().round_trip_ns_max());
     let venue = Venues::open(args, settings, &market, exchange, start, pace.speed)?;
-    let identity = identity(&loaded, &market);
+    let identity = identity(settings, &market.identity, &market.instruments);
     let (journal, ring) = Journal::open(args, settings, &market.instruments, &identity)?;
     if !args.json {
         print(&banner(&loaded, &market, &pace, &venue, journal.folder.path()))?;
@@ -362,10 +363,10 @@ fn pace(args: &RunArgs, default_speed: Option<f64>) -> Result<Pace, Failure> {
 }
 
 /// Run id and epoch of a simulated run come from its inputs, so that equal inputs give equal bytes.
-fn identity(loaded: &Loaded, market: &Market) -> Identity {
-    let mut inputs = loaded.settings.digest().to_le_bytes().to_vec();
-    inputs.extend(&market.identity);
-    for (_, row) in market.instruments.iter() {
+pub(super) fn identity(settings: &Settings, market: &[u8], instruments: &InstrumentTable) -> Identity {
+    let mut inputs = settings.digest().to_le_bytes().to_vec();
+    inputs.extend(market);
+    for (_, row) in instruments.iter() {
         inputs.extend(bytemuck::bytes_of(row));
     }
     let low = u64::from(crc32c::crc32c(&inputs));
@@ -385,7 +386,7 @@ fn build_id() -> u64 {
 }
 
 /// What every run's journal begins with: who it is, its instruments, its settings.
-fn opening(
+pub(super) fn opening(
     start: TimeNs,
     identity: &Identity,
     settings: &Settings,

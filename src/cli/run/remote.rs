@@ -92,6 +92,10 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     refuse_what_is_simulated(args)?;
     let loaded = args.settings.load(None)?;
     let settings = &loaded.settings;
+    if !settings.enable_risk_layer {
+        let line = "RM_ENABLE_RISK_LAYER=false is not allowed at a venue elsewhere: nothing would limit what is lost";
+        return Err(Failure::refused(line));
+    }
     let Some(dir) = &args.journal else {
         let line = "--journal DIR must be given: the journal of a real account is never replaced";
         return Err(Failure::refused(line));

@@ -45,6 +45,15 @@ static CHECKS: &[Check] = &[
         },
     },
     Check {
+        settings: &[RM_OFF_POSITION_USD, QT_GATE_MAX_ORDER_USD, QT_GATE_MAX_POSITION_USD],
+        rule: "with the risk layer off the first must not exceed the others, or the gateway would refuse it",
+        holds: |s| {
+            s.enable_risk_layer
+                || (s.off_position_usd <= s.gate_max_order_usd
+                    && s.off_position_usd <= s.gate_max_position_usd)
+        },
+    },
+    Check {
         settings: &[QT_WEIGHT_XGBOOST, QT_WEIGHT_LIGHTGBM, QT_WEIGHT_NHITS, QT_WEIGHT_PATCHTST],
         rule: "at least one weight must be above 0",
         holds: |s| {

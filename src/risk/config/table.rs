@@ -165,6 +165,12 @@ const HTTP: Allowed = Allowed::Address(&["https", "http"]);
 const WEBSOCKET: Allowed = Allowed::Address(&["wss", "ws"]);
 
 settings! {
+"Risk layer" {
+    /// Filter, portfolio limits, sizes and moving exits; without them every signal is taken, to compare with.
+    RM_ENABLE_RISK_LAYER enable_risk_layer: bool = true, SWITCH, "";
+    /// Notional of every position while the risk layer is off.
+    RM_OFF_POSITION_USD off_position_usd: Dec = dec("500"), MONEY, "quote currency";
+}
 "Signal filter" {
     /// Consensus that may trade.
     RM_MIN_CONSENSUS_TYPES min_consensus_types: ConsensusSet =

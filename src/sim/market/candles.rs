@@ -2,49 +2,29 @@
 //! close, volume, close_time, quote_volume, count, taker_buy_volume, taker_buy_quote_volume`. All
 //! after `volume` may be blank or absent.
 //!
-//! A candle does not tell the order of its extremes. The walk takes the one against the candle's
-//! direction first: open → low → high → close where it rose, open → high → low → close where it
-//! fell. A stop between open and the adverse extreme is therefore hit before the target on the
-//! other side, which is the pessimistic reading for a trade with the candle. Prices between the
-//! walk's points never trade, so a stop fills at the point that passed it, not at its level.
+//! A candle does not tell the order of its extremes: see `walk.rs` for the path it is given.
 
 use std::path::Path;
-
-use arrayvec::ArrayVec;
 
 use super::dialect::{AggTrade, KlineText, agg_trade, interval_name, interval_names, kline};
 use super::lines::{Row, Rows};
 use super::quotes::MadeQuotes;
-use super::{MarketSource, SourceError};
+use super::walk::{Ohlc, Point, Walk};
+use super::{Held, MarketSource, SourceError};
 use crate::event::{Instrument, SizeUnit};
-use crate::num::{Dec, Millis, Rounding, Size, Ticks, TimeNs};
+use crate::num::{Dec, Millis, Rounding, Side, Size, Ticks, TimeNs};
 
 /// First column's name in a file with a header.
 pub(super) const HEADER: &str = "open_time";
 pub(super) const COLUMNS_MIN: usize = 6;
-/// Trades of a walked candle.
-const POINTS: usize = 4;
 /// Frames of the walk come this long after their trades.
 const DELAY_MS: Millis = 20;
 /// The closed bar comes this long after its end; a quarter of shorter intervals.
 const KLINE_DELAY_MS: Millis = 300;
 
-/// A point of the walk.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Point {
-    price: Ticks,
-    size: Size,
-    /// Sixtieths of the interval after the open.
-    sixtieths: Millis,
-    buyer_maker: bool,
-}
-
 struct Candle {
     open_ms: Millis,
-    open: Ticks,
-    high: Ticks,
-    low: Ticks,
-    close: Ticks,
+    prices: Ohlc,
     volume: Size,
     /// The row's own text: open, high, low, close, volume.
     text: [String; 5],
@@ -68,8 +48,9 @@ pub struct Candles {
     candle: Option<Candle>,
     /// Read at the start to learn the interval.
     ahead: Option<Candle>,
-    walk: ArrayVec<Point, POINTS>,
-    walked: usize,
+    walk: Walk,
+    /// Side the walk is bad for.
+    against: Option<Side>,
     quoted: bool,
     /// Closed bar waiting for its time.
     kline: Option<(Millis, Vec<u8>)>,
@@ -82,6 +63,16 @@ impl Candles {
     /// Opens `path`; `seed` decides quote sizes. The interval is what the first candle's close time
     /// says, else the distance of the first two rows.
     pub fn open(path: &Path, instrument: &Instrument, seed: u64) -> Result<Candles, SourceError> {
+        Candles::open_wide(path, instrument, Ticks(1), seed)
+    }
+
+    /// As [`Candles::open`], with quotes `spread` apart.
+    pub fn open_wide(
+        path: &Path,
+        instrument: &Instrument,
+        spread: Ticks,
+        seed: u64,
+    ) -> Result<Candles, SourceError> {
         let mut rows = Rows::open(path, HEADER, COLUMNS_MIN)?;
         let name = path.display().to_string();
         let no_rows = || SourceError::new(&name, 1, "row", b"", "at least one candle");
@@ -101,13 +92,13 @@ impl Candles {
         let mut candles = Candles {
             rows,
             instrument: *instrument,
-            quotes: MadeQuotes::new(instrument, seed),
+            quotes: MadeQuotes::new(instrument, spread, seed),
             interval_ms,
             interval,
             candle: None,
             ahead: None,
-            walk: ArrayVec::new(),
-            walked: 0,
+            walk: Walk::default(),
+            against: None,
             quoted: false,
             kline: None,
             trade_id: 0,
@@ -138,16 +129,16 @@ impl Candles {
     }
 
     fn begin(&mut self, candle: Candle) {
-        self.walk = walk(&candle, self.last_close);
-        self.walked = 0;
+        self.walk.begin(&candle.prices, candle.volume, self.interval_ms, self.last_close);
+        self.against = None;
         self.quoted = false;
-        self.last_close = Some(candle.close);
+        self.last_close = Some(candle.prices.close);
         self.candle = Some(candle);
     }
 
     /// Moves on once the walk is done and no bar waits: this candle's bar waits, the next begins.
     fn turn(&mut self) -> Result<(), SourceError> {
-        if self.walked < self.walk.len() || self.kline.is_some() {
+        if self.walk.next().is_some() || self.kline.is_some() {
             return Ok(());
         }
         let Some(done) = self.candle.take() else { return Ok(()) };
@@ -169,9 +160,9 @@ impl Candles {
 
     fn write(&mut self, frame: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError> {
         self.turn()?;
-        let point = self.walk.get(self.walked).copied().zip(self.candle.as_ref().map(|c| c.open_ms));
+        let point = self.walk.next().zip(self.candle.as_ref().map(|c| c.open_ms));
         let trade = point.map(|(point, open_ms)| {
-            let trade_ms = open_ms + self.interval_ms * point.sixtieths / 60;
+            let trade_ms = open_ms + point.offset_ms;
             (point, trade_ms, trade_ms + DELAY_MS)
         });
         let kline_ms = self.kline.as_ref().map(|(due_ms, _)| *due_ms);
@@ -201,7 +192,7 @@ impl Candles {
             return;
         }
         self.quoted = false;
-        self.walked += 1;
+        self.walk.advance();
         self.trade_id += 1;
         let id = self.trade_id;
         let price = self.quotes.printer.price(point.price);
@@ -220,11 +211,10 @@ impl Candles {
     }
 
     fn write_kline(&self, candle: &Candle, event_ms: Millis, frame: &mut Vec<u8>) {
-        let count = self.walk.len() as i64;
-        let made_buys: i64 = self.walk.iter().filter(|p| !p.buyer_maker).map(|p| p.size.0).sum();
+        let (count, made_buys) = (self.walk.count(), self.walk.bought());
         let [open, high, low, close, volume] = &candle.text;
         let or = |text: &str, made: String| if text.is_empty() { made } else { text.to_string() };
-        let value = |size: Size| value_at(&self.instrument, size, candle.close).to_string();
+        let value = |size: Size| value_at(&self.instrument, size, candle.prices.close).to_string();
         let text = KlineText {
             event_ms,
             open_ms: candle.open_ms,
@@ -240,11 +230,8 @@ impl Candles {
             trades: &or(&candle.trades, count.to_string()),
             closed: true,
             quote_volume: &or(&candle.quote_volume, value(candle.volume)),
-            taker_buy_volume: &or(
-                &candle.taker_buy_volume,
-                self.instrument.size(Size(made_buys)).to_string(),
-            ),
-            taker_buy_quote_volume: &or(&candle.taker_buy_quote_volume, value(Size(made_buys))),
+            taker_buy_volume: &or(&candle.taker_buy_volume, self.instrument.size(made_buys).to_string()),
+            taker_buy_quote_volume: &or(&candle.taker_buy_quote_volume, value(made_buys)),
         };
         kline(frame, &self.quotes.printer, &text);
     }
@@ -261,38 +248,15 @@ fn value_at(instrument: &Instrument, size: Size, price: Ticks) -> Dec {
     }
 }
 
-/// The points of a candle, its volume shared out over them to the last unit.
-fn walk(candle: &Candle, last_close: Option<Ticks>) -> ArrayVec<Point, POINTS> {
-    let Candle { open, high, low, close, volume, .. } = *candle;
-    let (first, second) = if close >= open { (low, high) } else { (high, low) };
-    // 0, 1/3, 2/3 and 59/60 of the interval: fixed, and inside the bar.
-    let mut points: ArrayVec<(Ticks, Millis), POINTS> =
-        [(open, 0), (first, 20), (second, 40), (close, 59)].into_iter().collect();
-    // Fewer units than points: drop repeated prices, then inner ones, the close last.
-    while (points.len() as i64) > volume.0 {
-        let repeated = points.windows(2).position(|pair| matches!(pair, [a, b] if a.0 == b.0));
-        points.remove(repeated.unwrap_or(usize::from(points.len() > 2)));
-    }
-    let count = points.len().max(1) as i64;
-    let (share, rest) = (volume.0 / count, volume.0 % count);
-    let mut before = last_close.unwrap_or(open);
-    let walked = points.iter().enumerate().map(|(i, (price, sixtieths))| {
-        let buyer_maker = *price < before;
-        before = *price;
-        // The first `rest` points take one unit more.
-        let size = Size(share + i64::from((i as i64) < rest));
-        Point { price: *price, size, sixtieths: *sixtieths, buyer_maker }
-    });
-    walked.collect()
-}
-
 fn parse(row: &Row<'_>, instrument: &Instrument) -> Result<Candle, SourceError> {
     let candle = Candle {
         open_ms: row.time_ms("open_time", 0)?,
-        open: row.price("open", 1, instrument)?,
-        high: row.price("high", 2, instrument)?,
-        low: row.price("low", 3, instrument)?,
-        close: row.price("close", 4, instrument)?,
+        prices: Ohlc {
+            open: row.price("open", 1, instrument)?,
+            high: row.price("high", 2, instrument)?,
+            low: row.price("low", 3, instrument)?,
+            close: row.price("close", 4, instrument)?,
+        },
         volume: row.size("volume", 5, instrument)?,
         text: [1, 2, 3, 4, 5].map(|column| row.text(column).to_string()),
         close_ms: optional(row, 6, |row| row.time_ms("close_time", 6))?,
@@ -305,13 +269,14 @@ fn parse(row: &Row<'_>, instrument: &Instrument) -> Result<Candle, SourceError> 
     optional(row, 8, |row| row.integer("count", 8))?;
     optional(row, 9, |row| row.size("taker_buy_volume", 9, instrument))?;
     optional(row, 10, |row| row.money("taker_buy_quote_volume", 10))?;
-    if candle.high < candle.open.max(candle.close).max(candle.low) {
+    let Ohlc { open, high, low, close } = candle.prices;
+    if high < open.max(close).max(low) {
         return Err(row.error("high", 2, "at least open, low and close"));
     }
-    if candle.low > candle.open.min(candle.close) {
+    if low > open.min(close) {
         return Err(row.error("low", 3, "at most open and close"));
     }
-    if instrument.quote_value(candle.volume, candle.high).is_none() {
+    if instrument.quote_value(candle.volume, high).is_none() {
         return Err(row.error("volume", 5, "worth less than 1.7e20 at the candle's high"));
     }
     Ok(candle)
@@ -327,6 +292,17 @@ fn optional<T>(
 }
 
 impl MarketSource for Candles {
+    fn look(&mut self, held: Held<'_>) {
+        let Some(candle) = self.candle.as_ref().filter(|_| !self.quoted) else { return };
+        let side = held(self.instrument.symbol);
+        // A walk that was made for a position stays when the position goes.
+        if side.is_some() && side != self.against {
+            self.against = side;
+            let elapsed_ms = self.quotes.last_ms() - DELAY_MS - candle.open_ms;
+            side.into_iter().for_each(|side| self.walk.turn_against(side, elapsed_ms));
+        }
+    }
+
     fn next_frame(&mut self, frame: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError> {
         frame.clear();
         if self.ended {
@@ -335,60 +311,5 @@ impl MarketSource for Candles {
         let next = self.write(frame);
         self.ended = !matches!(next, Ok(Some(_)));
         next
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn candle(prices: [i64; 4], volume: i64) -> Candle {
-        let [open, high, low, close] = prices.map(Ticks);
-        let blank = String::new;
-        Candle {
-            open_ms: 0,
-            open,
-            high,
-            low,
-            close,
-            volume: Size(volume),
-            text: [blank(), blank(), blank(), blank(), blank()],
-            close_ms: None,
-            quote_volume: blank(),
-            trades: blank(),
-            taker_buy_volume: blank(),
-            taker_buy_quote_volume: blank(),
-        }
-    }
-
-    fn prices(prices: [i64; 4], volume: i64) -> Vec<i64> {
-        walk(&candle(prices, volume), None).iter().map(|p| p.price.0).collect()
-    }
-
-    #[test]
-    fn the_adverse_extreme_comes_first() {
-        assert_eq!(prices([10, 15, 8, 12], 100), [10, 8, 15, 12]);
-        assert_eq!(prices([12, 15, 8, 10], 100), [12, 15, 8, 10]);
-        assert_eq!(prices([10, 15, 8, 10], 100), [10, 8, 15, 10], "unchanged counts as risen");
-    }
-
-    #[test]
-    fn few_units_keep_every_price_they_can() {
-        assert_eq!(prices([100, 101, 99, 99], 3), [100, 101, 99]);
-        assert_eq!(prices([100, 101, 100, 101], 2), [100, 101]);
-        assert_eq!(prices([10, 15, 8, 12], 1), [12]);
-        assert_eq!(prices([10, 10, 10, 10], 0), [0i64; 0]);
-    }
-
-    #[test]
-    fn volume_is_shared_to_the_last_unit() {
-        for volume in 0..50 {
-            let points = walk(&candle([10, 15, 8, 12], volume), Some(Ticks(11)));
-            assert_eq!(points.iter().map(|p| p.size.0).sum::<i64>(), volume);
-            assert!(points.iter().all(|p| p.size.0 > 0));
-        }
-        let sides: Vec<bool> =
-            walk(&candle([10, 15, 8, 12], 9), Some(Ticks(11))).iter().map(|p| p.buyer_maker).collect();
-        assert_eq!(sides, [true, true, false, true]);
     }
 }

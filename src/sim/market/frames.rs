@@ -25,7 +25,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Opens `path`, compressed with zstd or plain.
+    /// Opens `path`, packed or plain.
     pub fn open(path: &Path) -> Result<Frames, SourceError> {
         let lines = Lines::open(path)?;
         Ok(Frames { lines, line: Vec::new(), last: TimeNs(0), counts: SourceCounts::default(), ended: false })

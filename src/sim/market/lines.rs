@@ -1,20 +1,16 @@
 //! Bounded lines of a file that may be compressed, damaged or hostile.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
 use arrayvec::ArrayVec;
 
 use super::SourceError;
+use super::packed::open_reader;
 use crate::event::Instrument;
 use crate::num::{Dec, Millis, Size, Ticks};
 
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// Largest window a stream may ask memory for: 128 MB, what `zstd --long` writes.
-const ZSTD_WINDOW_LOG_MAX: u32 = 27;
-const BUFFER_BYTES: usize = 128 * 1024;
 /// Rows of the public data have about 150 bytes.
 const ROW_BYTES_MAX: usize = 1_024;
 /// Columns of the widest file (klines).
@@ -29,7 +25,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Opens a file, compressed with zstd or plain.
+    /// Opens a file: plain, compressed with zstd, or the only file of a zip archive.
     pub fn open(path: &Path) -> Result<Lines, SourceError> {
         let file = path.display().to_string();
         // Told before opening: a pipe nobody writes to would wait for ever.
@@ -38,7 +34,7 @@ impl Lines {
             let what = if kind.is_dir() { "is a folder" } else { "is not a regular file" };
             return Err(SourceError::new(&file, 0, what, b"", "a market is a regular file, read twice"));
         }
-        let reader = open_reader(path).map_err(|e| SourceError::io(&file, 0, &e))?;
+        let reader = open_reader(path)?;
         Ok(Lines { reader, file, number: 0 })
     }
 
@@ -84,16 +80,6 @@ impl Lines {
     pub fn error(&self, field: &'static str, value: &[u8], allowed: impl Into<String>) -> SourceError {
         SourceError::new(&self.file, self.number, field, value, allowed)
     }
-}
-
-fn open_reader(path: &Path) -> std::io::Result<Box<dyn BufRead + Send>> {
-    let mut plain = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
-    if !plain.fill_buf()?.starts_with(&ZSTD_MAGIC) {
-        return Ok(Box::new(plain));
-    }
-    let mut decoder = zstd::Decoder::with_buffer(plain)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder)))
 }
 
 /// Rows of a comma-separated file whose columns are known by position; a header is optional.

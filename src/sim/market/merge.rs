@@ -1,6 +1,6 @@
 //! Several sources as one, by time.
 
-use super::{MarketSource, SourceCounts, SourceError};
+use super::{Held, MarketSource, SourceCounts, SourceError};
 use crate::num::TimeNs;
 
 struct Head {
@@ -60,6 +60,13 @@ impl MarketSource for Merge {
         std::mem::swap(frame, &mut head.frame);
         self.taken = Some(i);
         Ok(Some(time))
+    }
+
+    /// The source that is read next: the others' frames are read already.
+    fn look(&mut self, held: Held<'_>) {
+        if let Some(head) = self.taken.and_then(|i| self.heads.get_mut(i)) {
+            head.source.look(held);
+        }
     }
 
     fn counts(&self) -> SourceCounts {

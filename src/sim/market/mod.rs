@@ -9,8 +9,9 @@
 //! | [`Trades`] | aggTrades rows | trades | quotes, event times |
 //! | [`Candles`] | klines rows | bars, volume | path inside the bar, quotes |
 //!
-//! Files may be zstd-compressed (told by their first bytes). They are streamed in constant memory
-//! and may be damaged or hostile: every refusal names file, line, field, value and what is allowed.
+//! Files may be compressed with zstd or packed in a zip archive (told by their first bytes). They are
+//! streamed in constant memory and may be damaged or hostile: every refusal names file, line, field,
+//! value and what is allowed.
 
 mod candles;
 mod dialect;
@@ -19,26 +20,38 @@ mod frames;
 mod lines;
 mod merge;
 mod open;
+mod packed;
 mod quotes;
 mod rng;
+mod survey;
 mod synthetic;
 mod trades;
+mod walk;
 
 pub use candles::Candles;
 pub use error::SourceError;
 pub use frames::{FRAME_BYTES_MAX, Frames};
 pub use merge::Merge;
-pub use open::{MarketKind, Opened, open, symbol_in_name};
+pub use open::{MarketKind, Opened, market_kind, open, open_wide, symbol_in_name};
+pub use survey::{Survey, common};
 pub use synthetic::{LISTINGS, Listing, Regime, Synthetic, SyntheticConfig};
 pub use trades::Trades;
 
-use crate::num::TimeNs;
+use crate::event::Symbol;
+use crate::num::{Side, TimeNs};
+
+/// The side of an instrument's position; `None` when flat.
+pub type Held<'a> = &'a dyn Fn(Symbol) -> Option<Side>;
 
 /// Frames in time order.
 pub trait MarketSource: Send {
     /// Writes the next frame into `frame` (cleared first) and returns its receive time, never
     /// before the previous one; `None` at the end. After an error the source is at its end.
     fn next_frame(&mut self, frame: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError>;
+
+    /// Told before each frame which positions there are. Recorded candles need it: they do not say
+    /// in which order their extremes came, and the worse one of the two depends on the position.
+    fn look(&mut self, _held: Held<'_>) {}
 
     /// What was met so far.
     fn counts(&self) -> SourceCounts {

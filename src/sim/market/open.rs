@@ -5,6 +5,7 @@ use std::path::Path;
 use super::lines::Lines;
 use super::{Candles, Frames, MarketSource, SourceError, Trades, candles, trades};
 use crate::event::{Instrument, InstrumentTable, Symbol};
+use crate::num::{Millis, Ticks};
 
 /// Seed of made event times and quote sizes: the same file gives the same frames.
 const SEED: u64 = 1;
@@ -12,8 +13,8 @@ const SEED: u64 = 1;
 const HEAD_BYTES: usize = 512;
 
 const FIRST_LINE: &str = "expected lines of recv_ns<TAB>frame, or of aggTrades or klines columns";
-/// How files begin that hold text, but not as text.
-const PACKED: [(&[u8], &str); 2] = [(b"PK\x03\x04", "is a zip archive"), (b"\x1f\x8b", "is a gzip file")];
+/// How a gzip file begins.
+const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarketKind {
@@ -37,35 +38,52 @@ pub struct Opened {
     pub kind: MarketKind,
     /// The instrument whose rows they are; frames name theirs themselves.
     pub symbol: Option<Symbol>,
+    /// Length of its candles.
+    pub interval_ms: Option<Millis>,
     pub source: Box<dyn MarketSource>,
 }
 
 /// Opens a market file of any kind. The kind is told by the first line. The instrument of trades
 /// and candles is `symbol`, else the longest symbol of the table that the file's name contains.
 pub fn open(path: &Path, table: &InstrumentTable, symbol: Option<&str>) -> Result<Opened, SourceError> {
-    let kind = kind(path)?;
-    if kind == MarketKind::Frames {
-        return Ok(Opened { kind, symbol: None, source: Box::new(Frames::open(path)?) });
-    }
-    let instrument = instrument(path, table, symbol)?;
-    let source: Box<dyn MarketSource> = match kind {
-        MarketKind::Trades => Box::new(Trades::open(path, instrument, SEED)?),
-        _ => Box::new(Candles::open(path, instrument, SEED)?),
-    };
-    Ok(Opened { kind, symbol: Some(instrument.symbol), source })
+    open_wide(path, table, symbol, &|_| Ticks(1))
 }
 
-fn kind(path: &Path) -> Result<MarketKind, SourceError> {
+/// As [`open`]; quotes made for an instrument are so many ticks apart as `spread` says.
+pub fn open_wide(
+    path: &Path,
+    table: &InstrumentTable,
+    symbol: Option<&str>,
+    spread: &dyn Fn(Symbol) -> Ticks,
+) -> Result<Opened, SourceError> {
+    let kind = market_kind(path)?;
+    if kind == MarketKind::Frames {
+        return Ok(Opened { kind, symbol: None, interval_ms: None, source: Box::new(Frames::open(path)?) });
+    }
+    let instrument = instrument(path, table, symbol)?;
+    let spread = spread(instrument.symbol);
+    let symbol = Some(instrument.symbol);
+    if kind == MarketKind::Trades {
+        let source = Box::new(Trades::open_wide(path, instrument, spread, SEED)?);
+        return Ok(Opened { kind, symbol, interval_ms: None, source });
+    }
+    let candles = Candles::open_wide(path, instrument, spread, SEED)?;
+    Ok(Opened { kind, symbol, interval_ms: Some(candles.interval_ms()), source: Box::new(candles) })
+}
+
+/// What the first line of a file says it holds.
+///
+/// # Errors
+/// It is none of these, or can't be read.
+pub fn market_kind(path: &Path) -> Result<MarketKind, SourceError> {
     let mut lines = Lines::open(path)?;
     let mut head = Vec::new();
     if lines.read(&mut head, HEAD_BYTES)?.is_none() {
         return Err(SourceError::new(lines.file(), 0, "is empty", b"", FIRST_LINE));
     }
-    for (magic, what) in PACKED {
-        if head.starts_with(magic) {
-            let allowed = "text, plain or compressed with zstd; unpack it first";
-            return Err(SourceError::new(lines.file(), 0, what, b"", allowed));
-        }
+    if head.starts_with(GZIP_MAGIC) {
+        let allowed = "text: plain, compressed with zstd, or in a zip archive; unpack it first";
+        return Err(SourceError::new(lines.file(), 0, "is a gzip file", b"", allowed));
     }
     let columns = head.split(|b| *b == b',').count();
     let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);

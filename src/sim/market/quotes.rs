@@ -1,4 +1,4 @@
-//! Quotes made for data that has none: one tick apart, touching each trade from the side it took.
+//! Quotes made for data that has none: one tick of the venue apart, touching each trade from the side it took.
 
 use super::dialect::{Printer, Touch, book_ticker};
 use super::rng::Rng;
@@ -19,6 +19,7 @@ pub(super) struct MadeQuotes {
     rng: Rng,
     update_id: i64,
     touch: Touch,
+    spread: i64,
     /// Event time of the last quote; `None` before the first.
     last_ms: Option<Millis>,
     /// Event time of the last trade.
@@ -26,15 +27,22 @@ pub(super) struct MadeQuotes {
 }
 
 impl MadeQuotes {
-    pub fn new(instrument: &Instrument, seed: u64) -> MadeQuotes {
+    /// `spread`: between bid and ask, at least one tick.
+    pub fn new(instrument: &Instrument, spread: Ticks, seed: u64) -> MadeQuotes {
         MadeQuotes {
             printer: Printer::new(instrument),
             rng: Rng::new(seed, 1),
             update_id: 0,
             touch: Touch::default(),
+            spread: spread.0.max(1),
             last_ms: None,
             traded_ms: 0,
         }
+    }
+
+    /// Event time of the last quote; 0 before the first.
+    pub fn last_ms(&self) -> Millis {
+        self.last_ms.unwrap_or(0)
     }
 
     /// When the next quote is due even if nothing trades; `None` before the first trade and in a long
@@ -54,9 +62,9 @@ impl MadeQuotes {
         frame: &mut Vec<u8>,
     ) {
         // Nothing can be bid below one tick.
-        let bid = Ticks(if buyer_maker { price.0 } else { (price.0 - 1).max(1) });
+        let bid = Ticks(if buyer_maker { price.0 } else { price.0.saturating_sub(self.spread).max(1) });
         self.touch.bid = bid;
-        self.touch.ask = Ticks(bid.0 + 1);
+        self.touch.ask = Ticks(bid.0.saturating_add(self.spread));
         self.traded_ms = event_ms;
         self.write(trade_ms, event_ms, frame);
     }

@@ -48,10 +48,20 @@ pub struct Trades {
 impl Trades {
     /// Opens `path`; `seed` decides delays and quote sizes.
     pub fn open(path: &Path, instrument: &Instrument, seed: u64) -> Result<Trades, SourceError> {
+        Trades::open_wide(path, instrument, Ticks(1), seed)
+    }
+
+    /// As [`Trades::open`], with quotes `spread` apart.
+    pub fn open_wide(
+        path: &Path,
+        instrument: &Instrument,
+        spread: Ticks,
+        seed: u64,
+    ) -> Result<Trades, SourceError> {
         Ok(Trades {
             rows: Rows::open(path, HEADER, COLUMNS)?,
             instrument: *instrument,
-            quotes: MadeQuotes::new(instrument, seed),
+            quotes: MadeQuotes::new(instrument, spread, seed),
             delays: Rng::new(seed, 2),
             next: None,
             last: None,

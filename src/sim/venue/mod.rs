@@ -40,10 +40,10 @@ pub use position::Position;
 pub use report::{Asked, EVENTS_MAX, OrderReport, Report, ReportBody, Reports};
 
 use crate::event::{
-    AccountReason, AccountUpdate, Event, EventBody, InstrumentTable, MarkPrice, Quote, Trade, VenuePosition,
-    VenueSetup, WorkingType,
+    AccountReason, AccountUpdate, Event, EventBody, InstrumentTable, MarkPrice, Quote, Symbol, Trade,
+    VenuePosition, VenueSetup, WorkingType,
 };
-use crate::num::{Dec, InstrumentId, NS_PER_SEC, OrderId, TimeNs};
+use crate::num::{Dec, InstrumentId, NS_PER_SEC, OrderId, Side, TimeNs};
 use market::{Funding, Market, Touch};
 use orders::ClosedOrder;
 
@@ -184,6 +184,13 @@ impl Venue {
     /// Flat for an unknown instrument.
     pub fn position(&self, instrument: InstrumentId) -> Position {
         self.markets.get(instrument.index()).map_or(Position::default(), |market| market.position)
+    }
+
+    /// Side of the position in `symbol`; `None` when flat.
+    pub fn side(&self, symbol: Symbol) -> Option<Side> {
+        // Flat ones, nearly all, are passed over without comparing names.
+        let mut held = self.markets.iter().filter(|market| market.position.quantity.0 != 0);
+        held.find(|market| market.instrument.symbol == symbol).map(|market| market.closing_side().opposite())
     }
 
     /// Working and resting orders in the order of acceptance.

@@ -37,6 +37,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
         s.min_position_usd = s.min_position_usd.min(s.max_position_usd);
         s.gate_max_order_usd = s.gate_max_order_usd.max(s.max_position_usd);
         s.gate_max_position_usd = s.gate_max_position_usd.max(s.max_position_usd);
+        s.off_position_usd = s.off_position_usd.min(s.gate_max_order_usd).min(s.gate_max_position_usd);
         settings
     })
 }

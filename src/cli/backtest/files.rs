@@ -1,0 +1,277 @@
+//! The files of a backtest: looked through once before they are run, for the time they span and for
+//! prices finer than the instrument's tick.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::BacktestArgs;
+use crate::cli::Failure;
+use crate::cli::market::{Market, instruments, known};
+use crate::event::{Instrument, InstrumentTable, Symbol};
+use crate::num::{Ticks, TimeNs};
+use crate::risk::config::{Key, Settings};
+use crate::sim::market::{
+    MarketKind, MarketSource, Merge, Survey, common, market_kind, open_wide, symbol_in_name,
+};
+
+/// Beyond this a finer tick is not the venue's with a few odd prices in it but another market's: what
+/// the venue's tick is worth then says nothing about the spread.
+const SPREAD_TICKS_MAX: i128 = 1_000;
+
+/// The files, surveyed.
+pub(super) struct Files {
+    paths: Vec<(PathBuf, Option<Symbol>)>,
+    pub table: InstrumentTable,
+    /// Bid to ask of made quotes, in ticks, where it is not one.
+    spreads: BTreeMap<Symbol, Ticks>,
+    /// Instruments whose tick was refined, as they were.
+    refined: Vec<Instrument>,
+    pub figures: Vec<FileFigures>,
+    pub identity: Vec<u8>,
+    pub span: Option<(TimeNs, TimeNs)>,
+}
+
+/// A file, for the report.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct FileFigures {
+    pub path: String,
+    pub kind: &'static str,
+    /// Of trades and candles.
+    pub symbol: Option<String>,
+    /// Times of the first and last line, UTC.
+    pub from: String,
+    pub to: String,
+}
+
+/// An instrument, for the report.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct InstrumentFigures {
+    pub symbol: String,
+    pub tick: String,
+    /// The table's, where the file has finer prices.
+    pub listed_tick: Option<String>,
+    pub step: String,
+    pub taker_fee: String,
+}
+
+/// What the first pass found of one file.
+struct Found {
+    path: PathBuf,
+    kind: MarketKind,
+    symbol: Option<Symbol>,
+    survey: Survey,
+}
+
+impl Files {
+    /// # Errors
+    /// No file, a file of another kind than its flag says, one whose instrument is not known, or candles
+    /// that no bars can be made of.
+    pub fn survey(args: &BacktestArgs, settings: &Settings) -> Result<Files, Failure> {
+        let fee = settings.taker_fee.to_string();
+        let table = instruments(args.instruments.as_deref(), &fee)?;
+        known(args.symbol.as_deref(), &table)?;
+        let flags = [
+            ("--candles", MarketKind::Candles, &args.candles),
+            ("--trades", MarketKind::Trades, &args.trades),
+            ("--frames", MarketKind::Frames, &args.frames),
+        ];
+        let mut found = Vec::new();
+        for (flag, kind, paths) in flags {
+            for path in paths {
+                found.push(look(path, flag, kind, args.symbol.as_deref(), &table)?);
+            }
+        }
+        if found.is_empty() {
+            let line = "nothing to run: --candles, --trades or --frames with at least one file is needed";
+            return Err(Failure::refused(line));
+        }
+        once(&found)?;
+        let (table, spreads, refined) = refine(&found, &table)?;
+        let times = || found.iter().flat_map(|file| [file.survey.first, file.survey.last]).flatten();
+        let files = Files {
+            span: times().min().zip(times().max()),
+            identity: found.iter().flat_map(Found::identity).collect(),
+            figures: found.iter().map(Found::figures).collect(),
+            paths: found.iter().map(|file| (file.path.clone(), file.symbol)).collect(),
+            table,
+            spreads,
+            refined,
+        };
+        files.check_intervals(settings)?;
+        Ok(files)
+    }
+
+    /// Opens all of them as one market, in the order of time.
+    pub fn open(&self) -> Result<(Box<dyn MarketSource>, Market), Failure> {
+        let mut sources: Vec<Box<dyn MarketSource>> = Vec::new();
+        for (path, symbol) in &self.paths {
+            sources.push(self.open_one(path, *symbol)?.source);
+        }
+        let source = if sources.len() == 1 { sources.swap_remove(0) } else { Box::new(Merge::new(sources)) };
+        let market = Market {
+            instruments: self.table.clone(),
+            history: Vec::new(),
+            start: None,
+            speed: None,
+            identity: self.identity.clone(),
+            description: self.figures.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", "),
+            preset: None,
+        };
+        Ok((source, market))
+    }
+
+    fn open_one(&self, path: &Path, symbol: Option<Symbol>) -> Result<crate::sim::market::Opened, Failure> {
+        let spread = |symbol: Symbol| self.spreads.get(&symbol).copied().unwrap_or(Ticks(1));
+        Ok(open_wide(path, &self.table, symbol.as_ref().map(Symbol::as_str), &spread)?)
+    }
+
+    /// Bars can be made of candles that are as long, or of which several make one.
+    fn check_intervals(&self, settings: &Settings) -> Result<(), Failure> {
+        for (path, symbol) in &self.paths {
+            let Some(interval_ms) = self.open_one(path, *symbol)?.interval_ms else { continue };
+            let bar_ms = i64::from(settings.bar_interval_s) * 1_000;
+            if bar_ms < interval_ms || bar_ms % interval_ms != 0 {
+                let bar = Key::QT_BAR_INTERVAL.setting().value(settings);
+                let candle_s = interval_ms / 1_000;
+                return Err(Failure::refused(format!(
+                    "QT_BAR_INTERVAL {bar} is not allowed with {}: a multiple of its candles' {candle_s} s",
+                    path.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the operator should know of the data.
+    pub fn notes(&self) -> Vec<String> {
+        let finer = self.refined.iter().filter_map(|listed| {
+            let now = self.instrument(listed.symbol)?;
+            Some(format!(
+                "{} has prices off its tick of {}: run with a tick of {}, quotes as far apart as before",
+                listed.symbol, listed.tick, now.tick
+            ))
+        });
+        finer.collect()
+    }
+
+    pub fn instrument_figures(&self) -> Vec<InstrumentFigures> {
+        let listed = |symbol: Symbol| self.refined.iter().find(|row| row.symbol == symbol);
+        let rows = self.table.iter().map(|(_, row)| InstrumentFigures {
+            symbol: row.symbol.to_string(),
+            tick: row.tick.to_string(),
+            listed_tick: listed(row.symbol).map(|row| row.tick.to_string()),
+            step: row.step.to_string(),
+            taker_fee: row.taker_fee.to_string(),
+        });
+        rows.collect()
+    }
+
+    fn instrument(&self, symbol: Symbol) -> Option<&Instrument> {
+        self.table.iter().map(|(_, row)| row).find(|row| row.symbol == symbol)
+    }
+}
+
+impl Found {
+    fn identity(&self) -> Vec<u8> {
+        let symbol = self.symbol.map(|symbol| symbol.to_string()).unwrap_or_default();
+        [&self.survey.digest().to_le_bytes()[..], symbol.as_bytes()].concat()
+    }
+
+    fn figures(&self) -> FileFigures {
+        let time = |at: Option<TimeNs>| at.map_or_else(|| "-".to_string(), |at| at.to_string());
+        FileFigures {
+            path: self.path.display().to_string(),
+            kind: self.kind.as_str(),
+            symbol: self.symbol.map(|symbol| symbol.to_string()),
+            from: time(self.survey.first),
+            to: time(self.survey.last),
+        }
+    }
+}
+
+fn look(
+    path: &Path,
+    flag: &str,
+    kind: MarketKind,
+    symbol: Option<&str>,
+    table: &InstrumentTable,
+) -> Result<Found, Failure> {
+    if !path.exists() {
+        return Err(Failure::refused(format!("{flag} {:?}: no such file", path.display().to_string())));
+    }
+    let holds = market_kind(path)?;
+    if holds != kind {
+        let (held, asked) = (holds.as_str(), kind.as_str());
+        return Err(Failure::refused(format!(
+            "{flag} {}: holds {held}, {asked} are allowed",
+            path.display()
+        )));
+    }
+    let named = || match symbol {
+        Some(symbol) => Symbol::new(symbol),
+        None => symbol_in_name(path, table).map(|row| row.symbol),
+    };
+    let symbol = match kind {
+        MarketKind::Frames => None,
+        // What names no instrument is refused by whoever opens it, with the symbols there are.
+        _ => Some(match named() {
+            Some(symbol) => symbol,
+            None => {
+                return Err(open_wide(path, table, None, &|_| Ticks(1)).map_or_else(Failure::from, |_| {
+                    Failure::refused(format!("{}: no instrument", path.display()))
+                }));
+            }
+        }),
+    };
+    Ok(Found { path: path.to_path_buf(), kind, symbol, survey: Survey::of(path, kind)? })
+}
+
+/// Trades and candles of one instrument, or two files of it that overlap, would count everything twice.
+fn once(found: &[Found]) -> Result<(), Failure> {
+    for (i, a) in found.iter().enumerate() {
+        for b in found.iter().skip(i + 1).filter(|b| b.symbol.is_some() && b.symbol == a.symbol) {
+            let overlap = match (a.survey.first, a.survey.last, b.survey.first, b.survey.last) {
+                (Some(from), Some(to), Some(first), Some(last)) => first <= to && from <= last,
+                _ => false,
+            };
+            if overlap {
+                let symbol = a.symbol.map(|symbol| symbol.to_string()).unwrap_or_default();
+                let (a, b) = (a.path.display(), b.path.display());
+                return Err(Failure::refused(format!("{a} and {b} overlap in time: both are {symbol}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+type Refined = (InstrumentTable, BTreeMap<Symbol, Ticks>, Vec<Instrument>);
+
+/// The instruments of the run, each with the coarsest tick that its own and all its prices are
+/// multiples of. Public candles have a price off the venue's grid now and then (liquidations), and a
+/// bar rounded to the grid would not be the bar there was.
+fn refine(found: &[Found], table: &InstrumentTable) -> Result<Refined, Failure> {
+    let (mut rows, mut spreads, mut refined) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let all = found.iter().any(|file| file.symbol.is_none());
+    for (_, row) in table.iter() {
+        let mut files = found.iter().filter(|file| file.symbol == Some(row.symbol)).peekable();
+        if files.peek().is_none() && !all {
+            continue;
+        }
+        let grids = files.filter_map(|file| file.survey.price_grid).filter(|grid| grid.0 > 0);
+        let tick = grids.fold(row.tick, common);
+        if tick == row.tick {
+            rows.push(*row);
+            continue;
+        }
+        rows.push(row.with_tick(tick)?);
+        refined.push(*row);
+        let spread = row.tick.0 / tick.0;
+        if spread <= SPREAD_TICKS_MAX {
+            spreads.insert(row.symbol, Ticks(i64::try_from(spread).unwrap_or(1)));
+        }
+    }
+    let table = InstrumentTable::new(rows).unwrap_or_default();
+    Ok((table, spreads, refined))
+}
