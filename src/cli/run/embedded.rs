@@ -11,7 +11,6 @@ use crate::cli::Failure;
 use crate::cli::market::Market;
 use crate::event::{EndReason, Event};
 use crate::host::clock::wall_time;
-use crate::host::thread::page_faults;
 use crate::host::time::{Scale, SimTime, SteppedTime};
 use crate::journal::drain::Drain;
 use crate::live::{
@@ -198,36 +197,23 @@ fn paced(
     drain: &Drain,
 ) -> Result<Ended, Failure> {
     let Joined { session, orders, feeds, inbox, events, .. } = joined;
-    plan.opening.extend(events.into_iter().filter(is_feed_status));
+    plan.opening.extend(events.into_iter().filter(sockets::is_feed_status));
     let warnings = host::prepare(core.engine().settings())?;
     let market = ServerMarket(&server);
     let intake = Intake::new(core, drain);
-    let mut cycle =
+    let cycle =
         Cycle::new(intake, orders, feeds, inbox, clock.clone(), market, plan.stop, WhenFull::Wait, None);
     let end = plan.pace.horizon_ns.map(|ns| plan.start + ns);
-    let mut faults = 0;
-    let outcome = cycle
-        .begin(plan.start, plan.opening.into_iter())
-        .and_then(|()| {
-            clock.go();
-            server.go();
-            faults = page_faults();
-            cycle.run(end)
-        })
-        .and_then(|reason| {
-            faults = page_faults() - faults;
-            cycle.end(reason)
-        })
-        .map_err(|error| cycle.abandon(error));
-    let Cycle { intake, feeds, shares, mut orders, .. } = cycle;
-    let mut core = intake.core;
-    core.counts.hot_page_faults = outcome.is_ok().then_some(faults);
-    let (counters, shares) = (feeds.counters(), shares.run(&mut orders));
-    drop(feeds);
-    let summary = sockets::summary(counters, session.stop(), shares, warnings);
-    let fault = fault(&server);
-    let sockets = Some(with_venue(summary, server, &mut core)?);
-    Ok(Ended { core, outcome, fault, sockets })
+    let go = || {
+        clock.go();
+        server.go();
+    };
+    let opening = (plan.start, plan.opening.into_iter());
+    let mut ended = sockets::by_the_clock(cycle, opening, end, go, session, warnings);
+    ended.fault = fault(&server);
+    let summary = ended.sockets.take().map(|summary| with_venue(summary, server, &mut ended.core));
+    ended.sockets = summary.transpose()?;
+    Ok(ended)
 }
 
 fn stepped(
@@ -239,7 +225,7 @@ fn stepped(
     drain: &Drain,
 ) -> Result<Ended, Failure> {
     let Joined { session, orders, feeds, inbox, events, .. } = joined;
-    plan.opening.extend(events.into_iter().filter(is_feed_status));
+    plan.opening.extend(events.into_iter().filter(sockets::is_feed_status));
     let frame_bytes_max = core.engine().settings().max_frame_bytes as usize;
     let server = Arc::new(server);
     let watched = Arc::clone(&server);
@@ -269,11 +255,6 @@ fn stepped(
     let sockets = Some(with_venue(summary, server, &mut core)?);
     core.counts.sim_round_trip_ns_max = plan.round_trip_ns_max;
     Ok(Ended { core, outcome, fault: market_fault, sockets })
-}
-
-/// The account is in the opening already; the connections are not.
-fn is_feed_status(event: &Event) -> bool {
-    matches!(event.body, crate::event::EventBody::FeedStatus(_))
 }
 
 /// Ends the venue; its figures belong to the run's.

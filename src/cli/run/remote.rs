@@ -18,7 +18,6 @@ use crate::gateway::{RestClient, RestReply, secrets};
 use crate::host::account_lock::{Account as LockedAccount, AccountLock, state_dir};
 use crate::host::clock::wall_time;
 use crate::host::stop::StopFlag;
-use crate::host::thread::page_faults;
 use crate::host::time::{Discipline, RemoteTime, Scale, VenueClock, WallTime, correction};
 use crate::journal::Identity;
 use crate::live::{Account, Core, Cycle, Endless, Intake, Joined, Lifetimes, MarketConfig, Pace, WhenFull};
@@ -305,33 +304,18 @@ fn cycle(
     mut warnings: Vec<String>,
 ) -> Result<Ended, Failure> {
     let Joined { session, orders, feeds, inbox, senders, mut events } = joined;
-    events.retain(|event| matches!(event.body, EventBody::FeedStatus(_)));
+    events.retain(sockets::is_feed_status);
     let compared = Comparison::start(clock.clone(), senders.events)?;
     warnings.extend(host::prepare(core.engine().settings())?);
     let when_full = if clock.is_simulated() { WhenFull::Wait } else { WhenFull::Drop };
     let end = plan.pace.horizon_ns.map(|ns| clock.now() + clock.scaled(ns));
     let intake = Intake::new(core, &journal.drain);
-    let mut cycle =
+    let cycle =
         Cycle::new(intake, orders, feeds, inbox, clock, Endless, plan.stop, when_full, Some(discipline));
-    let mut faults = 0;
-    let outcome = cycle
-        .begin(plan.start, plan.opening.into_iter().chain(events))
-        .and_then(|()| {
-            faults = page_faults();
-            cycle.run(end)
-        })
-        .and_then(|reason| {
-            faults = page_faults() - faults;
-            cycle.end(reason)
-        })
-        .map_err(|error| cycle.abandon(error));
-    let Cycle { intake, feeds, shares, mut orders, .. } = cycle;
-    let mut core = intake.core;
-    core.counts.hot_page_faults = outcome.is_ok().then_some(faults);
-    let (counters, shares) = (feeds.counters(), shares.run(&mut orders));
-    drop((feeds, compared));
-    let summary = sockets::summary(counters, session.stop(), shares, warnings);
-    Ok(Ended { core, outcome, fault: None, sockets: Some(summary) })
+    let opening = (plan.start, plan.opening.into_iter().chain(events));
+    let ended = sockets::by_the_clock(cycle, opening, end, || {}, session, warnings);
+    drop(compared);
+    Ok(ended)
 }
 
 /// Compares the engine's clock with the one it follows, off the hot thread, and sends what there is to

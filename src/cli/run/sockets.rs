@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::Ended;
 use crate::cli::Failure;
+use crate::event::{Event, EventBody};
 use crate::gateway::{AnswerClass, GatewayConfig, GatewayReport, LimitSettings, Refusal, StartConfig};
-use crate::live::{SessionReport, SharesMax};
+use crate::host::thread::page_faults;
+use crate::live::{Cycle, MarketEnd, Session, SessionReport, SharesMax};
+use crate::num::{Now, TimeNs};
 use crate::observe::{GatewaySummary, LatencyNs, QueueShares, SocketSummary};
 use crate::risk::config::Settings;
 use crate::venue::binance::{ClientIds, Endpoints};
@@ -47,6 +51,44 @@ pub(super) fn start_config(
         },
         stale_ns,
     })
+}
+
+/// Runs a loop by the clock from its opening to its end, and its threads with it. `go` is called when
+/// everything is in place.
+pub(super) fn by_the_clock<C: Now, E: MarketEnd>(
+    mut cycle: Cycle<'_, C, E>,
+    (start, opening): (TimeNs, impl Iterator<Item = Event>),
+    end: Option<TimeNs>,
+    go: impl FnOnce(),
+    session: Session,
+    warnings: Vec<String>,
+) -> Ended {
+    let mut faults = 0;
+    let outcome = cycle
+        .begin(start, opening)
+        .and_then(|()| {
+            go();
+            faults = page_faults();
+            cycle.run(end)
+        })
+        .and_then(|reason| {
+            faults = page_faults() - faults;
+            cycle.end(reason)
+        })
+        .map_err(|error| cycle.abandon(error));
+    let Cycle { intake, feeds, shares, mut orders, .. } = cycle;
+    let mut core = intake.core;
+    core.counts.hot_page_faults = outcome.is_ok().then_some(faults);
+    let (counters, shares) = (feeds.counters(), shares.run(&mut orders));
+    drop(feeds);
+    let sockets = Some(summary(counters, session.stop(), shares, warnings));
+    Ended { core, outcome, fault: None, sockets }
+}
+
+/// Of what was told while connecting, what the opening does not hold yet: the account is in it, the
+/// connections are not.
+pub(super) fn is_feed_status(event: &Event) -> bool {
+    matches!(event.body, EventBody::FeedStatus(_))
 }
 
 /// The figures of a run over sockets. `market`: the market connections' counters at the end.
