@@ -140,7 +140,7 @@ fn a_command_goes_before_a_full_inbox() {
     let (orders, _instructions) = order_queue(1);
     let stop = StopFlag::manual();
     let mut cycle = Cycle::new(
-        Intake::new(core, &drain),
+        Intake::new(core, Some(&drain)),
         orders,
         no_connections(),
         inbox,
@@ -224,7 +224,7 @@ fn frames_that_find_no_room_are_told_of_once() {
     let (senders, inbox) = Inbox::new();
     let (orders, _instructions) = order_queue(1);
     let mut cycle = Cycle::new(
-        Intake::new(core, &drain),
+        Intake::new(core, Some(&drain)),
         orders,
         feeds,
         inbox,
@@ -269,7 +269,7 @@ fn a_run_whose_archive_fails_is_halted_before_it_ends() {
     let (_senders, inbox) = Inbox::new();
     let (orders, _instructions) = order_queue(1);
     let mut cycle = Cycle::new(
-        Intake::new(core, &drain),
+        Intake::new(core, Some(&drain)),
         orders,
         no_connections(),
         inbox,

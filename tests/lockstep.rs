@@ -103,14 +103,14 @@ fn run(slots: u64, stalled: bool) -> (Vec<u8>, u64) {
     }
     let exchange = Exchange::new(Box::new(source), link).unwrap();
     let (_senders, inbox) = Inbox::new();
-    let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, &drain, StopFlag::manual());
+    let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, Some(&drain), StopFlag::manual());
     lockstep.begin(start, opening.into_iter()).unwrap();
     let pace = Pace { speed: None, horizon_ns: Some(HORIZON_NS) };
     let reason = lockstep.run(pace).unwrap();
     assert_eq!(reason, EndReason::Duration);
     lockstep.end(reason).unwrap();
     let core = lockstep.intake.core;
-    let last = core.ring().next_sequence() - 1;
+    let last = core.recorder().next_sequence() - 1;
     assert!(last > (STALLED_BATCHES + 1) * BATCH + slots.min(4_096), "{last} records are too few to stall");
     let report = drain.stop(last);
     assert_eq!((report.records, report.error), (last, None));
@@ -186,7 +186,7 @@ fn what_the_gateway_refused_goes_before_the_frame_that_came_after_it() {
     let core = Core::new(&Settings::DEFAULT, &instruments, ring);
     let (senders, inbox) = Inbox::new();
     let transport = Refusing { events: senders.events, frames: 0 };
-    let mut lockstep = Lockstep::new(core, transport, inbox, &drain, StopFlag::manual());
+    let mut lockstep = Lockstep::new(core, transport, inbox, Some(&drain), StopFlag::manual());
     lockstep.begin(TimeNs(NS_PER_SEC), std::iter::empty()).unwrap();
     let outcome = lockstep.run(Pace { speed: None, horizon_ns: None });
     assert_eq!(outcome.unwrap(), EndReason::MarketEnd);

@@ -2,9 +2,8 @@
 
 use super::fault::{Expected, Fault};
 use super::fields::Slot;
-use super::number::Scale;
 use crate::event::{FaultReason, Instrument, InstrumentTable, Symbol};
-use crate::num::{DecError, InstrumentId, Size, Ticks};
+use crate::num::{DecError, InstrumentId, Scale, Size, Ticks};
 
 /// One instrument and how its numbers are read.
 pub(super) struct Row {

@@ -13,7 +13,6 @@ mod events;
 mod fault;
 mod fields;
 mod instruments;
-mod number;
 #[cfg(test)]
 mod tests;
 

@@ -30,7 +30,7 @@ impl Engine {
         trade.unrealised = if trade.finished {
             Dec::ZERO
         } else {
-            money::of(&market.instrument, trade.gross_tick_lots(price))
+            money::worth(market.tick_lot_value, trade.gross_tick_lots(price))
         };
     }
 
@@ -162,7 +162,7 @@ impl Engine {
         let pending = self.trades.iter().filter(|t| !t.finished && t.open().0 == 0).count();
         let exposure = money::sum(self.trades.iter().filter(|t| !t.finished).map(|trade| {
             let market = &self.markets[trade.instrument.index()];
-            money::of(&market.instrument, market.price.wide() * trade.committed().wide())
+            money::worth(market.tick_lot_value, market.price.wide() * trade.committed().wide())
         }));
         let body = Equity {
             equity,

@@ -200,7 +200,7 @@ impl Engine {
         held.map(|trade| {
             let market = &self.markets[trade.instrument.index()];
             let price = if market.price == Ticks::ZERO { trade.plan.price } else { market.price };
-            let money = |tick_lots: i128| money::of(&market.instrument, tick_lots);
+            let money = |tick_lots: i128| money::worth(market.tick_lot_value, tick_lots);
             let correlation = if correlate && trade.instrument != id {
                 self.markets[id.index()].returns.correlate(&market.returns)
             } else {

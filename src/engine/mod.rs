@@ -320,6 +320,17 @@ impl Engine {
         self.trades.iter().any(Trade::has_deadline)
     }
 
+    /// Whether a timer would find nothing to do: nothing is held, the venue's word on wallet and positions
+    /// is ours, and equity was said.
+    pub fn is_idle(&self) -> bool {
+        let equity = self.controller.equity();
+        self.trades.is_empty()
+            && equity.is_none_or(|equity| equity == self.equity_shown.1)
+            && self.stated_wallet.is_none_or(|stated| self.controller.wallet() == Some(stated))
+            && self.wallet_differs.is_none()
+            && self.disputed.iter().all(Option::is_none)
+    }
+
     /// The breaker tripped and everything is to be closed. Where no venue is, whoever drives the
     /// engine lets pending entries fill and then commands it.
     pub fn flatten_due(&self) -> bool {

@@ -74,11 +74,12 @@ impl Engine {
 
     fn apply_exits(&mut self, t: usize, price: Ticks, out: &mut Outbox) {
         let (now, settings, trade) = (self.now, &self.settings, &mut self.trades[t]);
-        let instrument = &self.markets[trade.instrument.index()].instrument;
+        let market = &self.markets[trade.instrument.index()];
+        let instrument = &market.instrument;
         let limits = PartLimits {
             min_quantity: instrument.min_quantity,
             min_notional: instrument.min_notional,
-            tick_lot_value: instrument.tick_lot_value(),
+            tick_lot_value: market.tick_lot_value,
         };
         let open = trade.open() - trade.exiting();
         let Some(exit) = trade.exit.as_mut() else { return };

@@ -35,6 +35,15 @@ pub struct Event {
     pub body: EventBody,
 }
 
+impl Event {
+    /// Says nothing: what a place for events holds before the first.
+    pub const NOTHING: Event = Event {
+        recv_ns: TimeNs(0),
+        instrument: InstrumentId::NONE,
+        body: EventBody::Timer(Timer { count: 0 }),
+    };
+}
+
 /// An output of the engine, caused by the event before it in the journal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Output {

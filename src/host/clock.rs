@@ -14,7 +14,7 @@ pub struct MonotonicClock {
 
 /// A reading of the counter behind [`MonotonicClock`]: no unit of its own, only differences mean
 /// something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RawTicks(u64);
 
 impl MonotonicClock {

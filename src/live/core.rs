@@ -1,12 +1,13 @@
 //! The hot path: frame → event → journal → step → journal. What the outputs ask for may be done only
 //! after [`Core::take`] returned them.
 
+use super::recorder::Recorder;
 use crate::decode::{Decoded, Decoder};
 use crate::engine::{Engine, OUTBOX_MAX, Outbox};
 use crate::event::record::PARTS_MAX;
 use crate::event::{Event, InstrumentTable, Output, OutputBody};
 use crate::host::alloc::thread_allocations;
-use crate::host::clock::MonotonicClock;
+use crate::host::clock::{MonotonicClock, RawTicks};
 use crate::journal::ring::{Full, RingWriter};
 use crate::num::TimeNs;
 use crate::observe::{LoopCounts, Stage, Stages};
@@ -18,10 +19,10 @@ use crate::risk::config::Settings;
 pub const RECORDS_MAX: u64 = (OUTBOX_MAX + 2 * PARTS_MAX) as u64;
 
 /// Engine, decoder and journal of one hot thread.
-pub struct Core {
+pub struct Core<R = RingWriter> {
     decoder: Decoder,
     engine: Engine,
-    ring: RingWriter,
+    recorder: R,
     out: Box<Outbox>,
     clock: MonotonicClock,
     pub stages: Stages,
@@ -30,15 +31,15 @@ pub struct Core {
     decode_ns: u64,
 }
 
-impl Core {
-    pub fn new(settings: &Settings, instruments: &InstrumentTable, ring: RingWriter) -> Core {
+impl<R: Recorder> Core<R> {
+    pub fn new(settings: &Settings, instruments: &InstrumentTable, recorder: R) -> Core<R> {
         let probe = thread_allocations();
         drop(std::hint::black_box(Box::new(0u8)));
         let counting = thread_allocations() != probe;
         Core {
             decoder: Decoder::new(instruments, settings.max_frame_bytes as usize),
             engine: Engine::new(settings, instruments),
-            ring,
+            recorder,
             out: Outbox::new(),
             clock: MonotonicClock::new(),
             stages: Stages::default(),
@@ -51,24 +52,28 @@ impl Core {
         &self.engine
     }
 
-    pub fn ring(&self) -> &RingWriter {
-        &self.ring
+    pub fn recorder(&self) -> &R {
+        &self.recorder
+    }
+
+    /// What is left when the loop is over.
+    pub fn into_recorder(self) -> R {
+        self.recorder
     }
 
     /// Whether the ring has room for whatever the next event causes.
     pub fn has_room(&mut self) -> bool {
-        self.ring.has_room(RECORDS_MAX)
+        self.recorder.has_room(RECORDS_MAX)
     }
 
     /// Whether a frame may go in: what is not a frame keeps room of its own.
     pub fn has_room_for_frame(&mut self) -> bool {
-        self.ring.has_room(2 * RECORDS_MAX)
+        self.recorder.has_room(2 * RECORDS_MAX)
     }
 
     /// Share of the ring that the archive does not have yet, parts per million.
     pub fn ring_share_ppm(&mut self) -> u32 {
-        let slots = self.ring.slots();
-        ((slots - self.ring.free_slots().min(slots)) * 1_000_000 / slots.max(1)) as u32
+        self.recorder.share_ppm()
     }
 
     /// A frame to an event; refused frames become one too. `None` for frames that say nothing.
@@ -93,20 +98,44 @@ impl Core {
         }
     }
 
+    /// Market data that came decoded.
+    pub fn note_market_event(&mut self) {
+        self.counts.frames += 1;
+        self.counts.taken += 1;
+    }
+
     /// One event through the core. The caller made sure of room.
     pub fn take(&mut self, event: &Event, from_frame: bool) -> Result<&[Output], Full> {
-        let allocations = thread_allocations();
-        let start = self.clock.raw();
-        self.ring.append_event(event)?;
-        let journaled = self.clock.raw();
+        let mut allocations = thread_allocations();
+        let start = self.raw();
+        self.recorder.event(event)?;
+        let journaled = self.raw();
+        if !R::TIMED {
+            // Whoever follows in this thread may allocate; the engine may not.
+            allocations = thread_allocations();
+        }
         self.engine.step(event, &mut self.out);
-        let decided = self.clock.raw();
+        let decided = self.raw();
+        if !R::TIMED {
+            self.note_allocations(allocations);
+        }
         let outputs = self.out.outputs();
         if !outputs.is_empty() {
-            self.ring.append_outputs(event.recv_ns, outputs)?;
+            self.recorder.outputs(event.recv_ns, outputs)?;
         }
-        let done = self.clock.raw();
+        if R::TIMED {
+            self.note_stages([start, journaled, decided, self.raw()], from_frame);
+            self.note_allocations(allocations);
+        }
+        Ok(self.out.outputs())
+    }
 
+    fn raw(&self) -> RawTicks {
+        if R::TIMED { self.clock.raw() } else { RawTicks::default() }
+    }
+
+    fn note_stages(&mut self, [start, journaled, decided, done]: [RawTicks; 4], from_frame: bool) {
+        let outputs = self.out.outputs();
         self.stages.record(Stage::JournalEvent, self.clock.elapsed_ns(start, journaled));
         self.stages.record(Stage::Step, self.clock.elapsed_ns(journaled, decided));
         if !outputs.is_empty() {
@@ -119,8 +148,6 @@ impl Core {
                 self.stages.record(Stage::FrameToOrder, total_ns);
             }
         }
-        self.note_allocations(allocations);
-        Ok(self.out.outputs())
     }
 
     /// Start-up is over: from here on the hot path is measured.

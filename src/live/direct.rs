@@ -12,6 +12,7 @@ pub struct Direct(pub Exchange);
 impl Direct {
     fn turn(&self, due: Due) -> Turn {
         match due {
+            Due::Frame(at) if self.0.event().is_some() => Turn::Event(at),
             Due::Frame(at) => Turn::Frame(at),
             Due::Report(delivery) => Turn::Report(delivery),
             Due::Nothing => Turn::Nothing { next_frame: self.0.next_frame() },
@@ -48,6 +49,10 @@ impl Transport for Direct {
 
     fn swap_frame(&mut self, buffer: &mut Vec<u8>) {
         self.0.swap_frame(buffer);
+    }
+
+    fn event(&self) -> Event {
+        self.0.event().copied().unwrap_or(Event::NOTHING)
     }
 
     fn read_on(&mut self) -> Result<(), RunError> {

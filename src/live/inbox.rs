@@ -3,7 +3,7 @@
 //! The operator's commands have a queue of their own, which is looked at first: a gateway with
 //! thousands of events to tell must not hold up a `halt`, nor leave it no room.
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, never};
 
 use crate::event::Event;
 
@@ -32,6 +32,11 @@ impl Inbox {
         let (commands, commands_out) = bounded(COMMANDS_MAX);
         let (events, events_out) = bounded(EVENTS_MAX);
         (Senders { commands, events }, Inbox { commands: commands_out, events: events_out })
+    }
+
+    /// Of a run that nobody speaks to.
+    pub fn silent() -> Inbox {
+        Inbox { commands: never(), events: never() }
     }
 
     /// Whether nothing waits.

@@ -3,13 +3,14 @@
 use std::thread;
 use std::time::Duration;
 
-use super::{Core, RunError};
+use super::{Core, Recorder, RunError};
 use crate::event::{Event, EventBody, Instruction, Timer};
 use crate::journal::drain::Drain;
+use crate::journal::ring::RingWriter;
 use crate::num::{InstrumentId, NS_PER_MS, NS_PER_SEC, TimeNs};
 
 /// With nothing urgent open, time is told this often.
-const IDLE_TIMER_NS: i64 = NS_PER_SEC;
+pub(super) const IDLE_TIMER_NS: i64 = NS_PER_SEC;
 /// The producer's wait for a queue that is full.
 const ROOM_POLL: Duration = Duration::from_micros(50);
 
@@ -32,9 +33,10 @@ pub trait Outlet {
 }
 
 /// The core with its clockwork: what is common to every loop.
-pub struct Intake<'a> {
-    pub core: Core,
-    drain: &'a Drain,
+pub struct Intake<'a, R = RingWriter> {
+    pub core: Core<R>,
+    /// Who follows the journal, where there is one.
+    drain: Option<&'a Drain>,
     /// The archive has failed, and the ring takes what it still can.
     archive_given_up: bool,
     timer_due: TimeNs,
@@ -43,8 +45,8 @@ pub struct Intake<'a> {
     now: TimeNs,
 }
 
-impl<'a> Intake<'a> {
-    pub fn new(core: Core, drain: &'a Drain) -> Intake<'a> {
+impl<'a, R: Recorder> Intake<'a, R> {
+    pub fn new(core: Core<R>, drain: Option<&'a Drain>) -> Intake<'a, R> {
         let timer_ns = core.engine().settings().timer_ms * NS_PER_MS;
         Intake {
             core,
@@ -121,7 +123,7 @@ impl<'a> Intake<'a> {
 
     /// Whether journal and outlet still work.
     pub fn check(&mut self, outlet: &impl Outlet) -> Result<(), RunError> {
-        if let Some(error) = self.drain.error()
+        if let Some(error) = self.drain.and_then(Drain::error)
             && !(self.archive_given_up && self.core.has_room())
         {
             return Err(RunError::Journal(error.to_string()));
@@ -135,6 +137,13 @@ impl<'a> Intake<'a> {
         let Some(event) = self.core.decode(recv_ns, frame) else { return Ok(()) };
         outlet.market(recv_ns, &event);
         self.take(&event, true, outlet)
+    }
+
+    /// Market data that came decoded.
+    pub fn market(&mut self, event: &Event, outlet: &mut impl Outlet) -> Result<(), RunError> {
+        self.core.note_market_event();
+        outlet.market(event.recv_ns, event);
+        self.take(event, false, outlet)
     }
 
     /// One event: room first, then the core, then what it asked for.

@@ -5,10 +5,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Core, Inbox, Intake, Outlet, RunError};
+use super::intake::IDLE_TIMER_NS;
+use super::{Core, Inbox, Intake, Outlet, Recorder, RunError};
 use crate::event::{Command, CommandKind, EndReason, Event, EventBody, RunEnd};
 use crate::host::stop::StopFlag;
 use crate::journal::drain::Drain;
+use crate::journal::ring::RingWriter;
 use crate::num::{NS_PER_DAY, NS_PER_SEC, TimeNs};
 use crate::sim::link::Delivery;
 
@@ -37,6 +39,8 @@ pub struct Pace {
 pub enum Turn {
     /// A frame is there: [`Transport::frame`] has it.
     Frame(TimeNs),
+    /// Market data that needs no decoding: [`Transport::event`] has it.
+    Event(TimeNs),
     /// A report is there.
     Report(Delivery),
     /// What a report said is in the inbox.
@@ -56,21 +60,32 @@ pub trait Transport: Outlet {
     /// Gives the frame that is there for a buffer that may be written over.
     fn swap_frame(&mut self, buffer: &mut Vec<u8>);
 
+    /// The market data that is there, decoded.
+    fn event(&self) -> Event {
+        Event::NOTHING
+    }
+
     /// Done with the frame that is there.
     fn read_on(&mut self) -> Result<(), RunError>;
 }
 
 /// A run in lockstep.
-pub struct Lockstep<'a, T> {
-    pub intake: Intake<'a>,
+pub struct Lockstep<'a, T, R = RingWriter> {
+    pub intake: Intake<'a, R>,
     pub transport: T,
     inbox: Inbox,
     stop: StopFlag,
     frame: Vec<u8>,
 }
 
-impl<'a, T: Transport> Lockstep<'a, T> {
-    pub fn new(core: Core, transport: T, inbox: Inbox, drain: &'a Drain, stop: StopFlag) -> Lockstep<'a, T> {
+impl<'a, T: Transport, R: Recorder> Lockstep<'a, T, R> {
+    pub fn new(
+        core: Core<R>,
+        transport: T,
+        inbox: Inbox,
+        drain: Option<&'a Drain>,
+        stop: StopFlag,
+    ) -> Lockstep<'a, T, R> {
         let frame = Vec::with_capacity(core.engine().settings().max_frame_bytes as usize);
         Lockstep { intake: Intake::new(core, drain), transport, inbox, stop, frame }
     }
@@ -99,12 +114,17 @@ impl<'a, T: Transport> Lockstep<'a, T> {
                 return Ok(EndReason::Duration);
             }
             let due = self.intake.timer_due();
+            if self.intake.core.engine().is_idle() {
+                // A timer would change nothing: the next is due a second after whatever comes next.
+                self.intake.put_off_timer(next_frame + IDLE_TIMER_NS);
+                continue;
+            }
             if due.since(heard_ns) > SILENCE_NS_MAX {
                 self.intake.put_off_timer(next_frame.min(end));
                 heard_ns = self.intake.timer_due();
             }
             let due = self.intake.timer_due();
-            wait_for(began, due.since(start), pace.speed, &self.stop);
+            self.wait_until(due.since(start), began, pace.speed)?;
             self.intake.timer(due, &mut self.transport)?;
         }
         Ok(EndReason::Signal)
@@ -146,11 +166,11 @@ impl<'a, T: Transport> Lockstep<'a, T> {
             self.events(self.intake.now())?;
         }
         let at = match turn {
-            Turn::Frame(at) | Turn::Arrived(at) => at,
+            Turn::Frame(at) | Turn::Event(at) | Turn::Arrived(at) => at,
             Turn::Report(delivery) => delivery.recv_ns,
             Turn::Nothing { .. } => return Ok(None),
         };
-        wait_for(began, at.since(start), pace.speed, &self.stop);
+        self.wait_until(at.since(start), began, pace.speed)?;
         match turn {
             Turn::Report(delivery) => {
                 for event in delivery.events() {
@@ -161,6 +181,11 @@ impl<'a, T: Transport> Lockstep<'a, T> {
             Turn::Frame(at) => {
                 self.transport.swap_frame(&mut self.frame);
                 self.intake.frame(at, &self.frame, &mut self.transport)?;
+                self.transport.read_on()?;
+            }
+            Turn::Event(_) => {
+                let event = self.transport.event();
+                self.intake.market(&event, &mut self.transport)?;
                 self.transport.read_on()?;
             }
             Turn::Nothing { .. } => {}
@@ -185,17 +210,20 @@ impl<'a, T: Transport> Lockstep<'a, T> {
         }
         Ok(())
     }
-}
 
-/// Sleeps until wall time has caught up with simulated time, or the run is to stop.
-fn wait_for(began: Instant, simulated_ns: i64, speed: Option<f64>, stop: &StopFlag) {
-    let Some(speed) = speed else { return };
-    let due = Duration::from_secs_f64((simulated_ns.max(0) as f64 / 1e9 / speed).min(1e9));
-    while !stop.is_set() {
-        let ahead = due.saturating_sub(began.elapsed());
-        if ahead < PACE_MIN {
-            return;
+    /// Sleeps until wall time has caught up with simulated time, or the run is to stop. The operator is
+    /// heard meanwhile.
+    fn wait_until(&mut self, simulated_ns: i64, began: Instant, speed: Option<f64>) -> Result<(), RunError> {
+        let Some(speed) = speed else { return Ok(()) };
+        let due = Duration::from_secs_f64((simulated_ns.max(0) as f64 / 1e9 / speed).min(1e9));
+        while !self.stop.is_set() {
+            let ahead = due.saturating_sub(began.elapsed());
+            if ahead < PACE_MIN {
+                break;
+            }
+            thread::sleep(ahead.min(PACE_MAX));
+            self.commands()?;
         }
-        thread::sleep(ahead.min(PACE_MAX));
+        Ok(())
     }
 }

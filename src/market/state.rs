@@ -67,6 +67,8 @@ pub struct MarketState {
     ticker_volume: Option<Dec>,
     /// Money in one tick × one size unit.
     size_value: Dec,
+    /// Money in one tick × one lot.
+    pub tick_lot_value: Dec,
 }
 
 impl MarketState {
@@ -99,6 +101,7 @@ impl MarketState {
             traded: DayVolume::default(),
             ticker_volume: None,
             size_value,
+            tick_lot_value: instrument.tick_lot_value(),
         }
     }
 

@@ -30,7 +30,12 @@ pub fn sum(amounts: impl Iterator<Item = Dec>) -> Dec {
 /// Tick-lots as money. What leaves the range becomes its end, never zero: a limit then sees too much
 /// rather than nothing.
 pub fn of(instrument: &Instrument, tick_lots: i128) -> Dec {
-    clamp(instrument.tick_lot_value().0.saturating_mul(tick_lots))
+    worth(instrument.tick_lot_value(), tick_lots)
+}
+
+/// As [`of`], where the value of one tick-lot is at hand: finding it takes a division.
+pub fn worth(tick_lot_value: Dec, tick_lots: i128) -> Dec {
+    clamp(tick_lot_value.0.saturating_mul(tick_lots))
 }
 
 #[cfg(test)]

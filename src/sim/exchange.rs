@@ -6,9 +6,9 @@
 //! sockets, a run is the same.
 
 use super::link::{Delivery, Link};
-use super::market::{MarketSource, SourceCounts, SourceError};
+use super::market::{EventSource, MarketSource, SourceCounts, SourceError};
 use crate::event::Event;
-use crate::num::TimeNs;
+use crate::num::{InstrumentId, TimeNs};
 
 /// What is due next.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,17 +16,28 @@ use crate::num::TimeNs;
 pub enum Due {
     /// A report arrives.
     Report(Delivery),
-    /// A frame: [`Exchange::frame`] has its bytes until [`Exchange::read_on`].
+    /// A frame: [`Exchange::frame`] has its bytes, or [`Exchange::event`] what it says, until
+    /// [`Exchange::read_on`].
     Frame(TimeNs),
     /// Nothing by the limit.
     Nothing,
 }
 
+/// Where the market comes from.
+enum Source {
+    Frames(Box<dyn MarketSource>),
+    Events(Box<dyn EventSource>),
+}
+
 /// A market and the venue that trades on it.
 pub struct Exchange {
-    source: Box<dyn MarketSource>,
+    source: Source,
     link: Link,
     frame: Vec<u8>,
+    /// What is due, where it needs no decoding.
+    event: Event,
+    /// An instrument whose quotes are always wanted.
+    watched: Option<InstrumentId>,
     /// `None` once the market is over.
     frame_due: Option<TimeNs>,
 }
@@ -37,9 +48,32 @@ impl Exchange {
     /// # Errors
     /// The market can't be read.
     pub fn new(source: Box<dyn MarketSource>, link: Link) -> Result<Exchange, SourceError> {
-        let mut exchange = Exchange { source, link, frame: Vec::new(), frame_due: None };
+        Exchange::open(Source::Frames(source), None, link)
+    }
+
+    /// As [`Exchange::new`], of a market that needs no decoding. Quotes that only repeat the last one are
+    /// left out where nothing is held, but for those of `watched`.
+    ///
+    /// # Errors
+    /// The market can't be read.
+    pub fn of_events(
+        source: Box<dyn EventSource>,
+        watched: Option<InstrumentId>,
+        link: Link,
+    ) -> Result<Exchange, SourceError> {
+        Exchange::open(Source::Events(source), watched, link)
+    }
+
+    fn open(source: Source, watched: Option<InstrumentId>, link: Link) -> Result<Exchange, SourceError> {
+        let (frame, event) = (Vec::new(), Event::NOTHING);
+        let mut exchange = Exchange { source, link, frame, event, watched, frame_due: None };
         exchange.read_on()?;
         Ok(exchange)
+    }
+
+    /// What is due, where it needs no decoding.
+    pub fn event(&self) -> Option<&Event> {
+        matches!(self.source, Source::Events(_)).then_some(&self.event)
     }
 
     /// When the market's next frame is due; `None` once it is over.
@@ -86,9 +120,19 @@ impl Exchange {
     /// The market can't be read on; it is then over.
     pub fn read_on(&mut self) -> Result<(), SourceError> {
         self.frame_due = None;
-        let venue = self.link.venue();
-        self.source.look(&|symbol| venue.side(symbol));
-        self.frame_due = self.source.next_frame(&mut self.frame)?;
+        match &mut self.source {
+            Source::Frames(source) => {
+                let venue = self.link.venue();
+                source.look(&|symbol| venue.side(symbol));
+                self.frame_due = source.next_frame(&mut self.frame)?;
+            }
+            Source::Events(source) => {
+                let (link, watched) = (&self.link, self.watched);
+                let quiet = |id| watched != Some(id) && link.is_quiet(id);
+                let there = source.next_event(&mut self.event, &quiet)?;
+                self.frame_due = there.then_some(self.event.recv_ns);
+            }
+        }
         Ok(())
     }
 
@@ -98,6 +142,9 @@ impl Exchange {
 
     /// What the source had to mend.
     pub fn source_counts(&self) -> SourceCounts {
-        self.source.counts()
+        match &self.source {
+            Source::Frames(source) => source.counts(),
+            Source::Events(_) => SourceCounts::default(),
+        }
     }
 }

@@ -16,7 +16,7 @@ use rand_pcg::Pcg64;
 
 use super::venue::{Report, Reports, Venue};
 use crate::event::{Event, Instruction};
-use crate::num::{InstrumentId, TimeNs};
+use crate::num::{InstrumentId, Lots, TimeNs};
 
 /// Room made beforehand in each direction: far more than one latency brings in; both grow if not.
 const MESSAGES_PLANNED: usize = 256;
@@ -163,6 +163,15 @@ impl Link {
     /// Whether a command or a report is on its way.
     pub fn pending(&self) -> bool {
         !(self.commands.in_flight.is_empty() && self.reports.in_flight.is_empty())
+    }
+
+    /// Whether nothing is held of an instrument, no order of it works or rests, and nothing is on its
+    /// way.
+    pub fn is_quiet(&self, instrument: InstrumentId) -> bool {
+        let mut open = self.venue.open_orders().iter();
+        !self.pending()
+            && self.venue.position(instrument).quantity == Lots::ZERO
+            && open.all(|open| open.instrument != instrument)
     }
 
     fn deliver(&mut self) -> Option<Delivery> {

@@ -45,18 +45,20 @@ fn assert_settled(world: &World) {
 
 #[test]
 fn positions_are_protected_and_the_books_agree() {
-    let (mut all, mut shown) = (Seen::default(), 0);
+    let (mut all, mut shown, mut idle) = (Seen::default(), 0, 0);
     for seed in seeds() {
         let world = run(seed, Line::Honest);
         assert_settled(&world);
         all.add(world.audit.seen);
         shown += world.audit.figures.compared;
+        idle += world.idle;
     }
     eprintln!("{all:?}, {shown} positions shown");
     if seeds().count() >= SEEDS as usize {
         let counts = [all.entries, all.closed, all.parts, all.flattened, all.moved, all.expired_stops];
         assert!(counts.iter().all(|count| *count > 15), "the market is too tame: {all:?}");
         assert!(all.quiet_compared > 10_000 && shown > 10_000);
+        assert!(idle > 10_000, "the engine was idle {idle} times");
     }
 }
 

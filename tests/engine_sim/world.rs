@@ -40,6 +40,8 @@ pub struct World {
     timer_ns: i64,
     /// Of all outputs, to compare runs.
     pub digest: u64,
+    /// Moments at which a timer would have found nothing to do.
+    pub idle: u64,
 }
 
 /// All in: so much that a jump beyond the stop is a liquidation.
@@ -118,6 +120,7 @@ impl World {
             timer_due: START + NS_PER_SEC,
             timer_ns: settings.timer_ms * NS_PER_MS,
             digest: 0xcbf2_9ce4_8422_2325,
+            idle: 0,
         };
         world.begin();
         world
@@ -272,7 +275,13 @@ impl World {
     pub fn take(&mut self, event: &Event) {
         self.now = self.now.max(event.recv_ns);
         self.audit.before(&self.engine);
+        let told = self.told_the_time(event);
         self.engine.step(event, &mut self.out);
+        if let Some(mut told) = told {
+            let mut out = Outbox::new();
+            told.step(event, &mut out);
+            assert_eq!(out.outputs(), self.out.outputs(), "a timer of an idle engine changed something");
+        }
         for output in self.out.outputs() {
             for byte in output.body.bytes() {
                 self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
@@ -289,6 +298,20 @@ impl World {
         }
         let quiet = !self.link.pending() && self.held_back.is_empty();
         self.audit.after(event, self.now, &self.engine, self.out.outputs(), self.link.venue(), quiet);
+    }
+
+    /// Now and then, when the engine is idle: a copy of it that was given a timer just before the event.
+    fn told_the_time(&mut self, event: &Event) -> Option<Engine> {
+        self.idle += u64::from(self.engine.is_idle());
+        if !self.engine.is_idle() || !self.idle.is_multiple_of(64) {
+            return None;
+        }
+        let (mut told, mut out) = (self.engine.clone(), Outbox::new());
+        told.step(&Event::global(event.recv_ns, EventBody::Timer(Timer { count: 1 })), &mut out);
+        // The day may end with it; nothing else may come of it.
+        let rolls = |output: &Output| matches!(output.body, OutputBody::LimitChanged(_));
+        assert!(out.outputs().iter().all(rolls), "an idle engine had something to do: {:?}", out.outputs());
+        out.outputs().is_empty().then_some(told)
     }
 
     /// The end of a run: plenty to trade with, nothing new, everything closed.

@@ -9,21 +9,23 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::files::Files;
+use super::files::{Files, Source};
 use super::progress::Progress;
 use crate::cli::Failure;
 use crate::cli::run::{Ended, Plan, direct, identity, link, log_file, opening};
-use crate::event::record::{Assembler, Entry, Record};
+use crate::event::record::{Assembler, Entry};
 use crate::event::{Event, InstrumentTable};
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
 use crate::host::stop::StopFlag;
-use crate::journal::drain::{Drain, DrainReport};
-use crate::journal::ring::{RingConfig, RingWriter};
+use crate::journal::drain::Drain;
+use crate::journal::ring::RingWriter;
 use crate::journal::{Folder, Identity};
-use crate::live::{Core, Inbox, Pace};
+use crate::live::{Core, Followed, Follower, Inbox, Pace, Recorder, RunError};
+use crate::num::Dec;
 use crate::observe::{
-    Console, Indicators, JournalSummary, Lines, Measured, Measures, Reporter, Stats, Summary,
+    Console, Indicators, JournalSummary, Lines, LoopCounts, Measured, Measures, Reporter, Stages, Stats,
+    Summary,
 };
 use crate::risk::config::Settings;
 use crate::sim::exchange::Exchange;
@@ -61,114 +63,144 @@ pub(super) fn run(files: &Files, wanted: &Wanted, stop: StopFlag) -> Result<Colu
     let began = Instant::now();
     let settings = wanted.settings;
     let (source, market) = files.open()?;
-    let mut exchange = Exchange::new(source, link(&market, settings))?;
+    let line = link(&market, settings);
+    let mut exchange = match source {
+        Source::Frames(source) => Exchange::new(source, line)?,
+        Source::Events(source) => {
+            // How old its quotes are is a rule's matter.
+            let regime = settings.regime_symbol.and_then(|symbol| files.table.find(symbol.as_str()));
+            Exchange::of_events(source, regime, line)?
+        }
+    };
     let Some(start) = exchange.next_frame() else {
         return Err(Failure::refused(format!("{}: no frames", market.description)));
     };
     let table = &market.instruments;
     let identity = identity(settings, &market.identity, table);
-    let seen = Arc::new(Mutex::new(Seen::new(files, wanted)?));
-    let journal = Journal::open(wanted, table, &identity, &seen)?;
     let mut opening = opening(start, &identity, settings, table, true);
     let account = exchange.link().venue().snapshot().into_iter();
     opening.extend(account.map(|(instrument, body)| Event { recv_ns: start, instrument, body }));
     let round_trip_ns_max = Some(exchange.link().round_trip_ns_max());
     let pace = Pace { speed: None, horizon_ns: None };
-    let Journal { ring, drain, folder } = journal;
-    let core = Core::new(settings, table, ring);
     let plan = Plan { start, opening, pace, stop, round_trip_ns_max };
-    // Nobody sends: the queues close with their senders and stay empty.
-    let (_, inbox) = Inbox::new();
-    let mut ended = direct::run(plan, core, exchange, inbox, &drain);
-    let last = ended.core.ring().next_sequence() - 1;
-    let report = drain.stop(last);
-    let path = folder.as_ref().map(|folder| folder.path().display().to_string()).unwrap_or_default();
-    folder.map_or(Ok(()), |folder| folder.close(&report, last))?;
-    std::mem::replace(&mut ended.outcome, Ok(()))?;
-    if let Some(error) = report.error {
-        return Err(Failure::refused(format!("the run's records could not be followed: {error}")));
+    let inbox = Inbox::silent();
+    let seen = Seen::new(files, wanted)?;
+    let (left, seen, journal) = match &wanted.journal {
+        Some(dir) => {
+            let (journal, ring) = Journal::open(dir, wanted, table, &identity, seen)?;
+            let core = Core::new(settings, table, ring);
+            let ended = direct::run(plan, core, exchange, inbox, Some(&journal.drain));
+            let last = ended.core.recorder().next_sequence() - 1;
+            let (seen, journal) = journal.close(last, ended.core.counts.overruns)?;
+            (Left::of(ended).0, seen, journal)
+        }
+        None => {
+            let core = Core::new(settings, table, Followed::new(seen));
+            let (left, recorder) = Left::of(direct::run(plan, core, exchange, inbox, None));
+            let journal = JournalSummary { records: recorder.entries, ..JournalSummary::default() };
+            (left, recorder.follower, journal)
+        }
+    };
+    sum_up(left, seen, table, journal, began)
+}
+
+/// What is left of a loop.
+struct Left {
+    outcome: Result<(), RunError>,
+    fault: Option<String>,
+    counts: LoopCounts,
+    stages: Stages,
+    equity: Option<Dec>,
+    worst_daily: Option<Dec>,
+}
+
+impl Left {
+    fn of<R: Recorder>(ended: Ended<R>) -> (Left, R) {
+        let Ended { mut core, fault, outcome, .. } = ended;
+        let controller = core.engine().controller();
+        let equity = controller.equity();
+        let worst_daily = equity.map(|_| controller.worst_daily_drawdown());
+        (core.counts.final_equity, core.counts.max_daily_drawdown) = (equity, worst_daily);
+        let (counts, stages) = (core.counts.clone(), std::mem::take(&mut core.stages));
+        (Left { outcome, fault, counts, stages, equity, worst_daily }, core.into_recorder())
     }
-    sum_up(ended, &seen, table, report, path, began)
 }
 
 fn sum_up(
-    ended: Ended,
-    seen: &Mutex<Seen>,
+    left: Left,
+    mut seen: Seen,
     table: &InstrumentTable,
-    report: DrainReport,
-    path: String,
+    journal: JournalSummary,
     began: Instant,
 ) -> Result<Column, Failure> {
-    let Ended { mut core, fault, .. } = ended;
-    let controller = core.engine().controller();
-    let equity = controller.equity();
-    let worst_daily = equity.map(|_| controller.worst_daily_drawdown());
-    (core.counts.final_equity, core.counts.max_daily_drawdown) = (equity, worst_daily);
-    let journal = JournalSummary {
-        records: report.records,
-        bytes: report.bytes,
-        durable_seq: report.durable_sequence,
-        overruns: core.counts.overruns,
-        path,
-    };
-    let mut seen = lock(seen);
+    left.outcome?;
     seen.finish()?;
-    let run = Summary::new(&seen.stats, &core.counts, &core.stages, table, journal);
-    let measured = seen.measures.finish(equity, worst_daily);
-    Ok(Column { measured, run, seconds: began.elapsed().as_secs_f64(), fault })
+    let run = Summary::new(&seen.stats, &left.counts, &left.stages, table, journal);
+    let measured = seen.measures.finish(left.equity, left.worst_daily);
+    Ok(Column { measured, run, seconds: began.elapsed().as_secs_f64(), fault: left.fault })
 }
 
-/// A ring, who follows it, and the folder of a journal that is kept.
+/// The journal of a run, and who follows it on the drain's thread.
 struct Journal {
-    ring: RingWriter,
+    folder: Folder,
     drain: Drain,
-    folder: Option<Folder>,
+    seen: Arc<Mutex<Seen>>,
 }
 
 impl Journal {
     fn open(
+        dir: &Path,
         wanted: &Wanted,
         table: &InstrumentTable,
         identity: &Identity,
-        seen: &Arc<Mutex<Seen>>,
-    ) -> Result<Journal, Failure> {
+        seen: Seen,
+    ) -> Result<(Journal, RingWriter), Failure> {
         let ring_dir = wanted.ring_dir.map_or_else(ring_dir, Path::to_path_buf);
         if !ring_dir.is_dir() {
             return Err(Failure::refused(format!("--ring-dir {ring_dir:?}: no such folder")));
         }
-        let (settings, slots) = (wanted.settings, u64::from(wanted.settings.ring_slots));
-        let clock = MonotonicClock::new();
-        let now_ns = move || clock.now_ns();
-        let (seen, mut assembler) = (Arc::clone(seen), Assembler::default());
-        let mut see = move |record: &Record| {
-            // What does not decode here the ring would have refused.
-            if let Ok(Some(entry)) = assembler.push(record) {
-                lock(&seen).take(record.sequence.saturating_sub(record.part.into()), &entry);
-            }
-        };
-        let Some(dir) = &wanted.journal else {
-            let path = ring_dir.join(format!("qtx-backtest-{}.ring", std::process::id()));
-            let ring = RingWriter::create(&RingConfig { path: path.clone(), slots }, identity)?;
-            let drain = Drain::watch(&ring, now_ns, see);
-            // The memory stays as long as it is mapped; its name would outlive a run that is killed.
-            std::fs::remove_file(&path)
-                .map_err(|error| Failure::refused(format!("{}: {error}", path.display())))?;
-            return Ok(Journal { ring, drain: drain?, folder: None });
-        };
+        let settings = wanted.settings;
         let folder = Folder::create(dir)?;
         let log = settings.log_to_file.then(|| log_file(folder.path())).transpose()?;
-        let ring = folder.create_ring(Some(&ring_dir), slots, identity)?;
+        let ring = folder.create_ring(Some(&ring_dir), settings.ring_slots.into(), identity)?;
         let archive = folder.create_archive(identity)?;
         let (mut reporter, _) = Reporter::new(Lines::new(table.clone(), *settings), Console::Quiet, log);
-        let drain = Drain::spawn(&ring, archive, now_ns, move |record| {
-            reporter.take(record);
-            see(record);
-        })?;
-        Ok(Journal { ring, drain, folder: Some(folder) })
+        let clock = MonotonicClock::new();
+        let seen = Arc::new(Mutex::new(seen));
+        let (shared, mut assembler) = (Arc::clone(&seen), Assembler::default());
+        let drain = Drain::spawn(
+            &ring,
+            archive,
+            move || clock.now_ns(),
+            move |record| {
+                reporter.take(record);
+                // What does not decode here the ring would have refused.
+                if let Ok(Some(entry)) = assembler.push(record) {
+                    lock(&shared).follow(record.sequence.saturating_sub(record.part.into()), &entry);
+                }
+            },
+        )?;
+        Ok((Journal { folder, drain, seen }, ring))
+    }
+
+    /// Waits for the archive.
+    fn close(self, last: u64, overruns: u64) -> Result<(Seen, JournalSummary), Failure> {
+        let Journal { folder, drain, seen } = self;
+        let report = drain.stop(last);
+        let path = folder.path().display().to_string();
+        folder.close(&report, last)?;
+        if let Some(error) = report.error {
+            return Err(Failure::refused(format!("the run's records could not be followed: {error}")));
+        }
+        let (records, bytes, durable_seq) = (report.records, report.bytes, report.durable_sequence);
+        let summary = JournalSummary { records, bytes, durable_seq, overruns, path };
+        // The drain's thread has ended, and its share with it.
+        let seen = Arc::into_inner(seen).ok_or_else(|| Failure::refused("the drain did not end"))?;
+        Ok((seen.into_inner().unwrap_or_else(PoisonError::into_inner), summary))
     }
 }
 
-/// What follows the run, on the drain's thread.
+/// What follows the run: in its own thread, or on the drain's where a journal is kept.
 struct Seen {
     stats: Stats,
     measures: Measures,
@@ -196,7 +228,17 @@ impl Seen {
         })
     }
 
-    fn take(&mut self, sequence: u64, entry: &Entry) {
+    /// The progress line goes; the table is on disk.
+    fn finish(&mut self) -> Result<(), Failure> {
+        self.progress = None;
+        let Some((path, indicators)) = self.indicators.take() else { return Ok(()) };
+        let finished = self.failed.take().map_or_else(|| indicators.finish(), Err);
+        finished.map_err(|error| Failure::refused(format!("--dump-indicators {}: {error}", path.display())))
+    }
+}
+
+impl Follower for Seen {
+    fn follow(&mut self, sequence: u64, entry: &Entry) {
         self.stats.records += 1;
         self.stats.take(sequence, entry);
         self.measures.take(entry, &self.stats.book);
@@ -214,14 +256,6 @@ impl Seen {
                 }
             }
         }
-    }
-
-    /// The progress line goes; the table is on disk.
-    fn finish(&mut self) -> Result<(), Failure> {
-        self.progress = None;
-        let Some((path, indicators)) = self.indicators.take() else { return Ok(()) };
-        let finished = self.failed.take().map_or_else(|| indicators.finish(), Err);
-        finished.map_err(|error| Failure::refused(format!("--dump-indicators {}: {error}", path.display())))
     }
 }
 

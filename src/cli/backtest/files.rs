@@ -13,12 +13,19 @@ use crate::event::{Instrument, InstrumentTable, Symbol};
 use crate::num::{Ticks, TimeNs};
 use crate::risk::config::{Key, Settings};
 use crate::sim::market::{
-    MarketKind, MarketSource, Merge, Survey, common, market_kind, open_wide, symbol_in_name,
+    EventSource, MarketKind, MarketSource, Merge, MergeEvents, Survey, common, market_kind, open_events,
+    open_wide, symbol_in_name,
 };
 
 /// Beyond this a finer tick is not the venue's with a few odd prices in it but another market's: what
 /// the venue's tick is worth then says nothing about the spread.
 const SPREAD_TICKS_MAX: i128 = 1_000;
+
+/// The files as one market.
+pub(super) enum Source {
+    Frames(Box<dyn MarketSource>),
+    Events(Box<dyn EventSource>),
+}
 
 /// The files, surveyed.
 pub(super) struct Files {
@@ -104,12 +111,11 @@ impl Files {
     }
 
     /// Opens all of them as one market, in the order of time.
-    pub fn open(&self) -> Result<(Box<dyn MarketSource>, Market), Failure> {
-        let mut sources: Vec<Box<dyn MarketSource>> = Vec::new();
-        for (path, symbol) in &self.paths {
-            sources.push(self.open_one(path, *symbol)?.source);
-        }
-        let source = if sources.len() == 1 { sources.swap_remove(0) } else { Box::new(Merge::new(sources)) };
+    pub fn open(&self) -> Result<(Source, Market), Failure> {
+        let source = match self.open_events()? {
+            Some(source) => Source::Events(source),
+            None => Source::Frames(self.open_frames()?),
+        };
         let market = Market {
             instruments: self.table.clone(),
             history: Vec::new(),
@@ -122,8 +128,34 @@ impl Files {
         Ok((source, market))
     }
 
+    fn open_frames(&self) -> Result<Box<dyn MarketSource>, Failure> {
+        let opened = self.paths.iter().map(|(path, symbol)| Ok(self.open_one(path, *symbol)?.source));
+        let mut sources = opened.collect::<Result<Vec<_>, Failure>>()?;
+        Ok(if sources.len() == 1 { sources.swap_remove(0) } else { Box::new(Merge::new(sources)) })
+    }
+
+    /// Trades alone need no frames.
+    fn open_events(&self) -> Result<Option<Box<dyn EventSource>>, Failure> {
+        let mut sources = Vec::new();
+        for (path, symbol) in &self.paths {
+            let Some(source) = open_events(path, &self.table, symbol.as_ref(), self.spread(*symbol))? else {
+                return Ok(None);
+            };
+            sources.push(source);
+        }
+        Ok(Some(if sources.len() == 1 {
+            sources.swap_remove(0)
+        } else {
+            Box::new(MergeEvents::new(sources))
+        }))
+    }
+
+    fn spread(&self, symbol: Option<Symbol>) -> Ticks {
+        symbol.and_then(|symbol| self.spreads.get(&symbol).copied()).unwrap_or(Ticks(1))
+    }
+
     fn open_one(&self, path: &Path, symbol: Option<Symbol>) -> Result<crate::sim::market::Opened, Failure> {
-        let spread = |symbol: Symbol| self.spreads.get(&symbol).copied().unwrap_or(Ticks(1));
+        let spread = |symbol: Symbol| self.spread(Some(symbol));
         Ok(open_wide(path, &self.table, symbol.as_ref().map(Symbol::as_str), &spread)?)
     }
 

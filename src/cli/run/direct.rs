@@ -2,10 +2,16 @@
 
 use super::{Ended, Plan, ended_at};
 use crate::journal::drain::Drain;
-use crate::live::{Core, Direct, Inbox, Lockstep};
+use crate::live::{Core, Direct, Inbox, Lockstep, Recorder};
 use crate::sim::exchange::Exchange;
 
-pub(in crate::cli) fn run(plan: Plan, core: Core, exchange: Exchange, inbox: Inbox, drain: &Drain) -> Ended {
+pub(in crate::cli) fn run<R: Recorder>(
+    plan: Plan,
+    core: Core<R>,
+    exchange: Exchange,
+    inbox: Inbox,
+    drain: Option<&Drain>,
+) -> Ended<R> {
     let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, drain, plan.stop);
     let mut fault = None;
     let outcome = lockstep

@@ -200,7 +200,7 @@ fn paced(
     plan.opening.extend(events.into_iter().filter(sockets::is_feed_status));
     let warnings = host::prepare(core.engine().settings())?;
     let market = ServerMarket(&server);
-    let intake = Intake::new(core, drain);
+    let intake = Intake::new(core, Some(drain));
     let cycle =
         Cycle::new(intake, orders, feeds, inbox, clock.clone(), market, plan.stop, WhenFull::Wait, None);
     let end = plan.pace.horizon_ns.map(|ns| plan.start + ns);
@@ -232,7 +232,7 @@ fn stepped(
     let why = Box::new(move || fault(&watched));
     let transport = Stepped::new(Arc::clone(&baton), orders, feeds, frame_bytes_max, clock, why);
     let warnings = host::prepare(core.engine().settings())?;
-    let mut lockstep = Lockstep::new(core, transport, inbox, drain, plan.stop);
+    let mut lockstep = Lockstep::new(core, transport, inbox, Some(drain), plan.stop);
     let mut market_fault = None;
     let outcome = lockstep
         .begin(plan.start, plan.opening.into_iter())

@@ -61,7 +61,7 @@ impl Journal {
     pub fn close(self, ended: Ended, instruments: &InstrumentTable) -> Result<Summary, Failure> {
         let Journal { folder, drain, stats } = self;
         let Ended { mut core, outcome, sockets, .. } = ended;
-        let last = core.ring().next_sequence() - 1;
+        let last = core.recorder().next_sequence() - 1;
         let controller = core.engine().controller();
         (core.counts.final_equity, core.counts.max_daily_drawdown) =
             (controller.equity(), controller.equity().map(|_| controller.worst_daily_drawdown()));

@@ -25,6 +25,7 @@ use super::{Failure, print};
 use crate::event::{ConfigText, EndReason, Event, EventBody, InstrumentTable, RunStart};
 use crate::host::stop::StopFlag;
 use crate::journal::Identity;
+use crate::journal::ring::RingWriter;
 use crate::live::control::{Control, ControlConfig};
 use crate::live::{Core, Inbox, Pace, RunError};
 use crate::num::TimeNs;
@@ -157,8 +158,8 @@ pub(super) struct Plan {
 }
 
 /// A loop that has ended.
-pub(super) struct Ended {
-    pub core: Core,
+pub(super) struct Ended<R = RingWriter> {
+    pub core: Core<R>,
     pub outcome: Result<(), RunError>,
     /// Why the market could not be read on.
     pub fault: Option<String>,
@@ -271,7 +272,7 @@ impl Venues {
             Venues::Direct(exchange) => {
                 let (senders, inbox) = Inbox::new();
                 let control = control(journal, settings, instruments, senders.commands)?;
-                Ok((direct::run(plan, core, *exchange, inbox, &journal.drain), control))
+                Ok((direct::run(plan, core, *exchange, inbox, Some(&journal.drain)), control))
             }
             #[cfg(feature = "server")]
             Venues::Embedded(venue) => {

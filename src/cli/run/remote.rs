@@ -309,7 +309,7 @@ fn cycle(
     warnings.extend(host::prepare(core.engine().settings())?);
     let when_full = if clock.is_simulated() { WhenFull::Wait } else { WhenFull::Drop };
     let end = plan.pace.horizon_ns.map(|ns| clock.now() + clock.scaled(ns));
-    let intake = Intake::new(core, &journal.drain);
+    let intake = Intake::new(core, Some(&journal.drain));
     let cycle =
         Cycle::new(intake, orders, feeds, inbox, clock, Endless, plan.stop, when_full, Some(discipline));
     let opening = (plan.start, plan.opening.into_iter().chain(events));

@@ -169,7 +169,7 @@ impl Candles {
         let trade_event_ms = trade.map(|(_, _, event_ms)| event_ms);
         let Some(next_ms) = kline_ms.into_iter().chain(trade_event_ms).min() else { return Ok(None) };
         if let Some(due_ms) = self.quotes.due_ms().filter(|due_ms| *due_ms < next_ms) {
-            self.quotes.again(due_ms, frame);
+            self.quotes.again(due_ms).write(&self.quotes.printer, frame);
             return Ok(Some(TimeNs::from_ms(due_ms)));
         }
         match trade {
@@ -188,8 +188,8 @@ impl Candles {
     fn write_trade(&mut self, point: &Point, trade_ms: Millis, event_ms: Millis, frame: &mut Vec<u8>) {
         if !self.quoted {
             self.quoted = true;
-            self.quotes.around(point.price, point.buyer_maker, trade_ms, event_ms, frame);
-            return;
+            let quote = self.quotes.around(point.price, point.buyer_maker, trade_ms, event_ms);
+            return quote.write(&self.quotes.printer, frame);
         }
         self.quoted = false;
         self.walk.advance();

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display};
 
 use crate::event::{Instrument, SizeUnit};
-use crate::num::{Dec, MAX_PLACES, Millis, Ticks};
+use crate::num::{Dec, MAX_PLACES, Millis, Size, Ticks};
 
 /// Formats into a frame.
 macro_rules! put {
@@ -46,6 +46,8 @@ pub(super) struct Printer {
     /// Order step, or one contract.
     step: i128,
     size_places: u32,
+    /// Market-data units in one of them.
+    size_units: i64,
     /// Quote currency in one printed size unit at a price of one tick; 0 for contracts.
     lot_value: f64,
 }
@@ -54,17 +56,19 @@ impl Printer {
     pub fn new(instrument: &Instrument) -> Printer {
         let symbol = instrument.symbol.to_string();
         let price_places = u32::from(instrument.price_places).min(MAX_PLACES);
-        let (step, size_places, lot_value) = match instrument.size_unit {
+        let (step, size_places, size_units, lot_value) = match instrument.size_unit {
             SizeUnit::Base => {
                 let places = u32::from(instrument.quantity_places).min(MAX_PLACES);
                 let value = instrument.tick.to_f64_lossy() * instrument.step.to_f64_lossy();
-                (mantissa(instrument.step, places), places, value)
+                // At most a thousand: a market-data unit has at most three places more than a step.
+                let units = i64::try_from(instrument.step.0 / instrument.size_step.0.max(1)).unwrap_or(1);
+                (mantissa(instrument.step, places), places, units, value)
             }
-            SizeUnit::QuoteContracts => (1, 0, 0.0),
+            SizeUnit::QuoteContracts => (1, 0, 1, 0.0),
         };
         let tick = mantissa(instrument.tick, price_places);
         let lower = symbol.to_ascii_lowercase();
-        Printer { symbol, lower, tick, price_places, step, size_places, lot_value }
+        Printer { symbol, lower, tick, price_places, step, size_places, size_units, lot_value }
     }
 
     pub fn price(&self, price: Ticks) -> Decimal {
@@ -74,6 +78,11 @@ impl Printer {
     /// A size in printed units: order steps, or contracts.
     pub fn size(&self, lots: i64) -> Decimal {
         Decimal { mantissa: i128::from(lots) * self.step, places: self.size_places }
+    }
+
+    /// A size of printed units as events have it.
+    pub fn market_size(&self, lots: i64) -> Size {
+        Size(lots.saturating_mul(self.size_units))
     }
 
     /// A sum of ticks × printed size units, in quote currency.

@@ -58,7 +58,7 @@ impl Lines {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(SourceError::io(&self.file, self.number + 1, &error)),
             };
-            let (part, end) = match buffer.iter().position(|b| *b == b'\n') {
+            let (part, end) = match memchr::memchr(b'\n', buffer) {
                 Some(at) => (buffer.get(..at).unwrap_or(buffer), true),
                 None => (buffer, false),
             };
@@ -106,17 +106,24 @@ impl Rows {
         }
         let text =
             std::str::from_utf8(&self.line).map_err(|_| self.lines.error("row", &self.line, "UTF-8 text"))?;
-        let mut columns = ArrayVec::new();
-        for column in text.split(',') {
+        let (mut columns, mut from) = (ArrayVec::new(), 0);
+        for comma in memchr::memchr_iter(b',', &self.line).chain([self.line.len()]) {
             columns
-                .try_push(column.trim_ascii())
+                .try_push(text.get(from..comma).unwrap_or_default().trim_ascii())
                 .map_err(|_| self.lines.error("row", &self.line, format!("at most {COLUMNS_MAX} columns")))?;
+            from = comma + 1;
         }
         if columns.len() < self.columns_min {
             let allowed = format!("{} columns or more", self.columns_min);
             return Err(self.lines.error("row", &self.line, allowed));
         }
         Ok(Some(Row { lines: &self.lines, columns }))
+    }
+
+    /// A column of the row read last; empty if it has none.
+    pub fn column(&self, column: usize) -> &str {
+        let text = std::str::from_utf8(&self.line).unwrap_or("");
+        text.split(',').nth(column).unwrap_or("").trim_ascii()
     }
 
     /// A refusal of the row read last.

@@ -1,6 +1,7 @@
 //! Several sources as one, by time.
 
-use super::{Held, MarketSource, SourceCounts, SourceError};
+use super::{EventSource, Held, MarketSource, Quiet, SourceCounts, SourceError};
+use crate::event::Event;
 use crate::num::TimeNs;
 
 struct Head {
@@ -74,5 +75,54 @@ impl MarketSource for Merge {
             sum += head.source.counts();
             sum
         })
+    }
+}
+
+/// Merges sources of events by time. Events of the same time come in the order the sources were given.
+pub struct MergeEvents {
+    heads: Vec<EventHead>,
+    /// Heads to be read on: all of them at the start, then the one handed out last.
+    stale: std::ops::Range<usize>,
+}
+
+struct EventHead {
+    source: Box<dyn EventSource>,
+    event: Event,
+    /// Its time; `None` when the source is at its end.
+    due: Option<TimeNs>,
+}
+
+impl MergeEvents {
+    /// A handful of sources: the earliest is found by looking at each.
+    pub fn new(sources: Vec<Box<dyn EventSource>>) -> MergeEvents {
+        let stale = 0..sources.len();
+        let head = |source| EventHead { source, event: Event::NOTHING, due: None };
+        MergeEvents { heads: sources.into_iter().map(head).collect(), stale }
+    }
+
+    fn refill(&mut self, quiet: Quiet<'_>) -> Result<(), SourceError> {
+        for i in std::mem::take(&mut self.stale) {
+            if let Some(head) = self.heads.get_mut(i) {
+                head.due = None;
+                head.due = head.source.next_event(&mut head.event, quiet)?.then_some(head.event.recv_ns);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl EventSource for MergeEvents {
+    fn next_event(&mut self, event: &mut Event, quiet: Quiet<'_>) -> Result<bool, SourceError> {
+        if let Err(error) = self.refill(quiet) {
+            self.heads.clear();
+            return Err(error);
+        }
+        let due = self.heads.iter().enumerate().filter_map(|(i, head)| Some((head.due?, i)));
+        let Some((_, i)) = due.min() else { return Ok(false) };
+        self.stale = i..i + 1;
+        if let Some(head) = self.heads.get(i) {
+            *event = head.event;
+        }
+        Ok(true)
     }
 }

@@ -13,6 +13,7 @@
 //! streamed in constant memory and may be damaged or hostile: every refusal names file, line, field,
 //! value and what is allowed.
 
+mod ahead;
 mod candles;
 mod dialect;
 mod error;
@@ -31,17 +32,20 @@ mod walk;
 pub use candles::Candles;
 pub use error::SourceError;
 pub use frames::{FRAME_BYTES_MAX, Frames};
-pub use merge::Merge;
-pub use open::{MarketKind, Opened, market_kind, open, open_wide, symbol_in_name};
+pub use merge::{Merge, MergeEvents};
+pub use open::{MarketKind, Opened, market_kind, open, open_events, open_wide, symbol_in_name};
 pub use survey::{Survey, common};
 pub use synthetic::{LISTINGS, Listing, Regime, Synthetic, SyntheticConfig};
-pub use trades::Trades;
+pub use trades::{TradeEvents, Trades};
 
-use crate::event::Symbol;
-use crate::num::{Side, TimeNs};
+use crate::event::{Event, Symbol};
+use crate::num::{InstrumentId, Side, TimeNs};
 
 /// The side of an instrument's position; `None` when flat.
 pub type Held<'a> = &'a dyn Fn(Symbol) -> Option<Side>;
+
+/// Whether nothing is held of an instrument, and no order of it works or rests or is on its way.
+pub type Quiet<'a> = &'a dyn Fn(InstrumentId) -> bool;
 
 /// Frames in time order.
 pub trait MarketSource: Send {
@@ -57,6 +61,15 @@ pub trait MarketSource: Send {
     fn counts(&self) -> SourceCounts {
         SourceCounts::default()
     }
+}
+
+/// A market that is known without frames, in time order: what a decoder would make of them.
+pub trait EventSource: Send {
+    /// Puts the next event into `event`, never received before the previous one; false at the end.
+    /// After an error the source is at its end. Where `quiet` says that nothing is held of an
+    /// instrument and nothing on its way, quotes that only repeat the last one may be left out: no order
+    /// needs them.
+    fn next_event(&mut self, event: &mut Event, quiet: Quiet<'_>) -> Result<bool, SourceError>;
 }
 
 /// What a source had to mend while reading.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::lines::Lines;
-use super::{Candles, Frames, MarketSource, SourceError, Trades, candles, trades};
+use super::{Candles, EventSource, Frames, MarketSource, SourceError, Trades, candles, trades};
 use crate::event::{Instrument, InstrumentTable, Symbol};
 use crate::num::{Millis, Ticks};
 
@@ -69,6 +69,28 @@ pub fn open_wide(
     }
     let candles = Candles::open_wide(path, instrument, spread, SEED)?;
     Ok(Opened { kind, symbol, interval_ms: Some(candles.interval_ms()), source: Box::new(candles) })
+}
+
+/// Opens a market file that needs no frames, which is one of trades; `None` for others. Quotes are
+/// `spread` ticks apart.
+///
+/// # Errors
+/// As [`open`], and no thread to read it.
+pub fn open_events(
+    path: &Path,
+    table: &InstrumentTable,
+    symbol: Option<&Symbol>,
+    spread: Ticks,
+) -> Result<Option<Box<dyn EventSource>>, SourceError> {
+    if market_kind(path)? != MarketKind::Trades {
+        return Ok(None);
+    }
+    let instrument = instrument(path, table, symbol.map(Symbol::as_str))?;
+    // Every instrument of the table has an id there.
+    let Some(id) = table.find(instrument.symbol.as_str()) else { return Ok(None) };
+    let trades = Trades::open_wide(path, instrument, spread, SEED)?;
+    let events = trades.into_events(id).map_err(|e| SourceError::io(&path.display().to_string(), 0, &e))?;
+    Ok(Some(Box::new(events)))
 }
 
 /// What the first line of a file says it holds.

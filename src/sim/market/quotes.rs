@@ -2,7 +2,7 @@
 
 use super::dialect::{Printer, Touch, book_ticker};
 use super::rng::Rng;
-use crate::event::Instrument;
+use crate::event::{Instrument, Quote};
 use crate::num::{Millis, Ticks};
 
 /// Longest silence between made quotes, in simulated time.
@@ -13,10 +13,40 @@ const SILENCE_MS_MAX: Millis = 86_400_000;
 /// Made sizes are scattered around this much quote currency.
 const TOUCH_USD: f64 = 50_000.0;
 
-/// Writes made bookTicker frames of one instrument.
+/// A made quote.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MadeQuote {
+    touch: Touch,
+    update_id: i64,
+    transaction_ms: Millis,
+    pub event_ms: Millis,
+}
+
+impl MadeQuote {
+    /// As a bookTicker frame.
+    pub fn write(&self, printer: &Printer, frame: &mut Vec<u8>) {
+        book_ticker(frame, printer, &self.touch, self.update_id, self.transaction_ms, self.event_ms);
+    }
+
+    /// As what a decoder makes of that frame.
+    pub fn event(&self, printer: &Printer) -> Quote {
+        let MadeQuote { touch, update_id, transaction_ms, event_ms } = *self;
+        Quote {
+            bid: touch.bid,
+            bid_size: printer.market_size(touch.bid_lots),
+            ask: touch.ask,
+            ask_size: printer.market_size(touch.ask_lots),
+            update_id,
+            transaction_ms,
+            event_ms,
+        }
+    }
+}
+
+/// Makes the quotes of one instrument.
 pub(super) struct MadeQuotes {
     pub printer: Printer,
-    rng: Rng,
+    seed: u64,
     update_id: i64,
     touch: Touch,
     spread: i64,
@@ -31,7 +61,7 @@ impl MadeQuotes {
     pub fn new(instrument: &Instrument, spread: Ticks, seed: u64) -> MadeQuotes {
         MadeQuotes {
             printer: Printer::new(instrument),
-            rng: Rng::new(seed, 1),
+            seed,
             update_id: 0,
             touch: Touch::default(),
             spread: spread.0.max(1),
@@ -59,26 +89,27 @@ impl MadeQuotes {
         buyer_maker: bool,
         trade_ms: Millis,
         event_ms: Millis,
-        frame: &mut Vec<u8>,
-    ) {
+    ) -> MadeQuote {
         // Nothing can be bid below one tick.
         let bid = Ticks(if buyer_maker { price.0 } else { price.0.saturating_sub(self.spread).max(1) });
         self.touch.bid = bid;
         self.touch.ask = Ticks(bid.0.saturating_add(self.spread));
         self.traded_ms = event_ms;
-        self.write(trade_ms, event_ms, frame);
+        self.make(trade_ms, event_ms)
     }
 
     /// The same prices again, with fresh sizes.
-    pub fn again(&mut self, event_ms: Millis, frame: &mut Vec<u8>) {
-        self.write(event_ms, event_ms, frame);
+    pub fn again(&mut self, event_ms: Millis) -> MadeQuote {
+        self.make(event_ms, event_ms)
     }
 
-    fn write(&mut self, transaction_ms: Millis, event_ms: Millis, frame: &mut Vec<u8>) {
+    fn make(&mut self, transaction_ms: Millis, event_ms: Millis) -> MadeQuote {
         self.update_id += 1;
         self.last_ms = Some(event_ms);
-        self.touch.bid_lots = self.printer.lots_worth(self.rng.touch_value(TOUCH_USD), self.touch.bid);
-        self.touch.ask_lots = self.printer.lots_worth(self.rng.touch_value(TOUCH_USD), self.touch.ask);
-        book_ticker(frame, &self.printer, &self.touch, self.update_id, transaction_ms, event_ms);
+        // Drawn from seed and time, so that a quote does not depend on those before it.
+        let mut rng = Rng::new(self.seed ^ event_ms.unsigned_abs() << 1, 1);
+        self.touch.bid_lots = self.printer.lots_worth(rng.touch_value(TOUCH_USD), self.touch.bid);
+        self.touch.ask_lots = self.printer.lots_worth(rng.touch_value(TOUCH_USD), self.touch.ask);
+        MadeQuote { touch: self.touch, update_id: self.update_id, transaction_ms, event_ms }
     }
 }

@@ -3,13 +3,14 @@
 
 use std::path::Path;
 
+use super::ahead::Ahead;
 use super::dialect::{AggTrade, agg_trade};
 use super::lines::{Row, Rows};
-use super::quotes::MadeQuotes;
+use super::quotes::{MadeQuote, MadeQuotes};
 use super::rng::Rng;
-use super::{MarketSource, SourceError};
-use crate::event::Instrument;
-use crate::num::{Millis, Size, Ticks, TimeNs};
+use super::{EventSource, MarketSource, Quiet, SourceError};
+use crate::event::{Event, EventBody, Instrument, Trade};
+use crate::num::{InstrumentId, Millis, Scale, Size, Ticks, TimeNs};
 
 /// First column's name in a file with a header.
 pub(super) const HEADER: &str = "agg_trade_id";
@@ -18,31 +19,111 @@ pub(super) const COLUMNS: usize = 7;
 const DELAY_MS_MIN: u32 = 2;
 const DELAY_MS_MAX: u32 = 150;
 
-/// A row, checked; its numbers still as they were written.
-struct Trade {
-    id: i64,
-    price: Ticks,
-    price_text: String,
-    quantity_text: String,
-    first_id: i64,
-    last_id: i64,
-    trade_ms: Millis,
-    buyer_maker: bool,
-    event_ms: Millis,
-    quoted: bool,
-}
-
-/// aggTrade frames, one a row and in the rows' order, with made quotes: each trade's own just
-/// before it, and one a second while nothing trades. Event times are made: 2 to 150 ms after the
-/// trade, drawn from the seed; frames arrive at their event time.
-pub struct Trades {
+/// The rows of a file, each checked against the one before it.
+struct Checked {
     rows: Rows,
     instrument: Instrument,
+    scales: Scales,
+    last: Option<(i64, Millis)>,
+}
+
+/// Of prices and sizes; what they do not read, the instrument does.
+#[derive(Clone, Copy)]
+struct Scales {
+    price: Option<Scale>,
+    size: Option<Scale>,
+}
+
+impl Checked {
+    /// A trade without its event time.
+    fn next(&mut self) -> Result<Option<Trade>, SourceError> {
+        let Some(row) = self.rows.next_row()? else { return Ok(None) };
+        let trade = parse(&row, &self.instrument, self.scales)?;
+        let (last_id, last_trade_ms) = self.last.unwrap_or((-1, 0));
+        if trade.id <= last_id {
+            return Err(row.error("agg_trade_id", 0, format!("more than the row before, {last_id}")));
+        }
+        if trade.trade_ms < last_trade_ms {
+            return Err(row.error("transact_time", 5, format!("at least the row before, {last_trade_ms}")));
+        }
+        self.last = Some((trade.id, trade.trade_ms));
+        Ok(Some(trade))
+    }
+}
+
+/// What comes next in a market of trades.
+enum Item {
+    Quote(MadeQuote),
+    Trade(Trade),
+}
+
+/// The market that is made of the rows: each trade's own quote just before it, and one a second while
+/// nothing trades. Event times are made: 2 to 150 ms after the trade, drawn from the seed; everything
+/// arrives at its event time.
+struct Making {
     quotes: MadeQuotes,
     delays: Rng,
-    next: Option<Trade>,
-    last: Option<(i64, Millis, Millis)>,
+    /// The trade that is next, and whether its quote is out.
+    next: Option<(Trade, bool)>,
+    last_event_ms: Millis,
     ended: bool,
+}
+
+impl Making {
+    fn new(instrument: &Instrument, spread: Ticks, seed: u64) -> Making {
+        Making {
+            quotes: MadeQuotes::new(instrument, spread, seed),
+            delays: Rng::new(seed, 2),
+            next: None,
+            last_event_ms: 0,
+            ended: false,
+        }
+    }
+
+    /// `repeat`: whether quotes are repeated while nothing trades.
+    #[inline]
+    fn next(
+        &mut self,
+        repeat: bool,
+        read: impl FnOnce() -> Result<Option<Trade>, SourceError>,
+    ) -> Result<Option<(Millis, Item)>, SourceError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let (trade, quoted) = match self.next.take() {
+            Some(next) => next,
+            None => {
+                // An error ends the market, too.
+                self.ended = true;
+                let Some(mut trade) = read()? else { return Ok(None) };
+                self.ended = false;
+                let delay_ms = DELAY_MS_MIN + self.delays.below(DELAY_MS_MAX - DELAY_MS_MIN + 1);
+                // Aggregates stay in order; since trade times do, the delay stays within its bounds.
+                trade.event_ms = (trade.trade_ms + Millis::from(delay_ms)).max(self.last_event_ms);
+                self.last_event_ms = trade.event_ms;
+                (trade, false)
+            }
+        };
+        if quoted {
+            return Ok(Some((trade.event_ms, Item::Trade(trade))));
+        }
+        let due_ms = self.quotes.due_ms().filter(|due_ms| repeat && *due_ms < trade.event_ms);
+        let quote = match due_ms {
+            Some(due_ms) => self.quotes.again(due_ms),
+            None => {
+                let Trade { price, buyer_maker, trade_ms, event_ms, .. } = trade;
+                self.quotes.around(price, buyer_maker, trade_ms, event_ms)
+            }
+        };
+        self.next = Some((trade, due_ms.is_none()));
+        Ok(Some((quote.event_ms, Item::Quote(quote))))
+    }
+}
+
+/// The market of a trades file, as frames: one aggTrade a row with the row's own numbers, and quotes.
+pub struct Trades {
+    checked: Checked,
+    making: Making,
 }
 
 impl Trades {
@@ -58,68 +139,82 @@ impl Trades {
         spread: Ticks,
         seed: u64,
     ) -> Result<Trades, SourceError> {
-        Ok(Trades {
-            rows: Rows::open(path, HEADER, COLUMNS)?,
-            instrument: *instrument,
-            quotes: MadeQuotes::new(instrument, spread, seed),
-            delays: Rng::new(seed, 2),
-            next: None,
-            last: None,
-            ended: false,
-        })
+        let rows = Rows::open(path, HEADER, COLUMNS)?;
+        let scales = Scales { price: Scale::of(instrument.tick), size: Scale::of(instrument.size_step) };
+        let checked = Checked { rows, instrument: *instrument, scales, last: None };
+        Ok(Trades { checked, making: Making::new(instrument, spread, seed) })
     }
 
-    fn read(&mut self) -> Result<Option<Trade>, SourceError> {
-        let delay_ms = DELAY_MS_MIN + self.delays.below(DELAY_MS_MAX - DELAY_MS_MIN + 1);
-        let Some(row) = self.rows.next_row()? else { return Ok(None) };
-        let mut trade = parse(&row, &self.instrument)?;
-        let (last_id, last_trade_ms, last_event_ms) = self.last.unwrap_or((-1, 0, 0));
-        if trade.id <= last_id {
-            return Err(row.error("agg_trade_id", 0, format!("more than the row before, {last_id}")));
-        }
-        if trade.trade_ms < last_trade_ms {
-            return Err(row.error("transact_time", 5, format!("at least the row before, {last_trade_ms}")));
-        }
-        // Aggregates stay in order; since trade times do, the delay stays within its bounds.
-        trade.event_ms = (trade.trade_ms + Millis::from(delay_ms)).max(last_event_ms);
-        self.last = Some((trade.id, trade.trade_ms, trade.event_ms));
-        Ok(Some(trade))
+    /// The same market as events that need no decoding; another thread reads the file.
+    ///
+    /// # Errors
+    /// No thread could be started.
+    pub fn into_events(self, id: InstrumentId) -> std::io::Result<TradeEvents> {
+        let Trades { mut checked, making } = self;
+        Ok(TradeEvents { ahead: Ahead::new(move || checked.next())?, making, id })
     }
+}
 
-    fn write(&mut self, frame: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError> {
-        if self.next.is_none() {
-            self.next = self.read()?;
-        }
-        let Some(mut trade) = self.next.take() else { return Ok(None) };
-        let event_ms = trade.event_ms;
-        if let Some(due_ms) = self.quotes.due_ms().filter(|due_ms| *due_ms < event_ms) {
-            self.next = Some(trade);
-            self.quotes.again(due_ms, frame);
-            return Ok(Some(TimeNs::from_ms(due_ms)));
-        }
-        if !trade.quoted {
-            trade.quoted = true;
-            self.quotes.around(trade.price, trade.buyer_maker, trade.trade_ms, event_ms, frame);
-            self.next = Some(trade);
-        } else {
-            let text = AggTrade {
-                event_ms,
-                id: trade.id,
-                price: &trade.price_text,
-                quantity: &trade.quantity_text,
-                first_id: trade.first_id,
-                last_id: trade.last_id,
-                trade_ms: trade.trade_ms,
-                buyer_maker: trade.buyer_maker,
-            };
-            agg_trade(frame, &self.quotes.printer, &text);
+impl MarketSource for Trades {
+    fn next_frame(&mut self, frame: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError> {
+        frame.clear();
+        let Some((event_ms, item)) = self.making.next(true, || self.checked.next())? else { return Ok(None) };
+        let printer = &self.making.quotes.printer;
+        match item {
+            Item::Quote(quote) => quote.write(printer, frame),
+            Item::Trade(trade) => {
+                // The row is still the one that was read last.
+                let text = |column| self.checked.rows.column(column);
+                let text = AggTrade {
+                    event_ms,
+                    id: trade.id,
+                    price: &text(1),
+                    quantity: &text(2),
+                    first_id: trade.first_id,
+                    last_id: trade.last_id,
+                    trade_ms: trade.trade_ms,
+                    buyer_maker: trade.buyer_maker,
+                };
+                agg_trade(frame, printer, &text);
+            }
         }
         Ok(Some(TimeNs::from_ms(event_ms)))
     }
 }
 
-fn parse(row: &Row<'_>, instrument: &Instrument) -> Result<Trade, SourceError> {
-    if row.size("quantity", 2, instrument)? == Size::ZERO {
+/// The market of a trades file, as events.
+pub struct TradeEvents {
+    ahead: Ahead<Trade>,
+    making: Making,
+    id: InstrumentId,
+}
+
+impl EventSource for TradeEvents {
+    fn next_event(&mut self, event: &mut Event, quiet: Quiet<'_>) -> Result<bool, SourceError> {
+        let repeat = !quiet(self.id);
+        let Some((event_ms, item)) = self.making.next(repeat, || self.ahead.next())? else {
+            return Ok(false);
+        };
+        (event.recv_ns, event.instrument) = (TimeNs::from_ms(event_ms), self.id);
+        event.body = match item {
+            Item::Quote(quote) => EventBody::Quote(quote.event(&self.making.quotes.printer)),
+            Item::Trade(trade) => EventBody::AggTrade(trade),
+        };
+        Ok(true)
+    }
+}
+
+fn parse(row: &Row<'_>, instrument: &Instrument, scales: Scales) -> Result<Trade, SourceError> {
+    let scaled = |scale: Option<Scale>, column| scale?.parse(row.text(column).as_bytes());
+    let price = match scaled(scales.price, 1).map(Ticks) {
+        Some(price) if price.is_price() => price,
+        _ => row.price("price", 1, instrument)?,
+    };
+    let size = match scaled(scales.size, 2).map(Size) {
+        Some(size) => size,
+        None => row.size("quantity", 2, instrument)?,
+    };
+    if size == Size::ZERO {
         return Err(row.error("quantity", 2, "more than 0"));
     }
     let (first_id, last_id) = (row.integer("first_trade_id", 3)?, row.integer("last_trade_id", 4)?);
@@ -132,27 +227,15 @@ fn parse(row: &Row<'_>, instrument: &Instrument) -> Result<Trade, SourceError> {
         _ => return Err(row.error("is_buyer_maker", 6, "true or false")),
     };
     Ok(Trade {
+        price,
+        size,
         id: row.integer("agg_trade_id", 0)?,
-        price: row.price("price", 1, instrument)?,
-        price_text: row.text(1).to_string(),
-        quantity_text: row.text(2).to_string(),
         first_id,
         last_id,
         trade_ms: row.time_ms("transact_time", 5)?,
-        buyer_maker,
         event_ms: 0,
-        quoted: false,
+        buyer_maker,
+        market: true,
+        pad: [0; 6],
     })
-}
-
-impl MarketSource for Trades {
-    fn next_frame(&mut self, frame: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError> {
-        frame.clear();
-        if self.ended {
-            return Ok(None);
-        }
-        let next = self.write(frame);
-        self.ended = !matches!(next, Ok(Some(_)));
-        next
-    }
 }

@@ -104,7 +104,8 @@ impl Venue {
     pub(super) fn liquidate(&mut self, out: &mut Reports) {
         // Every round empties a position or the side of the touch that closes it.
         for _ in 0..self.markets.len() {
-            if !self.must_liquidate() {
+            self.underwater = self.must_liquidate();
+            if !self.underwater {
                 return;
             }
             self.end_entries(out);
@@ -154,7 +155,11 @@ impl Venue {
     }
 
     fn sum(&self, of: impl Fn(&Market) -> Option<Dec>) -> Option<Dec> {
-        self.markets.iter().try_fold(Dec::ZERO, |sum, market| sum.0.checked_add(of(market)?.0).map(Dec))
+        let mut held = self
+            .markets
+            .iter()
+            .filter(|market| market.position.quantity != Lots::ZERO || market.position.cost != Dec::ZERO);
+        held.try_fold(Dec::ZERO, |sum, market| sum.0.checked_add(of(market)?.0).map(Dec))
     }
 
     /// Wallet and position after a fill.

@@ -12,38 +12,48 @@ pub(super) struct Level {
     pub left: Lots,
 }
 
-impl Level {
-    fn of(instrument: &Instrument, price: Ticks, size: Size) -> Level {
-        if price.0 <= 0 {
+/// One side of a quote and what was taken from it. What its size is in lots is found out when an order
+/// wants it: quotes come by the million, orders by the hundred.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Offer {
+    price: Ticks,
+    size: Size,
+    taken: Lots,
+}
+
+impl Offer {
+    fn level(&self, instrument: &Instrument) -> Level {
+        if self.price.0 <= 0 {
             return Level::default();
         }
-        Level { price, left: Lots(instrument.lots_in(size, price).0.max(0)) }
+        let offered = instrument.lots_in(self.size, self.price).0.max(0);
+        Level { price: self.price, left: Lots(offered.saturating_sub(self.taken.0).max(0)) }
     }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Touch {
-    bid: Level,
-    ask: Level,
+    bid: Offer,
+    ask: Offer,
 }
 
 impl Touch {
-    pub fn of(instrument: &Instrument, quote: &Quote) -> Touch {
+    pub fn of(quote: &Quote) -> Touch {
         Touch {
-            bid: Level::of(instrument, quote.bid, quote.bid_size),
-            ask: Level::of(instrument, quote.ask, quote.ask_size),
+            bid: Offer { price: quote.bid, size: quote.bid_size, taken: Lots::ZERO },
+            ask: Offer { price: quote.ask, size: quote.ask_size, taken: Lots::ZERO },
         }
     }
 
-    /// The level an order of `side` trades with.
-    pub fn against(&self, side: Side) -> Level {
+    /// The side an order of `side` trades with.
+    fn against(&self, side: Side) -> &Offer {
         match side {
-            Side::Buy => self.ask,
-            Side::Sell => self.bid,
+            Side::Buy => &self.ask,
+            Side::Sell => &self.bid,
         }
     }
 
-    fn against_mut(&mut self, side: Side) -> &mut Level {
+    fn against_mut(&mut self, side: Side) -> &mut Offer {
         match side {
             Side::Buy => &mut self.ask,
             Side::Sell => &mut self.bid,
@@ -61,6 +71,8 @@ pub(super) struct Funding {
 #[derive(Clone, Debug)]
 pub(super) struct Market {
     pub instrument: Instrument,
+    /// Money in one tick × one lot.
+    tick_lot_value: Dec,
     /// `None` before the first quote.
     pub touch: Option<Touch>,
     pub last: Option<Ticks>,
@@ -73,6 +85,7 @@ impl Market {
     pub fn new(instrument: Instrument) -> Market {
         Market {
             instrument,
+            tick_lot_value: instrument.tick_lot_value(),
             touch: None,
             last: None,
             mark: None,
@@ -83,14 +96,14 @@ impl Market {
 
     /// The level an order of `side` trades with; empty before the first quote.
     pub fn against(&self, side: Side) -> Level {
-        self.touch.map_or(Level::default(), |touch| touch.against(side))
+        self.touch.map_or(Level::default(), |touch| touch.against(side).level(&self.instrument))
     }
 
     /// Takes lots from the touch; they are gone until the next quote.
     pub fn take(&mut self, side: Side, lots: Lots) {
         if let Some(touch) = self.touch.as_mut() {
-            let level = touch.against_mut(side);
-            level.left = Lots(level.left.0.saturating_sub(lots.0).max(0));
+            let offer = touch.against_mut(side);
+            offer.taken = Lots(offer.taken.0.saturating_add(lots.0));
         }
     }
 
@@ -111,6 +124,10 @@ impl Market {
     pub fn value(&self, lots: i128) -> Option<Dec> {
         if lots == 0 {
             return Some(Dec::ZERO);
+        }
+        if let (None, Some(last)) = (self.mark, self.last) {
+            // On the tick grid nothing needs rounding.
+            return self.tick_lot_value.checked_mul_int(last.wide().checked_mul(lots)?);
         }
         let quantity = self.instrument.step.0.checked_mul(lots)?;
         mul_div(quantity, self.valuation()?.0, Dec::ONE.0, Rounding::HalfEven).map(Dec)

@@ -43,7 +43,7 @@ use crate::event::{
     AccountReason, AccountUpdate, Event, EventBody, InstrumentTable, MarkPrice, Quote, Symbol, Trade,
     VenuePosition, VenueSetup, WorkingType,
 };
-use crate::num::{Dec, InstrumentId, NS_PER_SEC, OrderId, Side, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Side, TimeNs};
 use market::{Funding, Market, Touch};
 use orders::ClosedOrder;
 
@@ -82,6 +82,8 @@ pub struct Venue {
     closed: BTreeMap<OrderId, ClosedOrder>,
     last_venue_id: i64,
     last_trade_id: i64,
+    /// Margin is short, and the touch had no more to close positions with.
+    underwater: bool,
 }
 
 impl Venue {
@@ -96,6 +98,7 @@ impl Venue {
             closed: BTreeMap::new(),
             last_venue_id: 0,
             last_trade_id: 0,
+            underwater: false,
         }
     }
 
@@ -127,12 +130,23 @@ impl Venue {
             EventBody::MarkPrice(mark) => self.on_mark(event.instrument, mark, out),
             _ => {}
         }
-        self.liquidate(out);
+        // Where nothing is held, no price moves equity; but a quote may offer what a liquidation lacked.
+        if self.underwater || !out.is_empty() || self.revalues(event) {
+            self.liquidate(out);
+        }
+    }
+
+    /// Whether the event moved the value of a position.
+    fn revalues(&self, event: &Event) -> bool {
+        let market = self.markets.get(event.instrument.index());
+        let held = market.filter(|market| market.position.quantity != Lots::ZERO);
+        let at_touch = |market: &Market| market.last.is_none() && market.mark.is_none();
+        held.is_some_and(|market| !matches!(event.body, EventBody::Quote(_)) || at_touch(market))
     }
 
     fn on_quote(&mut self, id: InstrumentId, quote: &Quote, out: &mut Reports) {
         if let Some(market) = self.markets.get_mut(id.index()) {
-            market.touch = Some(Touch::of(&market.instrument, quote));
+            market.touch = Some(Touch::of(quote));
             self.work(id, out);
         }
     }

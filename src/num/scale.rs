@@ -4,21 +4,21 @@
 //! thousand levels does thousands of times. Here a number of the usual shape costs one pass over its
 //! digits; any other shape is left to them, and so is every complaint.
 
-use crate::num::{Dec, MAX_PLACES};
+use super::{Dec, MAX_PLACES};
 
 /// Numbers of more bytes could leave 64 bits.
 const BYTES_MAX: usize = 18;
 
 /// A unit as `units × 10^-places`.
-#[derive(Clone, Copy)]
-pub(super) struct Scale {
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
     places: usize,
     units: u64,
 }
 
 impl Scale {
     /// `None` for a unit that is not positive or whose digits take more than 64 bits.
-    pub(super) fn of(unit: Dec) -> Option<Scale> {
+    pub fn of(unit: Dec) -> Option<Scale> {
         let (mut units, mut places) = (unit.0, MAX_PLACES as usize);
         while places > 0 && units % 10 == 0 {
             (units, places) = (units / 10, places - 1);
@@ -28,7 +28,7 @@ impl Scale {
 
     /// The number as a multiple of the unit; `None` unless it is one, without sign, in at most
     /// [`BYTES_MAX`] bytes.
-    pub(super) fn parse(self, text: &[u8]) -> Option<i64> {
+    pub fn parse(self, text: &[u8]) -> Option<i64> {
         if text.len() > BYTES_MAX {
             return None;
         }
