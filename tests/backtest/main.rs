@@ -5,6 +5,7 @@
 //! pass without.
 
 mod bars;
+mod made;
 mod oracle;
 
 use std::ffi::OsStr;

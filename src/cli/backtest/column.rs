@@ -1,4 +1,4 @@
-//! One run of a backtest: the files through engine and venue in this thread, what came of it on the
+//! One run of a backtest: its market through engine and venue in this thread, what came of it on the
 //! drain's.
 
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::files::Files;
+use super::input::Input;
 use super::progress::Progress;
 use crate::cli::Failure;
 use crate::cli::run::{Ended, Plan, direct, identity, link, log_file, opening};
@@ -52,28 +52,29 @@ pub(super) struct Column {
     pub fault: Option<String>,
 }
 
-/// Runs the files once.
+/// Runs the market once.
 ///
 /// # Errors
 /// What keeps a run from starting, and a journal or table that could not be written to its end. A market
 /// that breaks off is none: its column says so.
-pub(super) fn run(files: &Files, wanted: &Wanted, stop: StopFlag) -> Result<Column, Failure> {
+pub(super) fn run(input: &Input, wanted: &Wanted, stop: StopFlag) -> Result<Column, Failure> {
     let began = Instant::now();
     let settings = wanted.settings;
-    let (source, market) = files.open()?;
+    let (source, market) = input.open(settings)?;
     let mut exchange = Exchange::new(source, link(&market, settings))?;
-    let Some(start) = exchange.next_frame() else {
+    let Some(first) = exchange.next_frame() else {
         return Err(Failure::refused(format!("{}: no frames", market.description)));
     };
-    let table = &market.instruments;
+    let (start, table) = (market.start.unwrap_or(first), &market.instruments);
     let identity = identity(settings, &market.identity, table);
-    let seen = Arc::new(Mutex::new(Seen::new(files, wanted)?));
+    let seen = Arc::new(Mutex::new(Seen::new(input, wanted)?));
     let journal = Journal::open(wanted, table, &identity, &seen)?;
     let mut opening = opening(start, &identity, settings, table, true);
+    opening.extend(market.history_events(start));
     let account = exchange.link().venue().snapshot().into_iter();
     opening.extend(account.map(|(instrument, body)| Event { recv_ns: start, instrument, body }));
     let round_trip_ns_max = Some(exchange.link().round_trip_ns_max());
-    let pace = Pace { speed: None, horizon_ns: None };
+    let pace = Pace { speed: None, horizon_ns: input.horizon_ns };
     let Journal { ring, drain, folder } = journal;
     let core = Core::new(settings, table, ring);
     let plan = Plan { start, opening, pace, stop, round_trip_ns_max };
@@ -178,8 +179,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(files: &Files, wanted: &Wanted) -> Result<Seen, Failure> {
-        let table = || files.table.clone();
+    fn new(input: &Input, wanted: &Wanted) -> Result<Seen, Failure> {
+        let table = || input.table.clone();
         let indicators = wanted.indicators.map(|path| {
             let refuse = |error| Failure::refused(format!("--dump-indicators {}: {error}", path.display()));
             let out = BufWriter::new(File::create(path).map_err(refuse)?);
@@ -192,7 +193,7 @@ impl Seen {
             measures: Measures::new(table()),
             indicators: indicators.transpose()?,
             failed: None,
-            progress: files.span.filter(|_| wanted.progress).map(|span| Progress::new(wanted.name, span)),
+            progress: input.span.filter(|_| wanted.progress).map(|span| Progress::new(wanted.name, span)),
         })
     }
 
