@@ -5,6 +5,7 @@
 //! pass without.
 
 mod bars;
+mod days;
 mod made;
 mod oracle;
 

@@ -190,7 +190,7 @@ impl Seen {
         });
         Ok(Seen {
             stats: Stats::default(),
-            measures: Measures::new(table()),
+            measures: Measures::new(table(), wanted.settings),
             indicators: indicators.transpose()?,
             failed: None,
             progress: input.span.filter(|_| wanted.progress).map(|span| Progress::new(wanted.name, span)),
