@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::{Failure, read_file};
-use crate::event::{Bar, InstrumentTable};
+use crate::event::{Bar, Event, EventBody, InstrumentTable};
 use crate::num::{InstrumentId, TimeNs};
 use crate::risk::config::{Key, Preset, Settings};
-use crate::sim::market::{MarketSource, Merge, Survey, Synthetic, SyntheticConfig, open};
+use crate::sim::market::{
+    Gaps, MadeCandles, MarketSource, Merge, SourceError, Survey, Synthetic, SyntheticConfig, open,
+};
 use crate::venue::{binance, builtin_instruments};
 
 /// Simulated seconds a second of the made market, unless told otherwise: a hiccup of the machine counts
@@ -14,6 +16,10 @@ use crate::venue::{binance, builtin_instruments};
 const SYNTHETIC_SPEED: f64 = 20.0;
 /// Seed of the made market, unless told otherwise.
 const SYNTHETIC_SEED: u64 = 1;
+/// Size of a gap as a fraction of the price, unless told otherwise.
+const GAP_SIZE: f64 = 0.05;
+const OPTIONS: &str =
+    "gaps=N a day of the market, gap=PERCENT of the price (5), atr=PERCENT a bar ranges over";
 /// Bars of history beyond the longest period, so that the first decision is not the first bar.
 const HISTORY_SPARE_BARS: u32 = 50;
 
@@ -38,82 +44,171 @@ pub struct Market {
     pub preset: Option<String>,
 }
 
+/// What `--market` may be, beside files.
+pub const MADE: &str = "synthetic[:SEED], realistic[:SEED], wide:COUNT[:SEED], candles:COUNT[:SEED]";
+
 /// Kinds of made markets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Made {
+enum Kind {
     Synthetic,
     Realistic,
     /// So many instruments.
     Wide(usize),
+    /// Candles of a minute of so many instruments.
+    Candles(usize),
+}
+
+/// A made market, as it was named.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Made {
+    kind: Kind,
+    seed: u64,
+    /// The walk's average true range of a bar, where it is not the kind's.
+    atr_fraction: Option<f64>,
+    gaps: Gaps,
+}
+
+/// A made market that can be looked at: both kinds of source know their past.
+enum Source {
+    Streams(Box<Synthetic>),
+    Candles(Box<MadeCandles>),
+}
+
+impl Kind {
+    fn name(self) -> String {
+        match self {
+            Kind::Synthetic => "synthetic".to_string(),
+            Kind::Realistic => "realistic".to_string(),
+            Kind::Wide(instruments) => format!("wide:{instruments}"),
+            Kind::Candles(instruments) => format!("candles:{instruments}"),
+        }
+    }
 }
 
 impl Made {
-    fn name(self) -> String {
-        match self {
-            Made::Synthetic => "synthetic".to_string(),
-            Made::Realistic => "realistic".to_string(),
-            Made::Wide(instruments) => format!("wide:{instruments}"),
+    /// All that makes it: equal names are equal markets.
+    fn name(&self) -> String {
+        let mut name = format!("{}:{}", self.kind.name(), self.seed);
+        if let Some(atr) = self.atr_fraction {
+            name += &format!(":atr={}", atr * 100.0);
+        }
+        if self.gaps.per_day != 0.0 {
+            name += &format!(":gaps={}:gap={}", self.gaps.per_day, self.gaps.size * 100.0);
+        }
+        name
+    }
+
+    fn config(&self, settings: &Settings, start: Option<TimeNs>) -> SyntheticConfig {
+        let base = match self.kind {
+            Kind::Synthetic => SyntheticConfig::newcomer(),
+            Kind::Realistic => SyntheticConfig::realistic(),
+            Kind::Wide(instruments) => SyntheticConfig::wide(instruments),
+            Kind::Candles(instruments) => SyntheticConfig::candles(instruments),
+        };
+        SyntheticConfig {
+            start: start.unwrap_or(base.start),
+            bar_interval_s: settings.bar_interval_s,
+            atr_fraction: self.atr_fraction.unwrap_or(base.atr_fraction),
+            gaps: Some(self.gaps).filter(|gaps| gaps.per_day != 0.0),
+            ..base
         }
     }
 
-    fn config(self, settings: &Settings, start: Option<TimeNs>) -> SyntheticConfig {
-        let base = match self {
-            Made::Synthetic => SyntheticConfig::newcomer(),
-            Made::Realistic => SyntheticConfig::realistic(),
-            Made::Wide(instruments) => SyntheticConfig::wide(instruments),
-        };
-        let start = start.unwrap_or(base.start);
-        SyntheticConfig { start, bar_interval_s: settings.bar_interval_s, ..base }
+    fn open(&self, settings: &Settings, start: Option<TimeNs>) -> Result<Source, SourceError> {
+        let config = self.config(settings, start);
+        Ok(match self.kind {
+            Kind::Candles(_) => Source::Candles(Box::new(MadeCandles::new(config, self.seed)?)),
+            _ => Source::Streams(Box::new(Synthetic::new(config, self.seed)?)),
+        })
+    }
+}
+
+impl Source {
+    fn start(&self) -> TimeNs {
+        match self {
+            Source::Streams(source) => source.start(),
+            Source::Candles(source) => source.start(),
+        }
+    }
+
+    fn history(&self, interval_s: u32, bars: usize) -> Vec<(InstrumentId, Bar)> {
+        match self {
+            Source::Streams(source) => source.history(interval_s, bars),
+            Source::Candles(source) => source.history(interval_s, bars),
+        }
+    }
+
+    fn into_frames(self) -> Box<dyn MarketSource> {
+        match self {
+            Source::Streams(source) => source,
+            Source::Candles(source) => source,
+        }
     }
 }
 
 /// What `--market` names.
 enum Named<'a> {
-    Made(Made, u64),
+    Made(Made),
     File(&'a str),
 }
 
 fn named(text: &str) -> Result<Named<'_>, Failure> {
     let refuse = |what: &str, value: &str, allowed: &str| {
-        Err(Failure::refused(format!("--market {text:?}: {what} {value:?} is not allowed: {allowed}")))
+        Failure::refused(format!("--market {text:?}: {what} {value:?} is not allowed: {allowed}"))
     };
-    let mut words = text.split(':');
-    let made = match words.next() {
-        Some("synthetic") => Made::Synthetic,
-        Some("realistic") => Made::Realistic,
-        Some("wide") => {
-            let count = words.next().unwrap_or_default();
-            match count.parse() {
-                Ok(instruments @ 1..=1_000) => Made::Wide(instruments),
-                _ => return refuse("number of instruments", count, "wide:COUNT[:SEED], from 1 to 1000"),
-            }
-        }
+    let mut words = text.split(':').peekable();
+    let counted = |words: &mut dyn Iterator<Item = &str>, allowed: &str| {
+        let count = words.next().unwrap_or_default();
+        let instruments = count.parse().ok().filter(|instruments| (1..=1_000).contains(instruments));
+        instruments.ok_or_else(|| refuse("number of instruments", count, allowed))
+    };
+    let kind = match words.next() {
+        Some("synthetic") => Kind::Synthetic,
+        Some("realistic") => Kind::Realistic,
+        Some("wide") => Kind::Wide(counted(&mut words, "wide:COUNT[:SEED], from 1 to 1000")?),
+        Some("candles") => Kind::Candles(counted(&mut words, "candles:COUNT[:SEED], from 1 to 1000")?),
         _ => return Ok(Named::File(text)),
     };
-    let seed = match words.next() {
+    let seed = match words.next_if(|word| !word.contains('=')) {
         None => SYNTHETIC_SEED,
-        Some(seed) => match seed.parse() {
-            Ok(seed) => seed,
-            Err(_) => return refuse("seed", seed, "a seed from 0 to 18446744073709551615"),
-        },
+        Some(seed) => {
+            let allowed = "a seed from 0 to 18446744073709551615";
+            seed.parse().map_err(|_| refuse("seed", seed, allowed))?
+        }
     };
-    match words.next() {
-        None => Ok(Named::Made(made, seed)),
-        Some(rest) => refuse("what follows the seed", rest, "nothing"),
+    let gaps = Gaps { per_day: 0.0, size: GAP_SIZE };
+    let mut made = Made { kind, seed, atr_fraction: None, gaps };
+    for word in words {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        // The market's own check knows the ranges; it is no number that is refused here.
+        let number = value.parse::<f64>().ok().filter(|number| number.is_finite());
+        match (name, number) {
+            ("gaps", Some(per_day)) => made.gaps.per_day = per_day,
+            ("gap", Some(percent)) => made.gaps.size = percent / 100.0,
+            ("atr", Some(percent)) => made.atr_fraction = Some(percent / 100.0),
+            _ => return Err(refuse("what follows the seed", word, OPTIONS)),
+        }
     }
+    Ok(Named::Made(made))
+}
+
+/// Whether a made market is named, rightly or wrongly, and no file.
+pub fn is_made(text: &str) -> bool {
+    !matches!(named(text), Ok(Named::File(_)))
 }
 
 /// Settings that fit a made market, below everything a user says.
 pub fn preset_of(market: &str) -> Option<Preset> {
-    let Named::Made(made, _) = named(market).ok()? else { return None };
-    Some(match made {
+    let Named::Made(made) = named(market).ok()? else { return None };
+    match made.kind {
         // Frames are thinned: seconds pass between trades, and only a trade triggers a stop.
-        Made::Synthetic => {
-            Preset::new("synthetic", &[("QT_BAR_INTERVAL", "5s"), ("QT_STOP_GRACE_MS", "5000")])
+        Kind::Synthetic => {
+            Some(Preset::new("synthetic", &[("QT_BAR_INTERVAL", "5s"), ("QT_STOP_GRACE_MS", "5000")]))
         }
-        Made::Realistic => Preset::new("realistic", &[("QT_BAR_INTERVAL", "1m")]),
-        Made::Wide(_) => Preset::new("wide", &[("QT_BAR_INTERVAL", "1m")]),
-    })
+        Kind::Realistic => Some(Preset::new("realistic", &[("QT_BAR_INTERVAL", "1m")])),
+        Kind::Wide(_) => Some(Preset::new("wide", &[("QT_BAR_INTERVAL", "1m")])),
+        Kind::Candles(_) => None,
+    }
 }
 
 /// The instruments of a file of exchangeInfo, else the built-in ones.
@@ -125,6 +220,15 @@ pub fn instruments(file: Option<&Path>, taker_fee: &str) -> Result<InstrumentTab
 }
 
 impl Market {
+    /// The warm-up as a run begins with it.
+    pub fn history_events(&self, start: TimeNs) -> impl Iterator<Item = Event> {
+        self.history.iter().map(move |(instrument, bar)| Event {
+            recv_ns: start,
+            instrument: *instrument,
+            body: EventBody::Bar(*bar),
+        })
+    }
+
     /// Opens what `--market` names; several files are merged by time. Its frames, and what is known of
     /// it beside them.
     pub fn open(
@@ -146,13 +250,13 @@ impl Market {
     ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
         let taker_fee = settings.taker_fee.to_string();
         if let [only] = names
-            && let Named::Made(made, seed) = named(only)?
+            && let Named::Made(made) = named(only)?
         {
             if let Some(path) = instrument_file {
                 let line = format!("--instruments {path:?}: a made market brings its own instruments");
                 return Err(Failure::refused(line));
             }
-            let market = Market::made(made, seed, settings, &taker_fee, start)?;
+            let market = Market::made(&made, settings, &taker_fee, start)?;
             return known(symbol, &market.1.instruments).map(|()| market);
         }
         let table = instruments(instrument_file.map(PathBuf::as_path), &taker_fee)?;
@@ -165,10 +269,8 @@ impl Market {
             };
             let path = Path::new(path);
             if !path.exists() {
-                let allowed = "synthetic[:SEED], realistic[:SEED], wide:COUNT[:SEED], or a file of frames, trades or \
-                               candles";
                 return Err(Failure::refused(format!(
-                    "--market {name:?}: no such file; {allowed} is allowed"
+                    "--market {name:?}: no such file; {MADE}, or a file of frames, trades or candles is allowed"
                 )));
             }
             let opened = open(path, &table, symbol)?;
@@ -194,30 +296,26 @@ impl Market {
     }
 
     fn made(
-        made: Made,
-        seed: u64,
+        made: &Made,
         settings: &Settings,
         taker_fee: &str,
         start: Option<TimeNs>,
     ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
         let config = made.config(settings, start);
         let instruments = config.instruments(taker_fee)?;
-        let preset = describe(&config, settings);
-        let source = Synthetic::new(config, seed)?;
+        let source = made.open(settings, start)?;
         let bars =
             settings.ema_period.max(settings.atr_period).max(settings.correlation_bars) + HISTORY_SPARE_BARS;
-        let history = source.history(settings.bar_interval_s, bars as usize);
-        let kind = made.name();
         let market = Market {
             start: Some(source.start()),
             instruments,
-            history,
+            history: source.history(settings.bar_interval_s, bars as usize),
             speed: Some(SYNTHETIC_SPEED),
-            identity: format!("{kind}:{seed}").into_bytes(),
-            description: format!("{kind}, seed {seed}"),
-            preset: Some(preset),
+            identity: made.name().into_bytes(),
+            description: format!("{}, seed {}", made.kind.name(), made.seed),
+            preset: Some(describe(made.kind, &config, settings)),
         };
-        Ok((Box::new(source), market))
+        Ok((source.into_frames(), market))
     }
 }
 
@@ -230,8 +328,8 @@ pub fn made_history(
     interval_s: u32,
     bars: usize,
 ) -> Result<Vec<(InstrumentId, Bar)>, Failure> {
-    let Named::Made(made, seed) = named(market)? else { return Ok(Vec::new()) };
-    Ok(Synthetic::new(made.config(settings, start), seed)?.history(interval_s, bars))
+    let Named::Made(made) = named(market)? else { return Ok(Vec::new()) };
+    Ok(made.open(settings, start)?.history(interval_s, bars))
 }
 
 /// Whether `--symbol` names an instrument there is.
@@ -249,14 +347,18 @@ pub fn known(symbol: Option<&str>, table: &InstrumentTable) -> Result<(), Failur
 }
 
 /// The choices of a made market in words.
-fn describe(config: &SyntheticConfig, settings: &Settings) -> String {
+fn describe(kind: Kind, config: &SyntheticConfig, settings: &Settings) -> String {
     let setting = |key: Key| format!("{}={}", key.setting().name, key.setting().value(settings));
-    let frames = match config.frames_per_second {
-        Some(frames) => format!("frames thinned to about {frames} a second"),
-        None => "frames at natural rates".to_string(),
+    let frames = match (kind, config.frames_per_second) {
+        (Kind::Candles(_), _) => "candles of a minute, walked against the position".to_string(),
+        (_, Some(frames)) => format!("frames thinned to about {frames} a second"),
+        (_, None) => "frames at natural rates".to_string(),
     };
+    let gaps = config.gaps.map_or_else(String::new, |gaps| {
+        format!("; {} gaps a day of about {:.2}%", gaps.per_day, gaps.size * 100.0)
+    });
     format!(
-        "{} {}; {frames}; a bar ranges over about {:.2}% of the price",
+        "{} {}; {frames}; a bar ranges over about {:.2}% of the price{gaps}",
         setting(Key::QT_BAR_INTERVAL),
         setting(Key::QT_STOP_GRACE_MS),
         config.atr_fraction * 100.0

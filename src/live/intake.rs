@@ -80,6 +80,11 @@ impl<'a, R: Recorder> Intake<'a, R> {
         self.now
     }
 
+    /// Time went by to `now` without an event.
+    pub fn pass(&mut self, now: TimeNs) {
+        self.now = self.now.max(now);
+    }
+
     pub fn timer_due(&self) -> TimeNs {
         self.timer_due
     }

@@ -111,6 +111,7 @@ impl<'a, T: Transport, R: Recorder> Lockstep<'a, T, R> {
             let Turn::Nothing { next_frame } = turn else { continue };
             let Some(next_frame) = next_frame else { return Ok(EndReason::MarketEnd) };
             if self.intake.timer_due() > end {
+                self.intake.pass(end);
                 return Ok(EndReason::Duration);
             }
             let due = self.intake.timer_due();

@@ -12,5 +12,5 @@ pub use bars::{BarSeries, Closed, OHLC};
 pub use correlation::{CORRELATION_SLACK_BARS, Correlation, ReturnWindow};
 pub use indicator::{Atr, Ema, Fx, Smoothing, fx_to_dec};
 pub use lag::LagTracker;
-pub use state::{BarUpdate, MarketParams, MarketState};
+pub use state::{BarUpdate, Counts, MarketParams, MarketState, Tape};
 pub use volume::DayVolume;

@@ -15,17 +15,38 @@ pub struct MarketParams {
     pub correlation_bars: u32,
 }
 
-/// A venue may stream both `trade` and `aggTrade`; the first kind seen is the tape, the other is
-/// only recorded, or every trade would count twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tape {
-    Single,
-    Aggregate,
-}
-
 /// A venue time further than this from our receive time is not believed: one wrong stamp would
 /// close bars early and make every right trade after it late.
 const TIME_SKEW_MS_MAX: i64 = 3_600_000;
+
+/// Which trades of an instrument count: `docs/RULES.md` §2. A venue may stream both `trade` and
+/// `aggTrade`; the first kind seen is the tape, the other is only recorded, or every trade would count
+/// twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tape {
+    aggregate: Option<bool>,
+}
+
+/// What became of a trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    Yes,
+    /// Of the other tape, outside the book, or not a price.
+    No,
+    /// Its time is not believed.
+    Disbelieved,
+}
+
+impl Tape {
+    /// Looks at the next trade; the first one chooses the tape.
+    pub fn counts(&mut self, recv_ns: TimeNs, trade: &Trade, aggregate: bool) -> Counts {
+        if *self.aggregate.get_or_insert(aggregate) != aggregate || !trade.market || !trade.price.is_price() {
+            return Counts::No;
+        }
+        let skew_ms = trade.trade_ms.abs_diff(recv_ns.ms());
+        if skew_ms > TIME_SKEW_MS_MAX as u64 { Counts::Disbelieved } else { Counts::Yes }
+    }
+}
 
 /// What a market event closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +65,7 @@ pub enum BarUpdate {
 #[derive(Clone, Debug)]
 pub struct MarketState {
     pub instrument: Instrument,
-    tape: Option<Tape>,
+    tape: Tape,
     /// Trades and bars whose time was not believed.
     pub disbelieved: u64,
     /// Last trade; zero before the first.
@@ -83,7 +104,7 @@ impl MarketState {
         };
         MarketState {
             instrument,
-            tape: None,
+            tape: Tape::default(),
             disbelieved: 0,
             price: Ticks::ZERO,
             bid: Ticks::ZERO,
@@ -108,13 +129,13 @@ impl MarketState {
     /// A trade. `None` when it moves nothing: outside the book, of the other tape, or not a price.
     pub fn on_trade(&mut self, recv_ns: TimeNs, trade: &Trade, aggregate: bool) -> Option<BarUpdate> {
         self.lag.on_frame(recv_ns, trade.event_ms);
-        let kind = if aggregate { Tape::Aggregate } else { Tape::Single };
-        if *self.tape.get_or_insert(kind) != kind || !trade.market || !trade.price.is_price() {
-            return None;
-        }
-        if trade.trade_ms.abs_diff(recv_ns.ms()) > TIME_SKEW_MS_MAX as u64 {
-            self.disbelieved += 1;
-            return None;
+        match self.tape.counts(recv_ns, trade, aggregate) {
+            Counts::Yes => {}
+            Counts::No => return None,
+            Counts::Disbelieved => {
+                self.disbelieved += 1;
+                return None;
+            }
         }
         let size = Size(trade.size.0.clamp(0, Size::QUANTITY_MAX.0));
         self.price = trade.price;

@@ -57,9 +57,14 @@ impl OpenTrade {
 
     /// Trigger of the newest acknowledged stop: the venue's, which follows the engine's.
     pub fn resting_stop(&self) -> Option<Ticks> {
-        let mut stops = self.orders.iter().rev();
+        self.resting_stops().next_back()
+    }
+
+    /// Triggers of all acknowledged stops that can still close something.
+    pub fn resting_stops(&self) -> impl DoubleEndedIterator<Item = Ticks> {
+        let stops = self.orders.iter();
         stops
-            .find(|order| order.purpose == Purpose::Stop && order.rests() && order.outstanding().0 > 0)
+            .filter(|order| order.purpose == Purpose::Stop && order.rests() && order.outstanding().0 > 0)
             .map(|order| order.trigger)
     }
 
@@ -96,6 +101,16 @@ pub struct Book {
 impl Book {
     pub fn trades(&self) -> impl Iterator<Item = &OpenTrade> {
         self.trades.values()
+    }
+
+    /// A trade by the client order id of its entry.
+    pub fn get(&self, trade: OrderId) -> Option<&OpenTrade> {
+        self.trades.get(&trade)
+    }
+
+    /// An order, and the trade it belongs to.
+    pub fn order(&self, id: OrderId) -> Option<(OrderId, &LiveOrder)> {
+        self.trades.iter().find_map(|(trade, open)| Some((*trade, open.order(id)?)))
     }
 
     /// Of them, those that hold something.

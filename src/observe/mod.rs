@@ -17,7 +17,9 @@ pub use condition::{Condition, LastAlarm, Share, Taken};
 pub use indicators::Indicators;
 pub use latency::{LatencyNs, Stage, Stages};
 pub use lines::Lines;
-pub use measures::{AccountFigures, Bin, Figures, Measured, Measures, Quantiles, side_by_side};
+pub use measures::{
+    AccountFigures, Bin, DayBeyond, FallFigures, Figures, Measured, Measures, Quantiles, Shares, side_by_side,
+};
 pub use report::{Console, Reporter, Shared};
 pub use sockets::{GatewaySummary, QueueShares, SocketSummary};
 pub use stats::Stats;

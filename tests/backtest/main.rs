@@ -5,6 +5,8 @@
 //! pass without.
 
 mod bars;
+mod days;
+mod made;
 mod oracle;
 
 use std::ffi::OsStr;

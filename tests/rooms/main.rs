@@ -28,8 +28,8 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("gateway", &["venue", "wire"]),
     ("sim", &["venue", "decode"]),
     // Thresholds are printed from the settings, skipped frames by the decoder's names; what an order
-    // still covers is told as the engine tells it.
-    ("observe", &["risk", "trade", "decode", "journal"]),
+    // still covers, and which trades count, is told as the engine tells it.
+    ("observe", &["market", "risk", "trade", "decode", "journal"]),
     ("host", &[]),
     (
         "live",

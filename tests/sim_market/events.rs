@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use quantum_trader::decode::{Decoded, Decoder};
 use quantum_trader::event::{Event, EventBody};
 use quantum_trader::num::{InstrumentId, Ticks};
-use quantum_trader::sim::market::{EventSource, MarketSource, MergeEvents, SourceError, open, open_events};
+use quantum_trader::sim::market::{EventSource, MergeEvents, SourceError, open, open_events};
 
 use crate::{recorded, table};
 

@@ -1,6 +1,7 @@
 //! Market sources: what they generate is a consistent market, what they read comes out exactly, and
 //! what is damaged is refused in one line.
 
+mod candles;
 mod events;
 mod files;
 mod hostile;

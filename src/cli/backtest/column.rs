@@ -1,4 +1,4 @@
-//! One run of a backtest: the files through engine and venue in this thread, what came of it on the
+//! One run of a backtest: its market through engine and venue in this thread, what came of it on the
 //! drain's.
 
 use std::fs::File;
@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::files::{Files, Source};
+use super::files::Source;
+use super::input::Input;
 use super::progress::Progress;
 use crate::cli::Failure;
 use crate::cli::run::{Ended, Plan, direct, identity, link, log_file, opening};
@@ -54,37 +55,41 @@ pub(super) struct Column {
     pub fault: Option<String>,
 }
 
-/// Runs the files once.
+/// Runs the market once.
 ///
 /// # Errors
 /// What keeps a run from starting, and a journal or table that could not be written to its end. A market
 /// that breaks off is none: its column says so.
-pub(super) fn run(files: &Files, wanted: &Wanted, stop: StopFlag) -> Result<Column, Failure> {
+pub(super) fn run(input: &Input, wanted: &Wanted, stop: StopFlag) -> Result<Column, Failure> {
     let began = Instant::now();
     let settings = wanted.settings;
-    let (source, market) = files.open()?;
+    if let Some(dir) = wanted.ring_dir.filter(|dir| !dir.is_dir()) {
+        return Err(Failure::refused(format!("--ring-dir {dir:?}: no such folder")));
+    }
+    let (source, market) = input.open(settings)?;
     let line = link(&market, settings);
     let mut exchange = match source {
         Source::Frames(source) => Exchange::new(source, line)?,
         Source::Events(source) => {
             // How old its quotes are is a rule's matter.
-            let regime = settings.regime_symbol.and_then(|symbol| files.table.find(symbol.as_str()));
+            let regime = settings.regime_symbol.and_then(|symbol| market.instruments.find(symbol.as_str()));
             Exchange::of_events(source, regime, line)?
         }
     };
-    let Some(start) = exchange.next_frame() else {
+    let Some(first) = exchange.next_frame() else {
         return Err(Failure::refused(format!("{}: no frames", market.description)));
     };
-    let table = &market.instruments;
+    let (start, table) = (market.start.unwrap_or(first), &market.instruments);
     let identity = identity(settings, &market.identity, table);
     let mut opening = opening(start, &identity, settings, table, true);
+    opening.extend(market.history_events(start));
     let account = exchange.link().venue().snapshot().into_iter();
     opening.extend(account.map(|(instrument, body)| Event { recv_ns: start, instrument, body }));
     let round_trip_ns_max = Some(exchange.link().round_trip_ns_max());
-    let pace = Pace { speed: None, horizon_ns: None };
+    let pace = Pace { speed: None, horizon_ns: input.horizon_ns };
     let plan = Plan { start, opening, pace, stop, round_trip_ns_max };
     let inbox = Inbox::silent();
-    let seen = Seen::new(files, wanted)?;
+    let seen = Seen::new(input, wanted)?;
     let (left, seen, journal) = match &wanted.journal {
         Some(dir) => {
             let (journal, ring) = Journal::open(dir, wanted, table, &identity, seen)?;
@@ -156,9 +161,6 @@ impl Journal {
         seen: Seen,
     ) -> Result<(Journal, RingWriter), Failure> {
         let ring_dir = wanted.ring_dir.map_or_else(ring_dir, Path::to_path_buf);
-        if !ring_dir.is_dir() {
-            return Err(Failure::refused(format!("--ring-dir {ring_dir:?}: no such folder")));
-        }
         let settings = wanted.settings;
         let folder = Folder::create(dir)?;
         let log = settings.log_to_file.then(|| log_file(folder.path())).transpose()?;
@@ -210,8 +212,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(files: &Files, wanted: &Wanted) -> Result<Seen, Failure> {
-        let table = || files.table.clone();
+    fn new(input: &Input, wanted: &Wanted) -> Result<Seen, Failure> {
+        let table = || input.table.clone();
         let indicators = wanted.indicators.map(|path| {
             let refuse = |error| Failure::refused(format!("--dump-indicators {}: {error}", path.display()));
             let out = BufWriter::new(File::create(path).map_err(refuse)?);
@@ -221,10 +223,10 @@ impl Seen {
         });
         Ok(Seen {
             stats: Stats::default(),
-            measures: Measures::new(table()),
+            measures: Measures::new(table(), wanted.settings),
             indicators: indicators.transpose()?,
             failed: None,
-            progress: files.span.filter(|_| wanted.progress).map(|span| Progress::new(wanted.name, span)),
+            progress: input.span.filter(|_| wanted.progress).map(|span| Progress::new(wanted.name, span)),
         })
     }
 

@@ -91,7 +91,8 @@ impl Files {
             }
         }
         if found.is_empty() {
-            let line = "nothing to run: --candles, --trades or --frames with at least one file is needed";
+            let line = "nothing to run: --candles, --trades or --frames with at least one file, or --market, is \
+                        needed";
             return Err(Failure::refused(line));
         }
         once(&found)?;
@@ -190,18 +191,24 @@ impl Files {
 
     pub fn instrument_figures(&self) -> Vec<InstrumentFigures> {
         let listed = |symbol: Symbol| self.refined.iter().find(|row| row.symbol == symbol);
-        let rows = self.table.iter().map(|(_, row)| InstrumentFigures {
-            symbol: row.symbol.to_string(),
-            tick: row.tick.to_string(),
-            listed_tick: listed(row.symbol).map(|row| row.tick.to_string()),
-            step: row.step.to_string(),
-            taker_fee: row.taker_fee.to_string(),
-        });
-        rows.collect()
+        self.table.iter().map(|(_, row)| InstrumentFigures::of(row, listed(row.symbol))).collect()
     }
 
     fn instrument(&self, symbol: Symbol) -> Option<&Instrument> {
         self.table.iter().map(|(_, row)| row).find(|row| row.symbol == symbol)
+    }
+}
+
+impl InstrumentFigures {
+    /// `listed`: the table's row, where its tick was refined.
+    pub fn of(row: &Instrument, listed: Option<&Instrument>) -> InstrumentFigures {
+        InstrumentFigures {
+            symbol: row.symbol.to_string(),
+            tick: row.tick.to_string(),
+            listed_tick: listed.map(|row| row.tick.to_string()),
+            step: row.step.to_string(),
+            taker_fee: row.taker_fee.to_string(),
+        }
     }
 }
 

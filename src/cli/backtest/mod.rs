@@ -1,8 +1,9 @@
-//! `qtx backtest`: recorded data through the engine and the simulated venue, as fast as it goes, and
-//! what that would have been worth; with the risk layer, without it, or both beside each other.
+//! `qtx backtest`: recorded data, or a made market, through the engine and the simulated venue, as fast as
+//! it goes, and what that would have been worth; with the risk layer, without it, or both beside each other.
 
 mod column;
 mod files;
+mod input;
 mod progress;
 
 use std::io::IsTerminal;
@@ -13,7 +14,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use self::column::Column;
-use self::files::Files;
+use self::input::Input;
+use super::market::preset_of;
 use super::settings::SettingsArgs;
 use super::{Failure, print};
 use crate::host::stop::StopFlag;
@@ -41,7 +43,9 @@ Examples:
   qtx backtest --trades xbtusd.csv.zst --bar 1m --dump-indicators bars.csv
       bars built from trades, and the engine's ATR and EMA at each of them
   qtx backtest --frames day.tsv.zst --bar 1m --journal runs/day
-      recorded frames; every decision is then in `qtx journal dump runs/day`")]
+      recorded frames; every decision is then in `qtx journal dump runs/day`
+  qtx backtest --market candles:8:7:gaps=0.5:gap=6 --days 60
+      sixty days of made candles of eight instruments; every other day prices jump by about 6%")]
 pub struct BacktestArgs {
     /// Candles in the columns of the venue's klines files; plain, .zst or .zip
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -52,6 +56,14 @@ pub struct BacktestArgs {
     /// Recorded frames, recv_ns<TAB>frame a line; plain, .zst or .zip
     #[arg(long, value_name = "FILE", num_args = 1..)]
     frames: Vec<PathBuf>,
+    /// A made market instead of files: candles:COUNT[:SEED], synthetic[:SEED], realistic[:SEED] or
+    /// wide:COUNT[:SEED]; behind it :gaps=N (jumps a day, 0), :gap=PERCENT (how far, 5) and :atr=PERCENT
+    /// (what a bar ranges over)
+    #[arg(long, value_name = "MARKET")]
+    market: Option<String>,
+    /// Days to run; default: 30 of a made market, files to their end
+    #[arg(long, value_name = "DAYS", allow_negative_numbers = true)]
+    days: Option<String>,
     /// Instrument of trades and candles, where the file's name does not say
     #[arg(long)]
     symbol: Option<String>,
@@ -88,13 +100,13 @@ struct Report<'a> {
 }
 
 pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Failure> {
-    let loaded = args.settings.load(None)?;
+    let loaded = args.settings.load(args.market.as_deref().and_then(preset_of).as_ref())?;
     let settings = &loaded.settings;
-    let files = Files::survey(args, settings)?;
+    let input = Input::new(args, settings)?;
     let stop =
         StopFlag::on_signals().map_err(|error| Failure::refused(format!("signal handlers: {error}")))?;
     if !args.json {
-        print(&banner(&files, settings))?;
+        print(&banner(&input, settings)?)?;
     }
     let on_terminal = !args.json && std::io::stderr().is_terminal();
     let layers: &[bool] = match args.risk {
@@ -119,20 +131,20 @@ pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Failure> {
             indicators: args.dump_indicators.as_deref().filter(|_| i == 0),
             progress: on_terminal,
         };
-        columns.push((name, column::run(&files, &wanted, stop.clone())?));
+        columns.push((name, column::run(&input, &wanted, stop.clone())?));
     }
-    print(&if args.json { json(&files, settings, &columns)? } else { text(&columns) })?;
+    print(&if args.json { json(&input, settings, &columns)? } else { text(&columns) })?;
     match columns.iter().find_map(|(_, column)| column.fault.as_ref()) {
         None => Ok(ExitCode::SUCCESS),
         Some(why) => Err(Failure::refused(format!("{why}; the run ended there"))),
     }
 }
 
-fn json(files: &Files, settings: &Settings, columns: &[(&str, Column)]) -> Result<String, Failure> {
+fn json(input: &Input, settings: &Settings, columns: &[(&str, Column)]) -> Result<String, Failure> {
     let of = |name: &str| columns.iter().find(|(column, _)| *column == name).map(|(_, column)| column);
     let report = Report {
-        market: &files.figures,
-        instruments: files.instrument_figures(),
+        market: &input.figures,
+        instruments: input.instrument_figures(),
         bar: Key::QT_BAR_INTERVAL.setting().value(settings),
         on: of("on"),
         off: of("off"),
@@ -166,14 +178,14 @@ fn text(columns: &[(&str, Column)]) -> String {
 }
 
 /// What is about to be run, and what was found of it.
-fn banner(files: &Files, settings: &Settings) -> String {
+fn banner(input: &Input, settings: &Settings) -> Result<String, Failure> {
     let bar = Key::QT_BAR_INTERVAL.setting().value(settings);
     let mut text = String::new();
-    for file in &files.figures {
+    for file in &input.figures {
         text += &format!("{:<11}{}, {} to {}\n", file.kind, file.path, file.from, file.to);
     }
-    for note in files.notes() {
+    for note in input.notes(settings)? {
         text += &format!("{:<11}{note}\n", "note");
     }
-    text + &format!("bars       {bar}\n\n")
+    Ok(text + &format!("bars       {bar}\n\n"))
 }

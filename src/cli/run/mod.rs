@@ -71,8 +71,10 @@ Examples:
   qtx run --venue binance --symbols BTCUSDT,ETHUSDT --journal runs/live --live
       real orders: QT_API_KEY and QT_API_SECRET from the environment")]
 pub struct RunArgs {
-    /// synthetic[:SEED], realistic[:SEED], wide:COUNT[:SEED] (so many instruments), or a file of frames,
-    /// trades or candles, plain or .zst; files may be several, each with its own --market, and are merged by time
+    /// synthetic[:SEED], realistic[:SEED], wide:COUNT[:SEED] (so many instruments), candles:COUNT[:SEED] (of a
+    /// minute), each with :gaps=N a day, :gap=PERCENT and :atr=PERCENT behind it (docs/SIM.md); or a file of
+    /// frames, trades or candles, plain or .zst; files may be several, each with its own --market, and are
+    /// merged by time
     #[arg(long, value_name = "MARKET", default_value = "synthetic")]
     market: Vec<String>,
     /// Instrument of trades and candles, where the file's name does not say
@@ -205,12 +207,7 @@ fn simulated(args: &RunArgs) -> Result<ExitCode, Failure> {
         print(&banner(&loaded, &market, &pace, &venue, journal.folder.path()))?;
     }
     let mut opening = opening(start, &identity, settings, &market.instruments, true);
-    let bars = market.history.iter();
-    opening.extend(bars.map(|(id, bar)| Event {
-        recv_ns: start,
-        instrument: *id,
-        body: EventBody::Bar(*bar),
-    }));
+    opening.extend(market.history_events(start));
     let account = account.into_iter();
     opening.extend(account.map(|(instrument, body)| Event { recv_ns: start, instrument, body }));
     let core = Core::new(settings, &market.instruments, ring);

@@ -1,5 +1,6 @@
 //! Measures of the whole account: equity over days, drawdowns.
 
+use super::days::Days;
 use super::figures::AccountFigures;
 use crate::event::Equity;
 use crate::num::{Dec, Rounding, TimeNs};
@@ -19,7 +20,6 @@ pub(super) struct Account {
     /// At the end of the day before.
     carried: Dec,
     returns: Returns,
-    daily: Dec,
     weekly: Dec,
     exposure_max: Dec,
     concurrent_max: u32,
@@ -47,25 +47,27 @@ impl Account {
 
     pub fn equity(&mut self, said: &Equity) {
         self.equity = said.equity;
-        self.daily = self.daily.max(said.daily_drawdown);
         self.weekly = self.weekly.max(said.weekly_drawdown);
         self.exposure_max = self.exposure_max.max(said.exposure);
         self.concurrent_max = self.concurrent_max.max(said.open_positions);
     }
 
-    pub fn figures(&self, equity: Option<Dec>, worst_daily: Option<Dec>) -> AccountFigures {
+    pub fn figures(&self, equity: Option<Dec>, days: &Days) -> AccountFigures {
         let equity = equity.unwrap_or(self.equity);
         let mut returns = self.returns;
         returns.add(self.carried, equity);
         let percent = |share: Dec| share.round(8, Rounding::HalfEven).to_f64_lossy() * 100.0;
-        let daily = worst_daily.unwrap_or(self.daily);
+        let (daily, (ledger_checks, ledger_differences)) = (days.worst(), days.compared());
         let start = self.start.unwrap_or(Dec::ZERO);
         let gain = (equity - start).div(start, Rounding::HalfEven).filter(|_| start.0 > 0);
         AccountFigures {
             equity_start: Exact::from(start),
             equity_end: Exact::from(equity),
             return_pct: gain.map(percent),
+            max_daily_drawdown: Exact::from(daily),
             max_daily_drawdown_pct: percent(daily),
+            ledger_checks,
+            ledger_differences,
             // A week's peak is at least each of its days'.
             max_weekly_drawdown_pct: percent(self.weekly.max(daily)),
             sharpe: returns.sharpe(),

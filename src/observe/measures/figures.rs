@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Tally;
+use super::{DayBeyond, Tally};
 use crate::event::Rule;
 use crate::num::Dec;
 use crate::observe::Exact;
@@ -18,6 +18,8 @@ pub struct Measured {
     pub days: f64,
     pub total: Figures,
     pub account: AccountFigures,
+    /// UTC days whose worst drawdown went beyond RM_MAX_DAILY_DD_PCT, and why.
+    pub days_beyond_limit: Vec<DayBeyond>,
     /// Of each instrument that had a signal or a position.
     pub instruments: BTreeMap<String, Figures>,
 }
@@ -27,6 +29,10 @@ pub struct Measured {
 pub struct Figures {
     pub signals: u64,
     pub approved: u64,
+    /// Approved at a smaller size, by the drawdown of the day.
+    pub approvals_in_recovery: u64,
+    /// By a row of losses.
+    pub approvals_in_streak: u64,
     /// Share of the signals, 0 to 1.
     pub approval_rate: Option<f64>,
     /// Share of the signals of instruments in which nothing was open, 0 to 1.
@@ -67,8 +73,14 @@ pub struct AccountFigures {
     /// Open positions marked to the last price.
     pub equity_end: Exact,
     pub return_pct: Option<f64>,
-    /// Of every price.
+    /// Largest fall from a UTC day's peak, a fraction of it; of every price.
+    pub max_daily_drawdown: Exact,
     pub max_daily_drawdown_pct: f64,
+    /// How often equity and daily drawdown as the engine says them, and the sum of what a day's fall is
+    /// made of, were compared with the account computed here from trades, fills and funding; and how often
+    /// they differed: never, unless the wallet was corrected.
+    pub ledger_checks: u64,
+    pub ledger_differences: u64,
     /// Of one equity a second.
     pub max_weekly_drawdown_pct: f64,
     /// Of daily returns: mean / sample standard deviation × √365, riskless return 0.
@@ -111,6 +123,8 @@ impl Figures {
         Figures {
             signals,
             approved: tally.approved,
+            approvals_in_recovery: tally.approved_in_recovery,
+            approvals_in_streak: tally.approved_in_streak,
             approval_rate: share(tally.approved as f64, signals as f64),
             approval_rate_flat: share(tally.approved as f64, (signals - held) as f64),
             rejected: tally.rejected.clone(),

@@ -3,7 +3,10 @@
 //! printed.
 
 mod account;
+mod days;
 mod figures;
+mod ledger;
+mod parts;
 mod spread;
 mod table;
 #[cfg(test)]
@@ -11,15 +14,21 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+pub use days::{DayBeyond, Shares};
 pub use figures::{AccountFigures, Bin, Figures, Measured, Quantiles};
+pub use parts::FallFigures;
 pub use table::side_by_side;
 
 use self::account::Account;
+use self::days::Days;
 use self::spread::Spread;
 use super::Book;
 use crate::event::record::Entry;
-use crate::event::{EventBody, InstrumentTable, Output, OutputBody, TradeClosed};
+use crate::event::{
+    Decision, EventBody, InstrumentTable, Limit, LimitChanged, Output, OutputBody, TradeClosed,
+};
 use crate::num::{Dec, InstrumentId, TimeNs};
+use crate::risk::config::Settings;
 
 /// Everything measured of a run so far.
 #[derive(Debug)]
@@ -28,14 +37,27 @@ pub struct Measures {
     total: Tally,
     by_instrument: BTreeMap<InstrumentId, Tally>,
     account: Account,
+    days: Days,
+    reduced: Reduced,
     start: Option<TimeNs>,
     now: TimeNs,
+}
+
+/// Which of the limits that reduce sizes hold now, and whether they are set to.
+#[derive(Clone, Copy, Debug)]
+struct Reduced {
+    recovery: bool,
+    streak: bool,
+    recovery_reduces: bool,
+    streak_reduces: bool,
 }
 
 /// Of one instrument, or of all.
 #[derive(Clone, Debug, Default)]
 struct Tally {
     approved: u64,
+    approved_in_recovery: u64,
+    approved_in_streak: u64,
     rejected: BTreeMap<&'static str, u64>,
     wins: u64,
     losses: u64,
@@ -81,11 +103,13 @@ impl Held {
 }
 
 impl Tally {
-    fn decision(&mut self, approved: bool, rule: &'static str) {
-        if approved {
+    fn decision(&mut self, decision: &Decision, reduced: Reduced) {
+        if decision.approved {
             self.approved += 1;
+            self.approved_in_recovery += u64::from(reduced.recovery && reduced.recovery_reduces);
+            self.approved_in_streak += u64::from(reduced.streak && reduced.streak_reduces);
         } else {
-            *self.rejected.entry(rule).or_default() += 1;
+            *self.rejected.entry(decision.rule.as_str()).or_default() += 1;
         }
     }
 
@@ -112,8 +136,16 @@ impl Tally {
 }
 
 impl Measures {
-    pub fn new(instruments: InstrumentTable) -> Measures {
+    /// `settings`: those of the run.
+    pub fn new(instruments: InstrumentTable, settings: &Settings) -> Measures {
         Measures {
+            days: Days::new(instruments.clone(), settings.max_daily_dd_pct),
+            reduced: Reduced {
+                recovery: false,
+                streak: false,
+                recovery_reduces: settings.recovery_risk_mult < Dec::ONE,
+                streak_reduces: settings.streak_risk_reduction < Dec::ONE,
+            },
             instruments,
             total: Tally::default(),
             by_instrument: BTreeMap::new(),
@@ -129,6 +161,7 @@ impl Measures {
             Entry::Event(event) => {
                 self.now = self.now.max(event.recv_ns);
                 self.account.pass(self.now);
+                self.days.event(self.now, event, book);
                 match &event.body {
                     EventBody::RunStart(_) => self.start = self.start.or(Some(event.recv_ns)),
                     EventBody::AccountUpdate(update) => self.account.begin(update.wallet, self.now),
@@ -142,11 +175,18 @@ impl Measures {
 
     fn output(&mut self, output: &Output, book: &Book) {
         let id = output.instrument;
+        self.days.output(output);
         match &output.body {
             OutputBody::Decision(decision) => {
-                let rule = decision.rule.as_str();
-                self.total.decision(decision.approved, rule);
-                self.of(id).decision(decision.approved, rule);
+                let reduced = self.reduced;
+                self.total.decision(decision, reduced);
+                self.of(id).decision(decision, reduced);
+            }
+            OutputBody::LimitChanged(LimitChanged { limit: Limit::Recovery, active, .. }) => {
+                self.reduced.recovery = *active;
+            }
+            OutputBody::LimitChanged(LimitChanged { limit: Limit::Streak, active, .. }) => {
+                self.reduced.streak = *active;
             }
             OutputBody::EntryFilled(_) => self.hold(id, book),
             OutputBody::TradeClosed(closed) => {
@@ -177,10 +217,10 @@ impl Measures {
         self.total.held.set(all, now);
     }
 
-    /// The figures at the end. `equity` marks what is open to the last price, `worst_daily` is the
-    /// engine's own figure of every price; without them those of the journal stand, which has one a
-    /// second.
+    /// The figures at the end. `equity` and `worst_daily` are the engine's own at its end, and are compared
+    /// with those computed here; without them the journal's last equity stands.
     pub fn finish(&mut self, equity: Option<Dec>, worst_daily: Option<Dec>) -> Measured {
+        self.days.end(equity, worst_daily);
         let (now, start) = (self.now, self.start.unwrap_or(self.now));
         let span_ns = now.since(start).max(0);
         self.total.held.advance(now);
@@ -195,7 +235,8 @@ impl Measures {
             to: now.to_string(),
             days: span_ns as f64 / crate::num::NS_PER_DAY as f64,
             total: Figures::of(&self.total, span_ns),
-            account: self.account.figures(equity, worst_daily),
+            account: self.account.figures(equity, &self.days),
+            days_beyond_limit: self.days.figures(&self.instruments),
             instruments,
         }
     }

@@ -17,6 +17,8 @@ const ROWS: &[Row] = &[
     ("approved", |m| m.total.approved.to_string()),
     ("approval rate", |m| percent(m.total.approval_rate)),
     ("  where nothing is open", |m| percent(m.total.approval_rate_flat)),
+    ("  smaller, in recovery", |m| m.total.approvals_in_recovery.to_string()),
+    ("  smaller, after losses", |m| m.total.approvals_in_streak.to_string()),
     ("trades closed", |m| m.total.trades_closed.to_string()),
     ("win rate", |m| percent(m.total.win_rate)),
     ("average R", |m| places(m.total.avg_r)),
@@ -83,6 +85,45 @@ pub fn side_by_side(columns: &[(&str, &Measured)]) -> String {
     }
     for (name, measured) in columns {
         text += &instruments(name, measured);
+    }
+    for (name, measured) in columns {
+        text += &days(name, measured);
+    }
+    text
+}
+
+/// The days beyond the daily limit: two lines each, whose figures are exact and add up.
+fn days(name: &str, measured: &Measured) -> String {
+    let beyond = &measured.days_beyond_limit;
+    let mut text = format!("\n{name}: {} days beyond the daily limit\n", beyond.len());
+    for day in beyond {
+        let clock = |at: &str| at.get(11..19).unwrap_or(at).to_string();
+        let (parts, shares) = (&day.parts, &day.excess_explained);
+        text += &format!(
+            "{} {:.2}%: {} at {} to {} at {}, down {}; limit {}, excess {}\n",
+            day.date,
+            day.drawdown_pct,
+            day.peak,
+            clock(&day.peak_at),
+            day.trough,
+            clock(&day.trough_at),
+            day.drawdown,
+            day.limit,
+            day.excess
+        );
+        text += &format!(
+            "  = given back {} ({:.0}% of the excess) + beyond stops {} ({:.0}%) + costs {} ({:.0}%) + within stops \
+             {} ({:.0}%) - gains {}\n",
+            parts.open_profit_given_back,
+            shares.open_profit_given_back_pct,
+            parts.losses_beyond_stops,
+            shares.losses_beyond_stops_pct,
+            parts.costs,
+            shares.costs_pct,
+            parts.losses_within_stops,
+            shares.losses_within_stops_pct,
+            parts.gains
+        );
     }
     text
 }

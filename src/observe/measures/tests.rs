@@ -2,6 +2,8 @@
 
 use proptest::prelude::*;
 
+mod days;
+
 use super::*;
 use crate::event::{
     AccountReason, AccountUpdate, Consensus, Decision, EntryFilled, Equity, Event, ExitSignal, Fill,
@@ -23,7 +25,8 @@ struct Run {
 impl Run {
     fn new(wallet: i64) -> Run {
         let table = InstrumentTable::new(vec![btcusdt()]).unwrap();
-        let mut run = Run { stats: Stats::default(), measures: Measures::new(table), now: START };
+        let mut run =
+            Run { stats: Stats::default(), measures: Measures::new(table, &Settings::DEFAULT), now: START };
         let wallet = Dec::int(wallet);
         let reason = AccountReason::Snapshot;
         run.event(EventBody::RunStart(RunStart {
@@ -279,13 +282,4 @@ fn what_there_is_nothing_to_divide_by_is_null() {
         broke.event(EventBody::Timer(crate::event::Timer { count: 1 }));
     }
     assert!(broke.measures.finish(None, None).account.sharpe.is_none());
-}
-
-#[test]
-fn the_worst_week_is_at_least_the_worst_day() {
-    let mut run = Run::new(10_000);
-    run.equity(Dec::int(9_900));
-    let account = run.measures.finish(Some(Dec::int(9_950)), Some(Dec::new(3, 2))).account;
-    assert_eq!((account.max_daily_drawdown_pct, account.max_weekly_drawdown_pct), (3.0, 3.0));
-    assert_eq!(account.equity_end.value(), Dec::int(9_950));
 }

@@ -2,7 +2,8 @@
 //! close, volume, close_time, quote_volume, count, taker_buy_volume, taker_buy_quote_volume`. All
 //! after `volume` may be blank or absent.
 //!
-//! A candle does not tell the order of its extremes: see `walk.rs` for the path it is given.
+//! A candle does not tell the order of its extremes: see `walk.rs` for the path it is given. Made candles
+//! are walked the same way.
 
 use std::path::Path;
 
@@ -22,25 +23,50 @@ const DELAY_MS: Millis = 20;
 /// The closed bar comes this long after its end; a quarter of shorter intervals.
 const KLINE_DELAY_MS: Millis = 300;
 
-struct Candle {
-    open_ms: Millis,
-    prices: Ohlc,
-    volume: Size,
-    /// The row's own text: open, high, low, close, volume.
-    text: [String; 5],
-    close_ms: Option<Millis>,
+#[derive(Clone, Debug, Default)]
+pub(super) struct Candle {
+    pub open_ms: Millis,
+    pub prices: Ohlc,
+    pub volume: Size,
+    /// As they are printed: open, high, low, close, volume.
+    pub text: [String; 5],
+    pub close_ms: Option<Millis>,
     /// Blank ones stay empty.
-    quote_volume: String,
-    trades: String,
-    taker_buy_volume: String,
-    taker_buy_quote_volume: String,
+    pub quote_volume: String,
+    pub trades: String,
+    pub taker_buy_volume: String,
+    pub taker_buy_quote_volume: String,
+}
+
+/// Where candles come from, oldest first.
+pub(super) trait CandleRows: Send {
+    fn next_candle(&mut self) -> Result<Option<Candle>, SourceError>;
+
+    /// A refusal of the candle given last.
+    fn error(&self, field: &'static str, value: &[u8], allowed: String) -> SourceError;
+}
+
+/// Rows of a file.
+struct FileRows {
+    rows: Rows,
+    instrument: Instrument,
+}
+
+impl CandleRows for FileRows {
+    fn next_candle(&mut self) -> Result<Option<Candle>, SourceError> {
+        self.rows.next_row()?.map(|row| parse(&row, &self.instrument)).transpose()
+    }
+
+    fn error(&self, field: &'static str, value: &[u8], allowed: String) -> SourceError {
+        self.rows.error(field, value, allowed)
+    }
 }
 
 /// Made aggTrade frames that walk each candle, quotes one tick apart (one with each trade and at
 /// least one a second), and the closed kline with the candle's own numbers. The trades' sizes add
 /// up to the candle's volume; a candle without volume has no trades.
 pub struct Candles {
-    rows: Rows,
+    rows: Box<dyn CandleRows>,
     instrument: Instrument,
     quotes: MadeQuotes,
     interval_ms: Millis,
@@ -73,11 +99,11 @@ impl Candles {
         spread: Ticks,
         seed: u64,
     ) -> Result<Candles, SourceError> {
-        let mut rows = Rows::open(path, HEADER, COLUMNS_MIN)?;
+        let mut rows = FileRows { rows: Rows::open(path, HEADER, COLUMNS_MIN)?, instrument: *instrument };
         let name = path.display().to_string();
         let no_rows = || SourceError::new(&name, 1, "row", b"", "at least one candle");
-        let first = rows.next_row()?.map(|row| parse(&row, instrument)).transpose()?.ok_or_else(no_rows)?;
-        let second = rows.next_row()?.map(|row| parse(&row, instrument)).transpose()?;
+        let first = rows.next_candle()?.ok_or_else(no_rows)?;
+        let second = rows.next_candle()?;
         let interval_ms = match (first.close_ms, &second) {
             (Some(close_ms), _) => close_ms - first.open_ms + 1,
             (None, Some(second)) => second.open_ms - first.open_ms,
@@ -89,10 +115,28 @@ impl Candles {
             let value = format!("{interval_ms} ms");
             return Err(SourceError::new(&name, 1, "interval", value.as_bytes(), interval_names()));
         };
-        let mut candles = Candles {
+        let quotes = MadeQuotes::new(instrument, spread, seed);
+        let mut candles = Candles::of(Box::new(rows), instrument, quotes, interval_ms, interval);
+        if let Some(second) = &second {
+            candles.follows(&first, second)?;
+        }
+        candles.ahead = second;
+        candles.begin(first);
+        Ok(candles)
+    }
+
+    /// Candles of any origin; the first one is still to be given.
+    pub(super) fn of(
+        rows: Box<dyn CandleRows>,
+        instrument: &Instrument,
+        quotes: MadeQuotes,
+        interval_ms: Millis,
+        interval: &'static str,
+    ) -> Candles {
+        Candles {
             rows,
             instrument: *instrument,
-            quotes: MadeQuotes::new(instrument, spread, seed),
+            quotes,
             interval_ms,
             interval,
             candle: None,
@@ -104,13 +148,7 @@ impl Candles {
             trade_id: 0,
             last_close: None,
             ended: false,
-        };
-        if let Some(second) = &second {
-            candles.follows(&first, second)?;
         }
-        candles.ahead = second;
-        candles.begin(first);
-        Ok(candles)
     }
 
     /// Length of a bar.
@@ -128,7 +166,7 @@ impl Candles {
         Err(self.rows.error("open_time", after.open_ms.to_string().as_bytes(), allowed))
     }
 
-    fn begin(&mut self, candle: Candle) {
+    pub(super) fn begin(&mut self, candle: Candle) {
         self.walk.begin(&candle.prices, candle.volume, self.interval_ms, self.last_close);
         self.against = None;
         self.quoted = false;
@@ -149,7 +187,7 @@ impl Candles {
         self.kline = Some((due_ms, bytes));
         let next = match self.ahead.take() {
             Some(next) => Some(next),
-            None => self.rows.next_row()?.map(|row| parse(&row, &self.instrument)).transpose()?,
+            None => self.rows.next_candle()?,
         };
         if let Some(next) = next {
             self.follows(&done, &next)?;

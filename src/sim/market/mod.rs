@@ -5,6 +5,7 @@
 //! | source | from | exact | made |
 //! |---|---|---|---|
 //! | [`Synthetic`] | a seed | – | everything |
+//! | [`MadeCandles`] | a seed | – | candles, then as [`Candles`] |
 //! | [`Frames`] | `recv_ns<TAB>raw` lines | every byte | – |
 //! | [`Trades`] | aggTrades rows | trades | quotes, event times |
 //! | [`Candles`] | klines rows | bars, volume | path inside the bar, quotes |
@@ -35,7 +36,7 @@ pub use frames::{FRAME_BYTES_MAX, Frames};
 pub use merge::{Merge, MergeEvents};
 pub use open::{MarketKind, Opened, market_kind, open, open_events, open_wide, symbol_in_name};
 pub use survey::{Survey, common};
-pub use synthetic::{LISTINGS, Listing, Regime, Synthetic, SyntheticConfig};
+pub use synthetic::{Gaps, LISTINGS, Listing, MadeCandles, Regime, Synthetic, SyntheticConfig};
 pub use trades::{TradeEvents, Trades};
 
 use crate::event::{Event, Symbol};

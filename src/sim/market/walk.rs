@@ -19,7 +19,7 @@ const STEPS_MAX: i64 = 512;
 const SIXTIETHS: [Millis; 4] = [0, 20, 40, 59];
 
 /// Prices of a candle: the open first, the extremes in any order, the close last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ohlc {
     pub open: Ticks,
     pub high: Ticks,

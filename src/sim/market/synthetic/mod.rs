@@ -5,6 +5,7 @@
 //! aggregates are up to 150 ms late and the streams overlap. Generation is in floats of plain
 //! IEEE arithmetic without libm; what leaves is integers of ticks and lots, printed exactly.
 
+mod candles;
 mod feed;
 mod history;
 mod listing;
@@ -12,6 +13,7 @@ mod path;
 mod pending;
 mod slow;
 
+pub use candles::MadeCandles;
 pub use listing::{LISTINGS, Listing};
 pub use path::Regime;
 
@@ -52,7 +54,20 @@ pub struct SyntheticConfig {
     pub kline_update_ms: u32,
     /// Instruments, in the order of their ids.
     pub listings: Vec<Listing>,
+    /// Jumps of the price with nothing traded between; `None`: there are none.
+    pub gaps: Option<Gaps>,
 }
+
+/// How often prices jump, and how far. Every other time it is all instruments at once, in one direction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gaps {
+    /// In a day of the whole market, on average.
+    pub per_day: f64,
+    /// Mean distance as a fraction of the price; each is half to one and a half times as far.
+    pub size: f64,
+}
+
+const DAY_MS: f64 = 86_400_000.0;
 
 /// 2024-01-01T00:00:00Z, a Monday: days and weeks begin here.
 const START: TimeNs = TimeNs(1_704_067_200 * NS_PER_SEC);
@@ -72,6 +87,7 @@ impl SyntheticConfig {
             kline_interval_s: 60,
             kline_update_ms: 2_000,
             listings: LISTINGS.to_vec(),
+            gaps: None,
         }
     }
 
@@ -91,6 +107,16 @@ impl SyntheticConfig {
     /// So many instruments, as on a calm day: about 42 frames a second of each.
     pub fn wide(instruments: usize) -> SyntheticConfig {
         SyntheticConfig { listings: listing::many(instruments).collect(), ..SyntheticConfig::realistic() }
+    }
+
+    /// For [`MadeCandles`], which has no streams of its own to be told of: a volatile market, a bar of it
+    /// ranging over 0.7% of the price.
+    pub fn candles(instruments: usize) -> SyntheticConfig {
+        let listings = match LISTINGS.get(..instruments) {
+            Some(first) => first.to_vec(),
+            None => listing::many(instruments).collect(),
+        };
+        SyntheticConfig { bar_interval_s: 900, atr_fraction: 0.007, listings, ..SyntheticConfig::realistic() }
     }
 
     /// The instruments made, with the taker fee given (a fraction, as text).
@@ -128,10 +154,47 @@ impl SyntheticConfig {
         if !(0..=4_102_444_800).contains(&(self.start.0 / NS_PER_SEC)) {
             return refuse("start", self.start.0.to_string(), "1970 to 2100");
         }
+        if let Some(Gaps { per_day, size }) = self.gaps {
+            if !(0.0..=1_440.0).contains(&per_day) {
+                return refuse("gaps", per_day.to_string(), "0 to 1440 a day");
+            }
+            if !(0.000_1..=0.3).contains(&size) {
+                return refuse("gap", size.to_string(), "0.0001 to 0.3 of the price");
+            }
+        }
         if self.listings.is_empty() || self.listings.len() > 1_000 {
             return refuse("listings", self.listings.len().to_string(), "1 to 1000 instruments");
         }
         Ok(())
+    }
+
+    /// The instruments, and where each begins.
+    fn starts(&self) -> Result<(InstrumentTable, Vec<(Ticks, Listing)>), SourceError> {
+        self.check()?;
+        let refuse = |e: InstrumentError| {
+            SourceError::new("synthetic", 0, "listings", b"", format!("usable instruments: {e}"))
+        };
+        let table = self.instruments("0").map_err(refuse)?;
+        let rows = table.iter().zip(&self.listings);
+        let starts: Result<Vec<_>, SourceError> = rows
+            .map(|((_, row), listing)| match row.parse_price(listing.start.as_bytes()) {
+                Ok(price) if price.0 >= 1_000 && price.0 < 1 << 40 => Ok((price, *listing)),
+                _ => Err(SourceError::new(
+                    "synthetic",
+                    0,
+                    "start price",
+                    listing.start.as_bytes(),
+                    "1,000 ticks or more, on the tick grid",
+                )),
+            })
+            .collect();
+        Ok((table, starts?))
+    }
+
+    /// The open of the first bar.
+    fn begin(&self) -> TimeNs {
+        let interval_ms = Millis::from(self.bar_interval_s) * 1_000;
+        TimeNs::from_ms(self.start.ms() - self.start.ms().rem_euclid(interval_ms))
     }
 
     /// Share of the natural trades, quotes and depth updates that are made.
@@ -165,29 +228,10 @@ pub struct Synthetic {
 impl Synthetic {
     /// Refuses settings out of range.
     pub fn new(config: SyntheticConfig, seed: u64) -> Result<Synthetic, SourceError> {
-        config.check()?;
-        let refuse = |e: InstrumentError| {
-            SourceError::new("synthetic", 0, "listings", b"", format!("usable instruments: {e}"))
-        };
-        let table = config.instruments("0").map_err(refuse)?;
-        let starts: Result<Vec<(Ticks, Listing)>, SourceError> = table
-            .iter()
-            .zip(&config.listings)
-            .map(|((_, row), listing)| match row.parse_price(listing.start.as_bytes()) {
-                Ok(price) if price.0 >= 1_000 && price.0 < 1 << 40 => Ok((price, *listing)),
-                _ => Err(SourceError::new(
-                    "synthetic",
-                    0,
-                    "start price",
-                    listing.start.as_bytes(),
-                    "1,000 ticks or more, on the tick grid",
-                )),
-            })
-            .collect();
-        let starts = starts?;
-        let interval_ms = Millis::from(config.bar_interval_s) * 1_000;
-        let start_ms = config.start.ms() - config.start.ms().rem_euclid(interval_ms);
-        let pace = Pace::new(config.atr_fraction, (interval_ms / STEP_MS) as f64);
+        let (table, starts) = config.starts()?;
+        let start_ms = config.begin().ms();
+        let steps = f64::from(config.bar_interval_s) * 1_000.0 / STEP_MS as f64;
+        let pace = Pace::new(config.atr_fraction, steps);
         let paths = Paths::new(&starts, seed, Direction::Forward, pace);
         let rates = Rates::new(&config);
         let mut pending = Pending::default();
@@ -204,8 +248,7 @@ impl Synthetic {
 
     /// First instant of the stream: the open of its first bar.
     pub fn start(&self) -> TimeNs {
-        let interval_ms = Millis::from(self.config.bar_interval_s) * 1_000;
-        TimeNs::from_ms(self.config.start.ms() - self.config.start.ms().rem_euclid(interval_ms))
+        self.config.begin()
     }
 
     /// Closed bars that end where the stream starts, by time and then by instrument: the same walk
@@ -219,6 +262,9 @@ impl Synthetic {
     fn advance(&mut self) {
         let from_ms = self.now_ms;
         self.now_ms += STEP_MS;
+        if let Some(gaps) = &self.config.gaps {
+            self.paths.gap(gaps, STEP_MS as f64 / DAY_MS);
+        }
         let before: Vec<f64> = self.paths.walkers.iter().map(|w| w.price).collect();
         self.paths.step();
         for ((feed, walker), price_from) in self.feeds.iter_mut().zip(&self.paths.walkers).zip(before) {

@@ -1,9 +1,10 @@
 //! Price paths: a regime-switching walk for each instrument with a common factor.
 //!
 //! Each step's return is `drift + pull + volatility × (β × common + √(1 − β²) × own)`. Two
-//! instruments' returns correlate at about β₁ × β₂, a little less where their regimes differ.
+//! instruments' returns correlate at about β₁ × β₂, a little less where their regimes differ. Where the
+//! market has gaps, a price jumps now and then between two steps.
 
-use super::Listing;
+use super::{Gaps, Listing};
 use crate::num::Ticks;
 use crate::sim::market::rng::Rng;
 
@@ -127,15 +128,7 @@ impl Walker {
             Regime::Range => (0.85, -pace.pull * (self.price / self.anchor - 1.0)),
             Regime::Burst => (2.2, 0.0),
         };
-        let moved = self.price * (1.0 + drift + volatility * pace.sigma * shock);
-        let (low, high) = (self.start / BOUND, self.start * BOUND);
-        self.price = if moved > high {
-            high * high / moved
-        } else if moved < low {
-            low * low / moved
-        } else {
-            moved
-        };
+        self.price = self.reflected(self.price * (1.0 + drift + volatility * pace.sigma * shock));
         self.steps_left -= 1.0;
         if self.steps_left <= 0.0 {
             let mut rng = self.rng.clone();
@@ -145,11 +138,32 @@ impl Walker {
     }
 }
 
+impl Walker {
+    /// What leaves the bounds comes back as far inside them.
+    fn reflected(&self, price: f64) -> f64 {
+        let (low, high) = (self.start / BOUND, self.start * BOUND);
+        if price > high {
+            high * high / price
+        } else if price < low {
+            low * low / price
+        } else {
+            price
+        }
+    }
+
+    /// The price is elsewhere, with nothing traded between; a range goes on from there.
+    fn jump(&mut self, share: f64) {
+        self.price = self.reflected(self.price * (1.0 + share));
+        self.anchor = self.price;
+    }
+}
+
 /// All instruments' walks, step by step.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
     common: Rng,
     pace: Pace,
+    jumps: Rng,
     pub walkers: Vec<Walker>,
 }
 
@@ -162,7 +176,23 @@ impl Paths {
         Paths {
             common: Rng::new(seed, if direction == Direction::Forward { 11 } else { 12 }),
             pace,
+            jumps: Rng::new(seed, 13),
             walkers: starts.iter().enumerate().map(walker).collect(),
+        }
+    }
+
+    /// Between two steps that are `days` apart prices may jump: every other time all of them, one way.
+    pub fn gap(&mut self, gaps: &Gaps, days: f64) {
+        if !self.jumps.chance(gaps.per_day * days) {
+            return;
+        }
+        let (all, up) = (self.jumps.chance(0.5), self.jumps.chance(0.5));
+        let only = self.jumps.below(self.walkers.len() as u32) as usize;
+        for (i, walker) in self.walkers.iter_mut().enumerate() {
+            let share = gaps.size * (0.5 + self.jumps.unit());
+            if all || i == only {
+                walker.jump(if up { share } else { -share });
+            }
         }
     }
 
@@ -259,6 +289,32 @@ mod tests {
         assert_eq!(met.len(), 4, "{met:?}");
         assert!(met.values().all(|n| *n >= 10), "{met:?}");
         assert!(up >= 10 && down >= 10, "{up} {down} of {met:?}");
+    }
+
+    #[test]
+    fn gaps_come_as_often_and_go_as_far_as_asked() {
+        let (gaps, minutes) = (Gaps { per_day: 2.0, size: 0.04 }, 1_440 * 400);
+        let mut paths = paths(3);
+        let (mut all, mut one, mut up) = (0, 0, 0);
+        for _ in 0..minutes {
+            let before: Vec<f64> = paths.walkers.iter().map(|w| w.price).collect();
+            paths.gap(&gaps, 1.0 / 1_440.0);
+            let moves = paths.walkers.iter().zip(before).map(|(w, before)| w.price / before - 1.0);
+            let moves: Vec<f64> = moves.filter(|share| *share != 0.0).collect();
+            let [first, ..] = moves[..] else { continue };
+            assert!(moves.iter().all(|share| share * first > 0.0), "one way: {moves:?}");
+            assert!(moves.iter().all(|share| (0.02..0.06).contains(&share.abs())), "{moves:?}");
+            // The bounds are not met on the way.
+            paths.walkers.iter_mut().for_each(|walker| walker.price = walker.start);
+            match moves.len() {
+                1 => one += 1,
+                8 => all += 1,
+                n => panic!("{n} of eight"),
+            }
+            up += u32::from(first > 0.0);
+        }
+        assert!((300..500).contains(&all) && (300..500).contains(&one), "{all} {one} of about 800");
+        assert!((300..500).contains(&up), "{up} of about 800 upwards");
     }
 
     #[test]
