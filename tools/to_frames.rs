@@ -142,6 +142,7 @@ impl Samples {
             field,
             value: value.chars().take(80).collect(),
             allowed: allowed.to_string(),
+            between_ticks: false,
         }
     }
 }

@@ -39,9 +39,16 @@ pub struct Market {
     pub speed: Option<f64>,
     /// The inputs the run id is derived from.
     pub identity: Vec<u8>,
+    /// Decides the simulated line's latencies.
+    pub latency_seed: u64,
     pub description: String,
     /// What was chosen for a made market, so that nobody takes it for a real one.
     pub preset: Option<String>,
+}
+
+/// Of the market alone: two runs that differ in a setting meet the same latencies.
+pub fn latency_seed(market: &[u8]) -> u64 {
+    u64::from(crc32c::crc32c(market))
 }
 
 /// What `--market` may be, beside files.
@@ -262,7 +269,7 @@ impl Market {
         let table = instruments(instrument_file.map(PathBuf::as_path), &taker_fee)?;
         known(symbol, &table)?;
         let mut sources: Vec<Box<dyn MarketSource>> = Vec::new();
-        let (mut identity, mut description) = (Vec::new(), Vec::new());
+        let (mut identity, mut heads, mut description) = (Vec::new(), Vec::new(), Vec::new());
         for name in names {
             let Named::File(path) = named(name)? else {
                 return Err(Failure::refused(format!("--market {name:?}: a made market stands alone")));
@@ -279,7 +286,9 @@ impl Market {
                 None => format!("{} ({})", path.display(), opened.kind.as_str()),
             });
             sources.push(opened.source);
-            identity.extend(Survey::of(path, opened.kind)?.digest().to_le_bytes());
+            let survey = Survey::of(path, opened.kind)?;
+            identity.extend(survey.digest().to_le_bytes());
+            heads.extend(survey.head_crc32c.to_le_bytes());
             identity.extend(opened.symbol.iter().flat_map(|symbol| symbol.as_str().bytes()));
         }
         let source = if sources.len() == 1 { sources.swap_remove(0) } else { Box::new(Merge::new(sources)) };
@@ -289,6 +298,7 @@ impl Market {
             start: None,
             speed: None,
             identity,
+            latency_seed: latency_seed(&heads),
             description: description.join(", "),
             preset: None,
         };
@@ -312,6 +322,7 @@ impl Market {
             history: source.history(settings.bar_interval_s, bars as usize),
             speed: Some(SYNTHETIC_SPEED),
             identity: made.name().into_bytes(),
+            latency_seed: latency_seed(made.name().as_bytes()),
             description: format!("{}, seed {}", made.kind.name(), made.seed),
             preset: Some(describe(made.kind, &config, settings)),
         };

@@ -8,6 +8,7 @@ mod bars;
 mod days;
 mod made;
 mod oracle;
+mod trades;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use quantum_trader::decode::{Decoded, Decoder};
 use quantum_trader::event::{Event, EventBody};
 use quantum_trader::num::{InstrumentId, Ticks};
-use quantum_trader::sim::market::{EventSource, MergeEvents, SourceError, open, open_events};
+use quantum_trader::sim::market::{BytesRead, EventSource, MergeEvents, SourceError, open, open_events};
 
 use crate::{recorded, table};
 
@@ -46,7 +46,7 @@ fn direct(
 }
 
 fn events_of(path: &Path) -> Box<dyn EventSource> {
-    open_events(path, &table(), None, Ticks(1)).unwrap().expect("a file of trades")
+    open_events(path, &table(), None, Ticks(1), &BytesRead::default()).unwrap().expect("a file of trades")
 }
 
 /// The quotes that come just before their trades, and the trades: what is left when nothing is held.

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::files::Source;
 use super::input::Input;
-use super::progress::Progress;
+use super::progress::{Progress, Whole};
 use crate::cli::Failure;
 use crate::cli::run::{Ended, Plan, direct, identity, link, log_file, opening};
 use crate::event::record::{Assembler, Entry};
@@ -30,6 +30,7 @@ use crate::observe::{
 };
 use crate::risk::config::Settings;
 use crate::sim::exchange::Exchange;
+use crate::sim::market::BytesRead;
 
 /// What a column is asked for.
 pub(super) struct Wanted<'a> {
@@ -53,6 +54,9 @@ pub(super) struct Column {
     pub seconds: f64,
     /// Why the market could not be read to its end.
     pub fault: Option<String>,
+    /// That was a price between two ticks.
+    #[serde(skip)]
+    pub between_ticks: bool,
 }
 
 /// Runs the market once.
@@ -66,7 +70,8 @@ pub(super) fn run(input: &Input, wanted: &Wanted, stop: StopFlag) -> Result<Colu
     if let Some(dir) = wanted.ring_dir.filter(|dir| !dir.is_dir()) {
         return Err(Failure::refused(format!("--ring-dir {dir:?}: no such folder")));
     }
-    let (source, market) = input.open(settings)?;
+    let read = BytesRead::default();
+    let (source, market) = input.open(settings, &read)?;
     let line = link(&market, settings);
     let mut exchange = match source {
         Source::Frames(source) => Exchange::new(source, line)?,
@@ -89,7 +94,7 @@ pub(super) fn run(input: &Input, wanted: &Wanted, stop: StopFlag) -> Result<Colu
     let pace = Pace { speed: None, horizon_ns: input.horizon_ns };
     let plan = Plan { start, opening, pace, stop, round_trip_ns_max };
     let inbox = Inbox::silent();
-    let seen = Seen::new(input, wanted)?;
+    let seen = Seen::new(input, wanted, read)?;
     let (left, seen, journal) = match &wanted.journal {
         Some(dir) => {
             let (journal, ring) = Journal::open(dir, wanted, table, &identity, seen)?;
@@ -113,6 +118,7 @@ pub(super) fn run(input: &Input, wanted: &Wanted, stop: StopFlag) -> Result<Colu
 struct Left {
     outcome: Result<(), RunError>,
     fault: Option<String>,
+    between_ticks: bool,
     counts: LoopCounts,
     stages: Stages,
     equity: Option<Dec>,
@@ -121,13 +127,13 @@ struct Left {
 
 impl Left {
     fn of<R: Recorder>(ended: Ended<R>) -> (Left, R) {
-        let Ended { mut core, fault, outcome, .. } = ended;
+        let Ended { mut core, fault, between_ticks, outcome, .. } = ended;
         let controller = core.engine().controller();
         let equity = controller.equity();
         let worst_daily = equity.map(|_| controller.worst_daily_drawdown());
         (core.counts.final_equity, core.counts.max_daily_drawdown) = (equity, worst_daily);
         let (counts, stages) = (core.counts.clone(), std::mem::take(&mut core.stages));
-        (Left { outcome, fault, counts, stages, equity, worst_daily }, core.into_recorder())
+        (Left { outcome, fault, between_ticks, counts, stages, equity, worst_daily }, core.into_recorder())
     }
 }
 
@@ -142,7 +148,13 @@ fn sum_up(
     seen.finish()?;
     let run = Summary::new(&seen.stats, &left.counts, &left.stages, table, journal);
     let measured = seen.measures.finish(left.equity, left.worst_daily);
-    Ok(Column { measured, run, seconds: began.elapsed().as_secs_f64(), fault: left.fault })
+    Ok(Column {
+        measured,
+        run,
+        seconds: began.elapsed().as_secs_f64(),
+        fault: left.fault,
+        between_ticks: left.between_ticks,
+    })
 }
 
 /// The journal of a run, and who follows it on the drain's thread.
@@ -212,7 +224,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(input: &Input, wanted: &Wanted) -> Result<Seen, Failure> {
+    fn new(input: &Input, wanted: &Wanted, read: BytesRead) -> Result<Seen, Failure> {
         let table = || input.table.clone();
         let indicators = wanted.indicators.map(|path| {
             let refuse = |error| Failure::refused(format!("--dump-indicators {}: {error}", path.display()));
@@ -221,12 +233,16 @@ impl Seen {
             let indicators = Indicators::new(out, table(), atr, ema).map_err(refuse)?;
             Ok::<_, Failure>((path.to_path_buf(), indicators))
         });
+        let whole = match input.span {
+            Some((from, to)) => Whole::Time { from, to },
+            None => Whole::Bytes { read, bytes: input.bytes },
+        };
         Ok(Seen {
             stats: Stats::default(),
             measures: Measures::new(table(), wanted.settings),
             indicators: indicators.transpose()?,
             failed: None,
-            progress: input.span.filter(|_| wanted.progress).map(|span| Progress::new(wanted.name, span)),
+            progress: wanted.progress.then(|| Progress::new(wanted.name, whole)),
         })
     }
 

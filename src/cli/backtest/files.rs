@@ -1,5 +1,6 @@
-//! The files of a backtest: looked through once before they are run, for the time they span and for
-//! prices finer than the instrument's tick.
+//! The files of a backtest, and what is known of them before they are run: candles are looked through
+//! for prices finer than the instrument's tick; of trades and frames, which are long, only the head is
+//! read unless there is a reason.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,13 @@ use serde::Serialize;
 
 use super::BacktestArgs;
 use crate::cli::Failure;
-use crate::cli::market::{Market, instruments, known};
+use crate::cli::market::{Market, instruments, known, latency_seed};
 use crate::event::{Instrument, InstrumentTable, Symbol};
-use crate::num::{Ticks, TimeNs};
+use crate::num::{Dec, Ticks, TimeNs};
 use crate::risk::config::{Key, Settings};
 use crate::sim::market::{
-    EventSource, MarketKind, MarketSource, Merge, MergeEvents, Survey, common, market_kind, open_events,
-    open_wide, symbol_in_name,
+    BytesRead, EventSource, MarketKind, MarketSource, Merge, MergeEvents, Survey, common, market_kind,
+    open_events, open_wide, symbol_in_name,
 };
 
 /// Beyond this a finer tick is not the venue's with a few odd prices in it but another market's: what
@@ -27,6 +28,15 @@ pub(super) enum Source {
     Events(Box<dyn EventSource>),
 }
 
+/// How far files are read before they are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Candles to their end, of others the head.
+    Glance,
+    /// All to their end.
+    Whole,
+}
+
 /// The files, surveyed.
 pub(super) struct Files {
     paths: Vec<(PathBuf, Option<Symbol>)>,
@@ -37,6 +47,10 @@ pub(super) struct Files {
     refined: Vec<Instrument>,
     pub figures: Vec<FileFigures>,
     pub identity: Vec<u8>,
+    latency_seed: u64,
+    /// As they lie on the disk.
+    pub bytes: u64,
+    pub look: Look,
     pub span: Option<(TimeNs, TimeNs)>,
 }
 
@@ -47,9 +61,9 @@ pub(super) struct FileFigures {
     pub kind: &'static str,
     /// Of trades and candles.
     pub symbol: Option<String>,
-    /// Times of the first and last line, UTC.
+    /// Times of the first and last line, UTC; the last only where the file was read to its end before.
     pub from: String,
-    pub to: String,
+    pub to: Option<String>,
 }
 
 /// An instrument, for the report.
@@ -75,7 +89,9 @@ impl Files {
     /// # Errors
     /// No file, a file of another kind than its flag says, one whose instrument is not known, or candles
     /// that no bars can be made of.
-    pub fn survey(args: &BacktestArgs, settings: &Settings) -> Result<Files, Failure> {
+    pub fn survey(args: &BacktestArgs, settings: &Settings, look: Look) -> Result<Files, Failure> {
+        // A journal's identity is of all that went in.
+        let look = if args.journal.is_some() { Look::Whole } else { look };
         let fee = settings.taker_fee.to_string();
         let table = instruments(args.instruments.as_deref(), &fee)?;
         known(args.symbol.as_deref(), &table)?;
@@ -87,7 +103,7 @@ impl Files {
         let mut found = Vec::new();
         for (flag, kind, paths) in flags {
             for path in paths {
-                found.push(look(path, flag, kind, args.symbol.as_deref(), &table)?);
+                found.push(look_at(path, flag, kind, args.symbol.as_deref(), &table, look)?);
             }
         }
         if found.is_empty() {
@@ -95,11 +111,20 @@ impl Files {
                         needed";
             return Err(Failure::refused(line));
         }
+        if look == Look::Glance && twice(&found) {
+            return Files::survey(args, settings, Look::Whole);
+        }
         once(&found)?;
         let (table, spreads, refined) = refine(&found, &table)?;
+        let known = found.iter().all(|file| file.survey.last.is_some());
         let times = || found.iter().flat_map(|file| [file.survey.first, file.survey.last]).flatten();
+        let heads: Vec<u8> = found.iter().flat_map(|file| file.survey.head_crc32c.to_le_bytes()).collect();
+        let lengths = found.iter().filter_map(|file| std::fs::metadata(&file.path).ok());
         let files = Files {
-            span: times().min().zip(times().max()),
+            span: times().min().zip(times().max()).filter(|_| known),
+            latency_seed: latency_seed(&heads),
+            bytes: lengths.map(|metadata| metadata.len()).sum(),
+            look,
             identity: found.iter().flat_map(Found::identity).collect(),
             figures: found.iter().map(Found::figures).collect(),
             paths: found.iter().map(|file| (file.path.clone(), file.symbol)).collect(),
@@ -112,10 +137,11 @@ impl Files {
     }
 
     /// Opens all of them as one market, in the order of time.
-    pub fn open(&self) -> Result<(Source, Market), Failure> {
-        let source = match self.open_events()? {
+    /// `read` counts what is read of them.
+    pub fn open(&self, read: &BytesRead) -> Result<(Source, Market), Failure> {
+        let source = match self.open_events(read)? {
             Some(source) => Source::Events(source),
-            None => Source::Frames(self.open_frames()?),
+            None => Source::Frames(self.open_frames(read)?),
         };
         let market = Market {
             instruments: self.table.clone(),
@@ -123,25 +149,25 @@ impl Files {
             start: None,
             speed: None,
             identity: self.identity.clone(),
+            latency_seed: self.latency_seed,
             description: self.figures.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", "),
             preset: None,
         };
         Ok((source, market))
     }
 
-    fn open_frames(&self) -> Result<Box<dyn MarketSource>, Failure> {
-        let opened = self.paths.iter().map(|(path, symbol)| Ok(self.open_one(path, *symbol)?.source));
+    fn open_frames(&self, read: &BytesRead) -> Result<Box<dyn MarketSource>, Failure> {
+        let opened = self.paths.iter().map(|(path, symbol)| Ok(self.open_one(path, *symbol, read)?.source));
         let mut sources = opened.collect::<Result<Vec<_>, Failure>>()?;
         Ok(if sources.len() == 1 { sources.swap_remove(0) } else { Box::new(Merge::new(sources)) })
     }
 
     /// Trades alone need no frames.
-    fn open_events(&self) -> Result<Option<Box<dyn EventSource>>, Failure> {
+    fn open_events(&self, read: &BytesRead) -> Result<Option<Box<dyn EventSource>>, Failure> {
         let mut sources = Vec::new();
         for (path, symbol) in &self.paths {
-            let Some(source) = open_events(path, &self.table, symbol.as_ref(), self.spread(*symbol))? else {
-                return Ok(None);
-            };
+            let (symbol, spread) = (symbol.as_ref(), self.spread(*symbol));
+            let Some(source) = open_events(path, &self.table, symbol, spread, read)? else { return Ok(None) };
             sources.push(source);
         }
         Ok(Some(if sources.len() == 1 {
@@ -155,15 +181,21 @@ impl Files {
         symbol.and_then(|symbol| self.spreads.get(&symbol).copied()).unwrap_or(Ticks(1))
     }
 
-    fn open_one(&self, path: &Path, symbol: Option<Symbol>) -> Result<crate::sim::market::Opened, Failure> {
+    fn open_one(
+        &self,
+        path: &Path,
+        symbol: Option<Symbol>,
+        read: &BytesRead,
+    ) -> Result<crate::sim::market::Opened, Failure> {
         let spread = |symbol: Symbol| self.spread(Some(symbol));
-        Ok(open_wide(path, &self.table, symbol.as_ref().map(Symbol::as_str), &spread)?)
+        Ok(open_wide(path, &self.table, symbol.as_ref().map(Symbol::as_str), &spread, read)?)
     }
 
     /// Bars can be made of candles that are as long, or of which several make one.
     fn check_intervals(&self, settings: &Settings) -> Result<(), Failure> {
         for (path, symbol) in &self.paths {
-            let Some(interval_ms) = self.open_one(path, *symbol)?.interval_ms else { continue };
+            let opened = self.open_one(path, *symbol, &BytesRead::default())?;
+            let Some(interval_ms) = opened.interval_ms else { continue };
             let bar_ms = i64::from(settings.bar_interval_s) * 1_000;
             if bar_ms < interval_ms || bar_ms % interval_ms != 0 {
                 let bar = Key::QT_BAR_INTERVAL.setting().value(settings);
@@ -213,29 +245,33 @@ impl InstrumentFigures {
 }
 
 impl Found {
+    fn grid(&self) -> Option<Dec> {
+        self.survey.price_grid.filter(|grid| grid.0 > 0)
+    }
+
     fn identity(&self) -> Vec<u8> {
         let symbol = self.symbol.map(|symbol| symbol.to_string()).unwrap_or_default();
         [&self.survey.digest().to_le_bytes()[..], symbol.as_bytes()].concat()
     }
 
     fn figures(&self) -> FileFigures {
-        let time = |at: Option<TimeNs>| at.map_or_else(|| "-".to_string(), |at| at.to_string());
         FileFigures {
             path: self.path.display().to_string(),
             kind: self.kind.as_str(),
             symbol: self.symbol.map(|symbol| symbol.to_string()),
-            from: time(self.survey.first),
-            to: time(self.survey.last),
+            from: self.survey.first.map_or_else(|| "-".to_string(), |at| at.to_string()),
+            to: self.survey.last.map(|at| at.to_string()),
         }
     }
 }
 
-fn look(
+fn look_at(
     path: &Path,
     flag: &str,
     kind: MarketKind,
     symbol: Option<&str>,
     table: &InstrumentTable,
+    look: Look,
 ) -> Result<Found, Failure> {
     if !path.exists() {
         return Err(Failure::refused(format!("{flag} {:?}: no such file", path.display().to_string())));
@@ -258,13 +294,29 @@ fn look(
         _ => Some(match named() {
             Some(symbol) => symbol,
             None => {
-                return Err(open_wide(path, table, None, &|_| Ticks(1)).map_or_else(Failure::from, |_| {
-                    Failure::refused(format!("{}: no instrument", path.display()))
-                }));
+                return Err(open_wide(path, table, None, &|_| Ticks(1), &BytesRead::default())
+                    .map_or_else(Failure::from, |_| {
+                        Failure::refused(format!("{}: no instrument", path.display()))
+                    }));
             }
         }),
     };
-    Ok(Found { path: path.to_path_buf(), kind, symbol, survey: Survey::of(path, kind)? })
+    let glance = look == Look::Glance && kind != MarketKind::Candles;
+    let survey = if glance { Survey::glance(path, kind)? } else { Survey::of(path, kind)? };
+    let found = Found { path: path.to_path_buf(), kind, symbol, survey };
+    let tick = table.iter().map(|(_, row)| row).find(|row| Some(row.symbol) == symbol).map(|row| row.tick);
+    match (glance, found.grid(), tick) {
+        (true, Some(grid), Some(tick)) if common(tick, grid) != tick => {
+            Ok(Found { survey: Survey::of(path, kind)?, ..found })
+        }
+        _ => Ok(found),
+    }
+}
+
+/// Two files of one instrument: whether they overlap only their ends tell.
+fn twice(found: &[Found]) -> bool {
+    let named: Vec<Symbol> = found.iter().filter_map(|file| file.symbol).collect();
+    named.iter().enumerate().any(|(i, symbol)| named.iter().skip(i + 1).any(|other| other == symbol))
 }
 
 /// Trades and candles of one instrument, or two files of it that overlap, would count everything twice.
@@ -298,7 +350,7 @@ fn refine(found: &[Found], table: &InstrumentTable) -> Result<Refined, Failure> 
         if files.peek().is_none() && !all {
             continue;
         }
-        let grids = files.filter_map(|file| file.survey.price_grid).filter(|grid| grid.0 > 0);
+        let grids = files.filter_map(Found::grid);
         let tick = grids.fold(row.tick, common);
         if tick == row.tick {
             rows.push(*row);

@@ -3,13 +3,13 @@
 use std::slice;
 
 use super::BacktestArgs;
-use super::files::{FileFigures, Files, InstrumentFigures, Source};
+use super::files::{FileFigures, Files, InstrumentFigures, Look, Source};
 use crate::cli::Failure;
 use crate::cli::market::Market;
 use crate::event::InstrumentTable;
 use crate::num::{NS_PER_DAY, TimeNs};
 use crate::risk::config::Settings;
-use crate::sim::market::MarketSource;
+use crate::sim::market::{BytesRead, MarketSource};
 
 /// Days of a made market, unless told otherwise: it has no end of its own.
 const MADE_DAYS: f64 = 30.0;
@@ -21,6 +21,9 @@ pub(super) struct Input {
     pub table: InstrumentTable,
     /// First and last time, as far as they are run.
     pub span: Option<(TimeNs, TimeNs)>,
+    /// Of the files, as they lie on the disk.
+    pub bytes: u64,
+    pub look: Look,
     /// Simulated time after which a run ends; `None` is the market's end.
     pub horizon_ns: Option<i64>,
     pub figures: Vec<FileFigures>,
@@ -34,14 +37,16 @@ enum Given {
 impl Input {
     /// # Errors
     /// Neither or both, days out of range, and what [`Files::survey`] or the market refuses.
-    pub fn new(args: &BacktestArgs, settings: &Settings) -> Result<Input, Failure> {
+    pub fn new(args: &BacktestArgs, settings: &Settings, look: Look) -> Result<Input, Failure> {
         let horizon_ns = args.days.as_deref().map(days).transpose()?;
         let Some(name) = &args.market else {
-            let files = Files::survey(args, settings)?;
+            let files = Files::survey(args, settings, look)?;
             let end = |from: TimeNs| horizon_ns.map_or(TimeNs(i64::MAX), |ns| from + ns);
             return Ok(Input {
                 table: files.table.clone(),
                 span: files.span.map(|(from, to)| (from, to.min(end(from)))),
+                bytes: files.bytes,
+                look: files.look,
                 horizon_ns,
                 figures: files.figures.clone(),
                 market: Given::Files(files),
@@ -60,10 +65,12 @@ impl Input {
             kind: "made",
             symbol: None,
             from: from.to_string(),
-            to: to.to_string(),
+            to: Some(to.to_string()),
         };
         Ok(Input {
             table: market.instruments,
+            bytes: 0,
+            look: Look::Whole,
             span: Some((from, to)),
             horizon_ns: Some(horizon_ns),
             figures: vec![figures],
@@ -71,10 +78,10 @@ impl Input {
         })
     }
 
-    /// Opens it from its beginning.
-    pub fn open(&self, settings: &Settings) -> Result<(Source, Market), Failure> {
+    /// Opens it from its beginning; `read` counts what is read of files.
+    pub fn open(&self, settings: &Settings, read: &BytesRead) -> Result<(Source, Market), Failure> {
         match &self.market {
-            Given::Files(files) => files.open(),
+            Given::Files(files) => files.open(read),
             Given::Made(name) => {
                 let (source, market) = Market::open(slice::from_ref(name), None, None, settings)?;
                 Ok((Source::Frames(source), market))
@@ -86,7 +93,7 @@ impl Input {
     pub fn notes(&self, settings: &Settings) -> Result<Vec<String>, Failure> {
         Ok(match &self.market {
             Given::Files(files) => files.notes(),
-            Given::Made(_) => self.open(settings)?.1.preset.into_iter().collect(),
+            Given::Made(_) => self.open(settings, &BytesRead::default())?.1.preset.into_iter().collect(),
         })
     }
 

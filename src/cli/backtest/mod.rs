@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use self::column::Column;
+use self::files::Look;
 use self::input::Input;
 use super::market::preset_of;
 use super::settings::SettingsArgs;
@@ -102,11 +103,31 @@ struct Report<'a> {
 pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Failure> {
     let loaded = args.settings.load(args.market.as_deref().and_then(preset_of).as_ref())?;
     let settings = &loaded.settings;
-    let input = Input::new(args, settings)?;
     let stop =
         StopFlag::on_signals().map_err(|error| Failure::refused(format!("signal handlers: {error}")))?;
+    let mut input = Input::new(args, settings, Look::Glance)?;
+    let mut columns = run(args, &input, settings, &stop)?;
+    if input.look == Look::Glance && columns.iter().any(|(_, column)| column.between_ticks) {
+        // The tick these files need is found by reading them through.
+        input = Input::new(args, settings, Look::Whole)?;
+        columns = run(args, &input, settings, &stop)?;
+    }
+    print(&if args.json { json(&input, settings, &columns)? } else { text(&columns) })?;
+    match columns.iter().find_map(|(_, column)| column.fault.as_ref()) {
+        None => Ok(ExitCode::SUCCESS),
+        Some(why) => Err(Failure::refused(format!("{why}; the run ended there"))),
+    }
+}
+
+/// The columns asked for, up to one that meets a price between two ticks.
+fn run(
+    args: &BacktestArgs,
+    input: &Input,
+    settings: &Settings,
+    stop: &StopFlag,
+) -> Result<Vec<(&'static str, Column)>, Failure> {
     if !args.json {
-        print(&banner(&input, settings)?)?;
+        print(&banner(input, settings)?)?;
     }
     let on_terminal = !args.json && std::io::stderr().is_terminal();
     let layers: &[bool] = match args.risk {
@@ -116,7 +137,10 @@ pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Failure> {
         None => &[settings.enable_risk_layer],
     };
     let mut columns: Vec<(&str, Column)> = Vec::new();
-    for (i, layer) in layers.iter().enumerate().take_while(|_| !stop.is_set()) {
+    for (i, layer) in layers.iter().enumerate() {
+        if stop.is_set() || columns.iter().any(|(_, column)| column.between_ticks) {
+            break;
+        }
         let settings = Settings { enable_risk_layer: *layer, ..*settings };
         let name = if *layer { "on" } else { "off" };
         let wanted = column::Wanted {
@@ -131,13 +155,9 @@ pub fn backtest(args: &BacktestArgs) -> Result<ExitCode, Failure> {
             indicators: args.dump_indicators.as_deref().filter(|_| i == 0),
             progress: on_terminal,
         };
-        columns.push((name, column::run(&input, &wanted, stop.clone())?));
+        columns.push((name, column::run(input, &wanted, stop.clone())?));
     }
-    print(&if args.json { json(&input, settings, &columns)? } else { text(&columns) })?;
-    match columns.iter().find_map(|(_, column)| column.fault.as_ref()) {
-        None => Ok(ExitCode::SUCCESS),
-        Some(why) => Err(Failure::refused(format!("{why}; the run ended there"))),
-    }
+    Ok(columns)
 }
 
 fn json(input: &Input, settings: &Settings, columns: &[(&str, Column)]) -> Result<String, Failure> {
@@ -182,7 +202,8 @@ fn banner(input: &Input, settings: &Settings) -> Result<String, Failure> {
     let bar = Key::QT_BAR_INTERVAL.setting().value(settings);
     let mut text = String::new();
     for file in &input.figures {
-        text += &format!("{:<11}{}, {} to {}\n", file.kind, file.path, file.from, file.to);
+        let to = file.to.as_ref().map_or_else(String::new, |to| format!(" to {to}"));
+        text += &format!("{:<11}{}, {}{to}\n", file.kind, file.path, file.from);
     }
     for note in input.notes(settings)? {
         text += &format!("{:<11}{note}\n", "note");

@@ -1,9 +1,11 @@
-//! How far a backtest is, on one line of the terminal: by the time of its events.
+//! How far a backtest is, on one line of the terminal: by the time of its events, or by what was read of
+//! its files where their end is not known.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use crate::num::TimeNs;
+use crate::sim::market::BytesRead;
 
 /// The line is drawn at most this often.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
@@ -11,20 +13,37 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 const LOOK_EVERY: u32 = 4_096;
 const BAR: usize = 30;
 
+/// What a share is a share of.
+pub(super) enum Whole {
+    /// Simulated time.
+    Time { from: TimeNs, to: TimeNs },
+    /// Bytes of the files.
+    Bytes { read: BytesRead, bytes: u64 },
+}
+
+impl Whole {
+    fn share(&self, now: TimeNs) -> f64 {
+        let share = match self {
+            Whole::Time { from, to } => now.since(*from) as f64 / to.since(*from).max(1) as f64,
+            Whole::Bytes { read, bytes } => read.bytes() as f64 / (*bytes).max(1) as f64,
+        };
+        share.clamp(0.0, 1.0)
+    }
+}
+
 /// A line on standard error.
 pub(super) struct Progress {
     name: &'static str,
-    from: TimeNs,
-    to: TimeNs,
+    whole: Whole,
     began: Instant,
     drawn: Instant,
     entries: u32,
 }
 
 impl Progress {
-    pub fn new(name: &'static str, (from, to): (TimeNs, TimeNs)) -> Progress {
+    pub fn new(name: &'static str, whole: Whole) -> Progress {
         let now = Instant::now();
-        Progress { name, from, to, began: now, drawn: now, entries: 0 }
+        Progress { name, whole, began: now, drawn: now, entries: 0 }
     }
 
     pub fn see(&mut self, now: TimeNs) {
@@ -40,8 +59,7 @@ impl Progress {
     }
 
     fn line(&self, now: TimeNs) -> String {
-        let whole = self.to.since(self.from).max(1) as f64;
-        let share = (now.since(self.from) as f64 / whole).clamp(0.0, 1.0);
+        let share = self.whole.share(now);
         let full = (share * BAR as f64) as usize;
         let left = self.began.elapsed().as_secs_f64() * (1.0 - share) / share.max(1e-6);
         format!(

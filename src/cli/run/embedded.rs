@@ -254,7 +254,7 @@ fn stepped(
     let mut core = intake.core;
     let sockets = Some(with_venue(summary, server, &mut core)?);
     core.counts.sim_round_trip_ns_max = plan.round_trip_ns_max;
-    Ok(Ended { core, outcome, fault: market_fault, sockets })
+    Ok(Ended { core, outcome, fault: market_fault, between_ticks: false, sockets })
 }
 
 /// Ends the venue; its figures belong to the run's.

@@ -165,6 +165,8 @@ pub(super) struct Ended<R = RingWriter> {
     pub outcome: Result<(), RunError>,
     /// Why the market could not be read on.
     pub fault: Option<String>,
+    /// That was a price between two ticks.
+    pub between_ticks: bool,
     pub sockets: Option<SocketSummary>,
 }
 
@@ -421,8 +423,7 @@ pub(super) fn link(market: &Market, settings: &Settings) -> Link {
         order_latency_ns: micros(settings.sim_order_latency_us),
         report_latency_ns: micros(settings.sim_report_latency_us),
         jitter_ns: micros(settings.sim_latency_jitter_us),
-        // Of the market alone: two runs that differ in a setting meet the same latencies.
-        seed: u64::from(crc32c::crc32c(&market.identity)),
+        seed: market.latency_seed,
     };
     Link::new(venue, config)
 }

@@ -82,7 +82,7 @@ pub(super) fn by_the_clock<C: Now, E: MarketEnd>(
     let (counters, shares) = (feeds.counters(), shares.run(&mut orders));
     drop(feeds);
     let sockets = Some(summary(counters, session.stop(), shares, warnings));
-    Ended { core, outcome, fault: None, sockets }
+    Ended { core, outcome, fault: None, between_ticks: false, sockets }
 }
 
 /// Of what was told while connecting, what the opening does not hold yet: the account is in it, the

@@ -11,7 +11,7 @@ use super::dialect::{AggTrade, KlineText, agg_trade, interval_name, interval_nam
 use super::lines::{Row, Rows};
 use super::quotes::MadeQuotes;
 use super::walk::{Ohlc, Point, Walk};
-use super::{Held, MarketSource, SourceError};
+use super::{Held, MarketSource, Reading, SourceError};
 use crate::event::{Instrument, SizeUnit};
 use crate::num::{Dec, Millis, Rounding, Side, Size, Ticks, TimeNs};
 
@@ -89,17 +89,17 @@ impl Candles {
     /// Opens `path`; `seed` decides quote sizes. The interval is what the first candle's close time
     /// says, else the distance of the first two rows.
     pub fn open(path: &Path, instrument: &Instrument, seed: u64) -> Result<Candles, SourceError> {
-        Candles::open_wide(path, instrument, Ticks(1), seed)
+        Candles::open_wide(path, instrument, &Reading::of(seed))
     }
 
-    /// As [`Candles::open`], with quotes `spread` apart.
+    /// As [`Candles::open`], as `reading` says.
     pub fn open_wide(
         path: &Path,
         instrument: &Instrument,
-        spread: Ticks,
-        seed: u64,
+        reading: &Reading,
     ) -> Result<Candles, SourceError> {
-        let mut rows = FileRows { rows: Rows::open(path, HEADER, COLUMNS_MIN)?, instrument: *instrument };
+        let rows = Rows::open(path, HEADER, COLUMNS_MIN, &reading.read)?;
+        let mut rows = FileRows { rows, instrument: *instrument };
         let name = path.display().to_string();
         let no_rows = || SourceError::new(&name, 1, "row", b"", "at least one candle");
         let first = rows.next_candle()?.ok_or_else(no_rows)?;
@@ -115,7 +115,7 @@ impl Candles {
             let value = format!("{interval_ms} ms");
             return Err(SourceError::new(&name, 1, "interval", value.as_bytes(), interval_names()));
         };
-        let quotes = MadeQuotes::new(instrument, spread, seed);
+        let quotes = MadeQuotes::new(instrument, reading.spread, reading.seed);
         let mut candles = Candles::of(Box::new(rows), instrument, quotes, interval_ms, interval);
         if let Some(second) = &second {
             candles.follows(&first, second)?;

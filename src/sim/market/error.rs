@@ -17,6 +17,8 @@ pub struct SourceError {
     pub value: String,
     /// What would have been right, or what the system said.
     pub allowed: String,
+    /// A price between two ticks: a finer tick would read it.
+    pub between_ticks: bool,
 }
 
 impl SourceError {
@@ -32,7 +34,8 @@ impl SourceError {
         if shown.len() < value.len() {
             value_text.push('…');
         }
-        SourceError { file: file.to_string(), line, field, value: value_text, allowed: allowed.into() }
+        let (file, allowed) = (file.to_string(), allowed.into());
+        SourceError { file, line, field, value: value_text, allowed, between_ticks: false }
     }
 
     /// What the system said while reading on from `line`.

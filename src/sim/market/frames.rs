@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::lines::Lines;
-use super::{MarketSource, SourceCounts, SourceError};
+use super::{BytesRead, MarketSource, SourceCounts, SourceError};
 use crate::num::TimeNs;
 
 /// Longest frame passed whole: the most that `QT_MAX_FRAME_BYTES` allows. Venues stay below 50 kB.
@@ -27,7 +27,12 @@ pub struct Frames {
 impl Frames {
     /// Opens `path`, packed or plain.
     pub fn open(path: &Path) -> Result<Frames, SourceError> {
-        let lines = Lines::open(path)?;
+        Frames::open_counted(path, &BytesRead::default())
+    }
+
+    /// As [`Frames::open`]; `read` counts what is read of the file.
+    pub fn open_counted(path: &Path, read: &BytesRead) -> Result<Frames, SourceError> {
+        let lines = Lines::open(path, read)?;
         Ok(Frames { lines, line: Vec::new(), last: TimeNs(0), counts: SourceCounts::default(), ended: false })
     }
 

@@ -7,9 +7,9 @@ use std::path::Path;
 use arrayvec::ArrayVec;
 
 use super::SourceError;
-use super::packed::open_reader;
+use super::packed::{BytesRead, open_reader};
 use crate::event::Instrument;
-use crate::num::{Dec, Millis, Size, Ticks};
+use crate::num::{Dec, DecError, Millis, Size, Ticks};
 
 /// Rows of the public data have about 150 bytes.
 const ROW_BYTES_MAX: usize = 1_024;
@@ -25,8 +25,9 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Opens a file: plain, compressed with zstd, or the only file of a zip archive.
-    pub fn open(path: &Path) -> Result<Lines, SourceError> {
+    /// Opens a file: plain, compressed with zstd, or the only file of a zip archive. `read` counts what is
+    /// read of it.
+    pub fn open(path: &Path, read: &BytesRead) -> Result<Lines, SourceError> {
         let file = path.display().to_string();
         // Told before opening: a pipe nobody writes to would wait for ever.
         let kind = std::fs::metadata(path).map_err(|e| SourceError::io(&file, 0, &e))?;
@@ -34,7 +35,7 @@ impl Lines {
             let what = if kind.is_dir() { "is a folder" } else { "is not a regular file" };
             return Err(SourceError::new(&file, 0, what, b"", "a market is a regular file, read twice"));
         }
-        let reader = open_reader(path)?;
+        let reader = open_reader(path, read)?;
         Ok(Lines { reader, file, number: 0 })
     }
 
@@ -92,8 +93,13 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub fn open(path: &Path, header: &'static str, columns_min: usize) -> Result<Rows, SourceError> {
-        Ok(Rows { lines: Lines::open(path)?, line: Vec::new(), header, columns_min })
+    pub fn open(
+        path: &Path,
+        header: &'static str,
+        columns_min: usize,
+        read: &BytesRead,
+    ) -> Result<Rows, SourceError> {
+        Ok(Rows { lines: Lines::open(path, read)?, line: Vec::new(), header, columns_min })
     }
 
     /// The next row; `None` at the end.
@@ -191,14 +197,16 @@ impl<'a> Row<'a> {
         column: usize,
         instrument: &Instrument,
     ) -> Result<Ticks, SourceError> {
-        let allowed = match instrument.parse_price(self.text(column).as_bytes()) {
+        let parsed = instrument.parse_price(self.text(column).as_bytes());
+        let allowed = match &parsed {
             // Room above for the tick between bid and ask.
-            Ok(price) if price > Ticks::ZERO && price < Ticks(i64::MAX) => return Ok(price),
+            Ok(price) if *price > Ticks::ZERO && *price < Ticks(i64::MAX) => return Ok(*price),
             Ok(_) => "out of range".to_string(),
             Err(error) => error.to_string(),
         };
         let tick = instrument.tick;
-        Err(self.error(field, column, format!("{allowed}; a positive multiple of the tick {tick}")))
+        let error = self.error(field, column, format!("{allowed}; a positive multiple of the tick {tick}"));
+        Err(SourceError { between_ticks: parsed == Err(DecError::NotAMultiple), ..error })
     }
 
     /// A quantity that is not negative, in market-data units.

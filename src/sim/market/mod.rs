@@ -35,12 +35,31 @@ pub use error::SourceError;
 pub use frames::{FRAME_BYTES_MAX, Frames};
 pub use merge::{Merge, MergeEvents};
 pub use open::{MarketKind, Opened, market_kind, open, open_events, open_wide, symbol_in_name};
+pub use packed::BytesRead;
 pub use survey::{Survey, common};
 pub use synthetic::{Gaps, LISTINGS, Listing, MadeCandles, Regime, Synthetic, SyntheticConfig};
 pub use trades::{TradeEvents, Trades};
 
 use crate::event::{Event, Symbol};
-use crate::num::{InstrumentId, Side, TimeNs};
+use crate::num::{InstrumentId, Side, Ticks, TimeNs};
+
+/// How a file of trades or candles is read.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Decides event times and quote sizes.
+    pub seed: u64,
+    /// Bid to ask of made quotes.
+    pub spread: Ticks,
+    /// Counts what is read of the file.
+    pub read: BytesRead,
+}
+
+impl Reading {
+    /// Quotes one tick apart.
+    pub fn of(seed: u64) -> Reading {
+        Reading { seed, spread: Ticks(1), read: BytesRead::default() }
+    }
+}
 
 /// The side of an instrument's position; `None` when flat.
 pub type Held<'a> = &'a dyn Fn(Symbol) -> Option<Side>;

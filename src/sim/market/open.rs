@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::lines::Lines;
-use super::{Candles, EventSource, Frames, MarketSource, SourceError, Trades, candles, trades};
+use super::{
+    BytesRead, Candles, EventSource, Frames, MarketSource, Reading, SourceError, Trades, candles, trades,
+};
 use crate::event::{Instrument, InstrumentTable, Symbol};
 use crate::num::{Millis, Ticks};
 
@@ -46,7 +48,7 @@ pub struct Opened {
 /// Opens a market file of any kind. The kind is told by the first line. The instrument of trades
 /// and candles is `symbol`, else the longest symbol of the table that the file's name contains.
 pub fn open(path: &Path, table: &InstrumentTable, symbol: Option<&str>) -> Result<Opened, SourceError> {
-    open_wide(path, table, symbol, &|_| Ticks(1))
+    open_wide(path, table, symbol, &|_| Ticks(1), &BytesRead::default())
 }
 
 /// As [`open`]; quotes made for an instrument are so many ticks apart as `spread` says.
@@ -55,19 +57,21 @@ pub fn open_wide(
     table: &InstrumentTable,
     symbol: Option<&str>,
     spread: &dyn Fn(Symbol) -> Ticks,
+    read: &BytesRead,
 ) -> Result<Opened, SourceError> {
     let kind = market_kind(path)?;
     if kind == MarketKind::Frames {
-        return Ok(Opened { kind, symbol: None, interval_ms: None, source: Box::new(Frames::open(path)?) });
+        let source = Box::new(Frames::open_counted(path, read)?);
+        return Ok(Opened { kind, symbol: None, interval_ms: None, source });
     }
     let instrument = instrument(path, table, symbol)?;
-    let spread = spread(instrument.symbol);
+    let reading = Reading { seed: SEED, spread: spread(instrument.symbol), read: read.clone() };
     let symbol = Some(instrument.symbol);
     if kind == MarketKind::Trades {
-        let source = Box::new(Trades::open_wide(path, instrument, spread, SEED)?);
+        let source = Box::new(Trades::open_wide(path, instrument, &reading)?);
         return Ok(Opened { kind, symbol, interval_ms: None, source });
     }
-    let candles = Candles::open_wide(path, instrument, spread, SEED)?;
+    let candles = Candles::open_wide(path, instrument, &reading)?;
     Ok(Opened { kind, symbol, interval_ms: Some(candles.interval_ms()), source: Box::new(candles) })
 }
 
@@ -81,6 +85,7 @@ pub fn open_events(
     table: &InstrumentTable,
     symbol: Option<&Symbol>,
     spread: Ticks,
+    read: &BytesRead,
 ) -> Result<Option<Box<dyn EventSource>>, SourceError> {
     if market_kind(path)? != MarketKind::Trades {
         return Ok(None);
@@ -88,7 +93,8 @@ pub fn open_events(
     let instrument = instrument(path, table, symbol.map(Symbol::as_str))?;
     // Every instrument of the table has an id there.
     let Some(id) = table.find(instrument.symbol.as_str()) else { return Ok(None) };
-    let trades = Trades::open_wide(path, instrument, spread, SEED)?;
+    let reading = Reading { seed: SEED, spread, read: read.clone() };
+    let trades = Trades::open_wide(path, instrument, &reading)?;
     let events = trades.into_events(id).map_err(|e| SourceError::io(&path.display().to_string(), 0, &e))?;
     Ok(Some(Box::new(events)))
 }
@@ -98,7 +104,7 @@ pub fn open_events(
 /// # Errors
 /// It is none of these, or can't be read.
 pub fn market_kind(path: &Path) -> Result<MarketKind, SourceError> {
-    let mut lines = Lines::open(path)?;
+    let mut lines = Lines::open(path, &BytesRead::default())?;
     let mut head = Vec::new();
     if lines.read(&mut head, HEAD_BYTES)?.is_none() {
         return Err(SourceError::new(lines.file(), 0, "is empty", b"", FIRST_LINE));

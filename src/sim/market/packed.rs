@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
@@ -19,17 +21,41 @@ const BUFFER_BYTES: usize = 128 * 1024;
 /// An archive of the venue holds one table. The directory is read whole, so its size is bounded first.
 const ZIP_FILES: &str = "a zip archive of one file, stored or deflated, without a password";
 
-/// Opens the content of `path`.
+/// How far files have been read, in bytes as they lie on the disk: what a progress bar goes by.
+#[derive(Clone, Debug, Default)]
+pub struct BytesRead(Arc<AtomicU64>);
+
+impl BytesRead {
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Counted {
+    file: File,
+    read: BytesRead,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.read.0.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// Opens the content of `path`; `read` counts what is read of the file.
 ///
 /// # Errors
 /// What the system says, and what is no archive we read.
-pub(super) fn open_reader(path: &Path) -> Result<Box<dyn BufRead + Send>, SourceError> {
+pub(super) fn open_reader(path: &Path, read: &BytesRead) -> Result<Box<dyn BufRead + Send>, SourceError> {
     let name = path.display().to_string();
     let io = |error: io::Error| SourceError::io(&name, 0, &error);
-    let mut plain = BufReader::with_capacity(BUFFER_BYTES, File::open(path).map_err(io)?);
+    let file = Counted { file: File::open(path).map_err(io)?, read: read.clone() };
+    let mut plain = BufReader::with_capacity(BUFFER_BYTES, file);
     let head = plain.fill_buf().map_err(io)?;
     if head.starts_with(&ZIP_MAGIC) {
-        return zipped(path, &name);
+        return zipped(path, &name, read);
     }
     if !head.starts_with(&ZSTD_MAGIC) {
         return Ok(Box::new(plain));
@@ -41,7 +67,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Box<dyn BufRead + Send>, Source
 
 /// The only file of an archive. The archive is asked where it lies, and the bytes are then streamed
 /// from the file itself: a reader that borrows the archive could not be handed on.
-fn zipped(path: &Path, name: &str) -> Result<Box<dyn BufRead + Send>, SourceError> {
+fn zipped(path: &Path, name: &str, read: &BytesRead) -> Result<Box<dyn BufRead + Send>, SourceError> {
     let refuse = |found: &str| SourceError::new(name, 0, "zip archive", found.as_bytes(), ZIP_FILES);
     let io = |error: io::Error| SourceError::io(name, 0, &error);
     let file = File::open(path).map_err(io)?;
@@ -58,6 +84,7 @@ fn zipped(path: &Path, name: &str) -> Result<Box<dyn BufRead + Send>, SourceErro
     let Some(start) = entry.data_start() else { return Err(refuse("no data")) };
     let mut file = File::open(path).map_err(io)?;
     file.seek(SeekFrom::Start(start)).map_err(io)?;
+    let file = Counted { file, read: read.clone() };
     let stream = BufReader::with_capacity(BUFFER_BYTES, file.take(packed));
     let checked = |reader| Checked { reader, crc: Crc::new(), left: length, crc32 };
     let reader: Box<dyn Read + Send> = match method {
@@ -119,8 +146,11 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
         let mut content = Vec::new();
-        let mut reader = open_reader(file.path()).map_err(|error| error.to_string())?;
+        let read = BytesRead::default();
+        let mut reader = open_reader(file.path(), &read).map_err(|error| error.to_string())?;
         reader.read_to_end(&mut content).map_err(|error| error.to_string())?;
+        // A zip archive's directory is read by somebody else.
+        assert!((1..=2 * bytes.len() as u64).contains(&read.bytes()) || bytes.is_empty());
         Ok(content)
     }
 

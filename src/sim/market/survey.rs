@@ -4,9 +4,12 @@
 use std::path::Path;
 
 use super::lines::Lines;
-use super::{FRAME_BYTES_MAX, MarketKind, SourceError};
+use super::{BytesRead, FRAME_BYTES_MAX, MarketKind, SourceError};
 use crate::num::{Dec, TimeNs};
 
+/// So much of a file's content tells it from others well enough to draw latencies by, and is read in no
+/// time.
+const HEAD_BYTES: u64 = 64 * 1024;
 /// A frame with its time; rows are far shorter.
 const LINE_BYTES_MAX: usize = FRAME_BYTES_MAX + 32;
 
@@ -16,6 +19,8 @@ pub struct Survey {
     /// Bytes of the content and their checksum: the same however the file is packed.
     pub bytes: u64,
     pub crc32c: u32,
+    /// Of the first 64 KiB alone, whole lines.
+    pub head_crc32c: u32,
     /// Times of the first and the last line that has one.
     pub first: Option<TimeNs>,
     pub last: Option<TimeNs>,
@@ -30,13 +35,32 @@ impl Survey {
     /// # Errors
     /// The file can't be read.
     pub fn of(path: &Path, kind: MarketKind) -> Result<Survey, SourceError> {
-        let mut lines = Lines::open(path)?;
+        Survey::read(path, kind, u64::MAX)
+    }
+
+    /// Reads no further than the head: what it finds is of the head alone, and there is no last time.
+    ///
+    /// # Errors
+    /// As [`Survey::of`].
+    pub fn glance(path: &Path, kind: MarketKind) -> Result<Survey, SourceError> {
+        let survey = Survey::read(path, kind, HEAD_BYTES)?;
+        Ok(Survey { last: None, ..survey })
+    }
+
+    fn read(path: &Path, kind: MarketKind, bytes_max: u64) -> Result<Survey, SourceError> {
+        let mut lines = Lines::open(path, &BytesRead::default())?;
         let (mut survey, mut line) = (Survey::default(), Vec::new());
         while let Some(length) = lines.read(&mut line, LINE_BYTES_MAX)? {
             survey.bytes += length + 1;
             survey.crc32c = crc32c::crc32c_append(survey.crc32c, &line);
             survey.crc32c = crc32c::crc32c_append(survey.crc32c, b"\n");
+            if survey.bytes <= HEAD_BYTES {
+                survey.head_crc32c = survey.crc32c;
+            }
             survey.note(&line, kind);
+            if survey.bytes > bytes_max {
+                break;
+            }
         }
         Ok(survey)
     }
@@ -109,9 +133,24 @@ mod tests {
             (Some(TimeNs::from_ms(60_000)), Some(TimeNs::from_ms(120_000)))
         );
         assert_eq!(plain.price_grid, Some(Dec::new(1, 3)));
+        let glance = Survey::glance(file.path(), MarketKind::Candles).unwrap();
+        assert_eq!(glance, Survey { last: None, ..plain }, "all of it is head");
         let mut packed = tempfile::NamedTempFile::new().unwrap();
         packed.write_all(&zstd::encode_all(rows.as_bytes(), 3).unwrap()).unwrap();
         assert_eq!(Survey::of(packed.path(), MarketKind::Candles).unwrap(), plain, "however it is packed");
+    }
+
+    #[test]
+    fn a_glance_ends_with_the_head() {
+        let rows: String = (0..9_000).map(|i| format!("{i},1{}.5,1,0,0,{},true\n", i % 2, i * 7)).collect();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(rows.as_bytes()).unwrap();
+        let kind = MarketKind::Trades;
+        let (all, glance) =
+            (Survey::of(file.path(), kind).unwrap(), Survey::glance(file.path(), kind).unwrap());
+        assert_eq!((glance.head_crc32c, glance.first), (all.head_crc32c, all.first));
+        assert!(glance.bytes < all.bytes && glance.last.is_none());
+        assert_ne!(all.head_crc32c, all.crc32c);
     }
 
     #[test]

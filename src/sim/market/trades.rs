@@ -8,7 +8,7 @@ use super::dialect::{AggTrade, agg_trade};
 use super::lines::{Row, Rows};
 use super::quotes::{MadeQuote, MadeQuotes};
 use super::rng::Rng;
-use super::{EventSource, MarketSource, Quiet, SourceError};
+use super::{EventSource, MarketSource, Quiet, Reading, SourceError};
 use crate::event::{Event, EventBody, Instrument, Trade};
 use crate::num::{InstrumentId, Millis, Scale, Size, Ticks, TimeNs};
 
@@ -129,20 +129,15 @@ pub struct Trades {
 impl Trades {
     /// Opens `path`; `seed` decides delays and quote sizes.
     pub fn open(path: &Path, instrument: &Instrument, seed: u64) -> Result<Trades, SourceError> {
-        Trades::open_wide(path, instrument, Ticks(1), seed)
+        Trades::open_wide(path, instrument, &Reading::of(seed))
     }
 
-    /// As [`Trades::open`], with quotes `spread` apart.
-    pub fn open_wide(
-        path: &Path,
-        instrument: &Instrument,
-        spread: Ticks,
-        seed: u64,
-    ) -> Result<Trades, SourceError> {
-        let rows = Rows::open(path, HEADER, COLUMNS)?;
+    /// As [`Trades::open`], as `reading` says.
+    pub fn open_wide(path: &Path, instrument: &Instrument, reading: &Reading) -> Result<Trades, SourceError> {
+        let rows = Rows::open(path, HEADER, COLUMNS, &reading.read)?;
         let scales = Scales { price: Scale::of(instrument.tick), size: Scale::of(instrument.size_step) };
         let checked = Checked { rows, instrument: *instrument, scales, last: None };
-        Ok(Trades { checked, making: Making::new(instrument, spread, seed) })
+        Ok(Trades { checked, making: Making::new(instrument, reading.spread, reading.seed) })
     }
 
     /// The same market as events that need no decoding; another thread reads the file.
