@@ -15,11 +15,20 @@ pub fn wide_product(factors: &[i128]) -> Option<Wide> {
     factors.iter().try_fold(I256::ONE, |acc, f| acc.checked_mul(I256::from(*f)))
 }
 
+/// The product, where it fits the native width.
+fn narrow_product(factors: &[i128]) -> Option<i128> {
+    let (first, rest) = factors.split_first()?;
+    rest.iter().try_fold(*first, |product, factor| {
+        // Magnitudes of so few bits cannot overflow: three multiplications instead of a call.
+        let spare = product.unsigned_abs().leading_zeros() + factor.unsigned_abs().leading_zeros();
+        if spare > i128::BITS { Some(product.wrapping_mul(*factor)) } else { product.checked_mul(*factor) }
+    })
+}
+
 /// Compares `a0 * a1 * ...` with `b0 * b1 * ...` exactly; `None` if a product leaves 256 bits.
 pub fn cmp_products(left: &[i128], right: &[i128]) -> Option<Ordering> {
     // On the hot path the products nearly always fit the native width.
-    let narrow = |factors: &[i128]| factors.iter().try_fold(1i128, |acc, f| acc.checked_mul(*f));
-    match (narrow(left), narrow(right)) {
+    match (narrow_product(left), narrow_product(right)) {
         (Some(left), Some(right)) => Some(left.cmp(&right)),
         _ => Some(wide_product(left)?.cmp(&wide_product(right)?)),
     }
@@ -60,6 +69,18 @@ mod tests {
         assert_eq!(cmp_products(&[big, big], &[big, big + 1]), Some(Ordering::Less));
         assert_eq!(cmp_products(&[-big, big], &[big, -big]), Some(Ordering::Equal));
         assert_eq!(cmp_products(&[i128::MAX, i128::MAX, i128::MAX], &[1]), None);
+    }
+
+    #[test]
+    fn a_narrow_product_is_the_product_or_none() {
+        let edge = [0, 1, -1, 2, i128::MAX, i128::MIN, 1 << 62, 1 << 63, -(1 << 63), (1 << 64) - 1, 1 << 64];
+        for a in edge {
+            for b in edge {
+                assert_eq!(narrow_product(&[a, b]), a.checked_mul(b), "{a} * {b}");
+                assert_eq!(narrow_product(&[a, b, 3]), a.checked_mul(b).and_then(|ab| ab.checked_mul(3)));
+            }
+            assert_eq!(narrow_product(&[a]), Some(a));
+        }
     }
 
     #[test]

@@ -110,12 +110,13 @@ impl Rows {
         if self.lines.number() == 1 && self.line.starts_with(self.header.as_bytes()) && !self.read()? {
             return Ok(None);
         }
-        let text =
-            std::str::from_utf8(&self.line).map_err(|_| self.lines.error("row", &self.line, "UTF-8 text"))?;
+        if !self.line.is_ascii() && std::str::from_utf8(&self.line).is_err() {
+            return Err(self.lines.error("row", &self.line, "UTF-8 text"));
+        }
         let (mut columns, mut from) = (ArrayVec::new(), 0);
         for comma in memchr::memchr_iter(b',', &self.line).chain([self.line.len()]) {
             columns
-                .try_push(text.get(from..comma).unwrap_or_default().trim_ascii())
+                .try_push(self.line.get(from..comma).unwrap_or_default().trim_ascii())
                 .map_err(|_| self.lines.error("row", &self.line, format!("at most {COLUMNS_MAX} columns")))?;
             from = comma + 1;
         }
@@ -157,26 +158,33 @@ impl Rows {
 /// One row, its columns still text.
 pub(super) struct Row<'a> {
     lines: &'a Lines,
-    columns: ArrayVec<&'a str, COLUMNS_MAX>,
+    columns: ArrayVec<&'a [u8], COLUMNS_MAX>,
 }
 
 impl<'a> Row<'a> {
-    /// Text of a column; empty if the row has no such column.
+    /// A column; empty if the row has no such column.
+    pub fn bytes(&self, column: usize) -> &'a [u8] {
+        self.columns.get(column).copied().unwrap_or_default()
+    }
+
+    /// As [`Row::bytes`]; the row is UTF-8, and commas are never part of a longer character.
     pub fn text(&self, column: usize) -> &'a str {
-        self.columns.get(column).copied().unwrap_or("")
+        std::str::from_utf8(self.bytes(column)).unwrap_or("")
     }
 
     pub fn error(&self, field: &'static str, column: usize, allowed: impl Into<String>) -> SourceError {
-        self.lines.error(field, self.text(column).as_bytes(), allowed)
+        self.lines.error(field, self.bytes(column), allowed)
     }
 
     /// A whole number printed as JSON prints it, so that it comes out as it went in.
     pub fn integer(&self, field: &'static str, column: usize) -> Result<i64, SourceError> {
-        let text = self.text(column);
-        let canonical = !text.is_empty()
-            && text.bytes().all(|b| b.is_ascii_digit())
-            && (text.len() == 1 || !text.starts_with('0'));
-        text.parse().ok().filter(|_| canonical).ok_or_else(|| {
+        let digits = self.bytes(column);
+        let canonical = digits.len() == 1 || !digits.starts_with(b"0");
+        let value = digits.iter().try_fold(0i64, |value, digit| match digit {
+            b'0'..=b'9' => value.checked_mul(10)?.checked_add(i64::from(digit - b'0')),
+            _ => None,
+        });
+        value.filter(|_| canonical && !digits.is_empty()).ok_or_else(|| {
             self.error(field, column, "a whole number without sign or leading zeros, at most 2^63 - 1")
         })
     }
@@ -197,7 +205,7 @@ impl<'a> Row<'a> {
         column: usize,
         instrument: &Instrument,
     ) -> Result<Ticks, SourceError> {
-        let parsed = instrument.parse_price(self.text(column).as_bytes());
+        let parsed = instrument.parse_price(self.bytes(column));
         let allowed = match &parsed {
             // Room above for the tick between bid and ask.
             Ok(price) if *price > Ticks::ZERO && *price < Ticks(i64::MAX) => return Ok(*price),
@@ -216,7 +224,7 @@ impl<'a> Row<'a> {
         column: usize,
         instrument: &Instrument,
     ) -> Result<Size, SourceError> {
-        let allowed = match instrument.parse_size(self.text(column).as_bytes()) {
+        let allowed = match instrument.parse_size(self.bytes(column)) {
             Ok(size) if size >= Size::ZERO => return Ok(size),
             Ok(_) => "negative".to_string(),
             Err(error) => error.to_string(),

@@ -1,7 +1,7 @@
 //! Quotes made for data that has none: one tick of the venue apart, touching each trade from the side it took.
 
 use super::dialect::{Printer, Touch, book_ticker};
-use super::rng::Rng;
+use super::rng::touch_value;
 use crate::event::{Instrument, Quote};
 use crate::num::{Millis, Ticks};
 
@@ -107,9 +107,9 @@ impl MadeQuotes {
         self.update_id += 1;
         self.last_ms = Some(event_ms);
         // Drawn from seed and time, so that a quote does not depend on those before it.
-        let mut rng = Rng::new(self.seed ^ event_ms.unsigned_abs() << 1, 1);
-        self.touch.bid_lots = self.printer.lots_worth(rng.touch_value(TOUCH_USD), self.touch.bid);
-        self.touch.ask_lots = self.printer.lots_worth(rng.touch_value(TOUCH_USD), self.touch.ask);
+        let key = self.seed ^ event_ms.unsigned_abs() << 1;
+        self.touch.bid_lots = self.printer.lots_worth(touch_value(key, TOUCH_USD), self.touch.bid);
+        self.touch.ask_lots = self.printer.lots_worth(touch_value(key | 1, TOUCH_USD), self.touch.ask);
         MadeQuote { touch: self.touch, update_id: self.update_id, transaction_ms, event_ms }
     }
 }

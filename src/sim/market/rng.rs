@@ -47,10 +47,21 @@ impl Rng {
     /// Money resting at the touch, around `scale`: heavy tails on both ends, a tenth of them below
     /// a fortieth of `scale`, a few above ten times it.
     pub fn touch_value(&mut self, scale: f64) -> f64 {
-        let (small, large) = (self.unit(), self.unit());
-        let value = small * small / large;
-        scale * if value < 50.0 { value } else { 50.0 }
+        heavy(self.unit(), self.unit(), scale)
     }
+}
+
+/// As [`Rng::touch_value`], drawn for a key instead of after what was drawn before.
+pub(super) fn touch_value(key: u64, scale: f64) -> f64 {
+    const STEP: f64 = 1.0 / (1u64 << 32) as f64;
+    let bits = splitmix(key);
+    let unit = |half: u64| (half as f64 + 0.5) * STEP;
+    heavy(unit(bits >> 32), unit(bits & 0xffff_ffff), scale)
+}
+
+fn heavy(small: f64, large: f64, scale: f64) -> f64 {
+    let value = small * small / large;
+    scale * if value < 50.0 { value } else { 50.0 }
 }
 
 /// Steele, Lea, Flood: "Fast splittable pseudorandom number generators" (2014), the mixing step.
@@ -68,20 +79,23 @@ mod tests {
     #[test]
     fn moments_are_right() {
         let mut rng = Rng::new(1, 2);
-        let n = 100_000;
-        let (mut sum, mut squares, mut uniform, mut small) = (0.0, 0.0, 0.0, 0);
-        for _ in 0..n {
+        let n = 100_000u64;
+        let (mut sum, mut squares, mut uniform, mut small, mut keyed) = (0.0, 0.0, 0.0, 0, 0);
+        for key in 0..n {
             let z = rng.normal();
             sum += z;
             squares += z * z;
             uniform += rng.unit();
             small += u32::from(rng.touch_value(1.0) < 0.025);
+            keyed += u32::from(touch_value(key, 1.0) < 0.025);
         }
-        let n = f64::from(n);
+        let n = n as f64;
         assert!((sum / n).abs() < 0.02, "{}", sum / n);
         assert!((squares / n - 1.0).abs() < 0.02, "{}", squares / n);
         assert!((uniform / n - 0.5).abs() < 0.01);
-        assert!((f64::from(small) / n - 0.105).abs() < 0.01, "{}", f64::from(small) / n);
+        for small in [small, keyed] {
+            assert!((f64::from(small) / n - 0.105).abs() < 0.01, "{}", f64::from(small) / n);
+        }
     }
 
     #[test]

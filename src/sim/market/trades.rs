@@ -200,7 +200,7 @@ impl EventSource for TradeEvents {
 }
 
 fn parse(row: &Row<'_>, instrument: &Instrument, scales: Scales) -> Result<Trade, SourceError> {
-    let scaled = |scale: Option<Scale>, column| scale?.parse(row.text(column).as_bytes());
+    let scaled = |scale: Option<Scale>, column| scale?.parse(row.bytes(column));
     let price = match scaled(scales.price, 1).map(Ticks) {
         Some(price) if price.is_price() => price,
         _ => row.price("price", 1, instrument)?,
@@ -216,9 +216,9 @@ fn parse(row: &Row<'_>, instrument: &Instrument, scales: Scales) -> Result<Trade
     if last_id < first_id {
         return Err(row.error("last_trade_id", 4, format!("at least first_trade_id, {first_id}")));
     }
-    let buyer_maker = match row.text(6) {
-        "true" | "True" => true,
-        "false" | "False" => false,
+    let buyer_maker = match row.bytes(6) {
+        b"true" | b"True" => true,
+        b"false" | b"False" => false,
         _ => return Err(row.error("is_buyer_maker", 6, "true or false")),
     };
     Ok(Trade {
