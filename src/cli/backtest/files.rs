@@ -10,10 +10,10 @@ use super::BacktestArgs;
 use crate::cli::Failure;
 use crate::cli::market::{Market, instruments, known};
 use crate::event::{Instrument, InstrumentTable, Symbol};
-use crate::num::{Ticks, TimeNs};
+use crate::num::{Dec, Ticks, TimeNs};
 use crate::risk::config::{Key, Settings};
 use crate::sim::market::{
-    MarketKind, MarketSource, Merge, Survey, common, market_kind, open_wide, symbol_in_name,
+    MarketKind, MarketSource, Merge, Survey, Unrecorded, common, market_kind, open, open_with, symbol_in_name,
 };
 
 /// Beyond this a finer tick is not the venue's with a few odd prices in it but another market's: what
@@ -26,6 +26,7 @@ pub(super) struct Files {
     pub table: InstrumentTable,
     /// Bid to ask of made quotes, in ticks, where it is not one.
     spreads: BTreeMap<Symbol, Ticks>,
+    funding_rate: Dec,
     /// Instruments whose tick was refined, as they were.
     refined: Vec<Instrument>,
     pub figures: Vec<FileFigures>,
@@ -68,7 +69,7 @@ impl Files {
     /// # Errors
     /// No file, a file of another kind than its flag says, one whose instrument is not known, or candles
     /// that no bars can be made of.
-    pub fn survey(args: &BacktestArgs, settings: &Settings) -> Result<Files, Failure> {
+    pub fn survey(args: &BacktestArgs, settings: &Settings, funding_rate: Dec) -> Result<Files, Failure> {
         let fee = settings.taker_fee.to_string();
         let table = instruments(args.instruments.as_deref(), &fee)?;
         known(args.symbol.as_deref(), &table)?;
@@ -98,6 +99,7 @@ impl Files {
             paths: found.iter().map(|file| (file.path.clone(), file.symbol)).collect(),
             table,
             spreads,
+            funding_rate,
             refined,
         };
         files.check_intervals(settings)?;
@@ -124,8 +126,11 @@ impl Files {
     }
 
     fn open_one(&self, path: &Path, symbol: Option<Symbol>) -> Result<crate::sim::market::Opened, Failure> {
-        let spread = |symbol: Symbol| self.spreads.get(&symbol).copied().unwrap_or(Ticks(1));
-        Ok(open_wide(path, &self.table, symbol.as_ref().map(Symbol::as_str), &spread)?)
+        let made = |symbol: Symbol| Unrecorded {
+            spread: self.spreads.get(&symbol).copied().unwrap_or(Ticks(1)),
+            funding_rate: self.funding_rate,
+        };
+        Ok(open_with(path, &self.table, symbol.as_ref().map(Symbol::as_str), &made)?)
     }
 
     /// Bars can be made of candles that are as long, or of which several make one.
@@ -226,7 +231,7 @@ fn look(
         _ => Some(match named() {
             Some(symbol) => symbol,
             None => {
-                return Err(open_wide(path, table, None, &|_| Ticks(1)).map_or_else(Failure::from, |_| {
+                return Err(open(path, table, None).map_or_else(Failure::from, |_| {
                     Failure::refused(format!("{}: no instrument", path.display()))
                 }));
             }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::dialect::{AggTrade, KlineText, agg_trade, interval_name, interval_names, kline};
 use super::lines::{Row, Rows};
-use super::quotes::MadeQuotes;
+use super::quotes::{MadeQuotes, Unrecorded};
 use super::walk::{Ohlc, Point, Walk};
 use super::{Held, MarketSource, SourceError};
 use crate::event::{Instrument, SizeUnit};
@@ -89,14 +89,14 @@ impl Candles {
     /// Opens `path`; `seed` decides quote sizes. The interval is what the first candle's close time
     /// says, else the distance of the first two rows.
     pub fn open(path: &Path, instrument: &Instrument, seed: u64) -> Result<Candles, SourceError> {
-        Candles::open_wide(path, instrument, Ticks(1), seed)
+        Candles::open_with(path, instrument, Unrecorded::default(), seed)
     }
 
-    /// As [`Candles::open`], with quotes `spread` apart.
-    pub fn open_wide(
+    /// As [`Candles::open`]; `made` says how far apart quotes are, and the funding rate.
+    pub fn open_with(
         path: &Path,
         instrument: &Instrument,
-        spread: Ticks,
+        made: Unrecorded,
         seed: u64,
     ) -> Result<Candles, SourceError> {
         let mut rows = FileRows { rows: Rows::open(path, HEADER, COLUMNS_MIN)?, instrument: *instrument };
@@ -115,7 +115,7 @@ impl Candles {
             let value = format!("{interval_ms} ms");
             return Err(SourceError::new(&name, 1, "interval", value.as_bytes(), interval_names()));
         };
-        let quotes = MadeQuotes::new(instrument, spread, seed);
+        let quotes = MadeQuotes::new(instrument, made, seed);
         let mut candles = Candles::of(Box::new(rows), instrument, quotes, interval_ms, interval);
         if let Some(second) = &second {
             candles.follows(&first, second)?;

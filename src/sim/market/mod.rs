@@ -7,8 +7,8 @@
 //! | [`Synthetic`] | a seed | – | everything |
 //! | [`MadeCandles`] | a seed | – | candles, then as [`Candles`] |
 //! | [`Frames`] | `recv_ns<TAB>raw` lines | every byte | – |
-//! | [`Trades`] | aggTrades rows | trades | quotes, event times |
-//! | [`Candles`] | klines rows | bars, volume | path inside the bar, quotes |
+//! | [`Trades`] | aggTrades rows | trades | quotes, event times, funding |
+//! | [`Candles`] | klines rows | bars, volume | path inside the bar, quotes, funding |
 //!
 //! Files may be compressed with zstd or packed in a zip archive (told by their first bytes). They are
 //! streamed in constant memory and may be damaged or hostile: every refusal names file, line, field,
@@ -33,7 +33,8 @@ pub use candles::Candles;
 pub use error::SourceError;
 pub use frames::{FRAME_BYTES_MAX, Frames};
 pub use merge::Merge;
-pub use open::{MarketKind, Opened, market_kind, open, open_wide, symbol_in_name};
+pub use open::{MarketKind, Opened, market_kind, open, open_with, symbol_in_name};
+pub use quotes::{FUNDING_RATE_BASE, Unrecorded};
 pub use survey::{Survey, common};
 pub use synthetic::{Gaps, LISTINGS, Listing, MadeCandles, Regime, Synthetic, SyntheticConfig};
 pub use trades::Trades;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::lines::Lines;
-use super::{Candles, Frames, MarketSource, SourceError, Trades, candles, trades};
+use super::{Candles, Frames, MarketSource, SourceError, Trades, Unrecorded, candles, trades};
 use crate::event::{Instrument, InstrumentTable, Symbol};
-use crate::num::{Millis, Ticks};
+use crate::num::Millis;
 
 /// Seed of made event times and quote sizes: the same file gives the same frames.
 const SEED: u64 = 1;
@@ -46,28 +46,28 @@ pub struct Opened {
 /// Opens a market file of any kind. The kind is told by the first line. The instrument of trades
 /// and candles is `symbol`, else the longest symbol of the table that the file's name contains.
 pub fn open(path: &Path, table: &InstrumentTable, symbol: Option<&str>) -> Result<Opened, SourceError> {
-    open_wide(path, table, symbol, &|_| Ticks(1))
+    open_with(path, table, symbol, &|_| Unrecorded::default())
 }
 
-/// As [`open`]; quotes made for an instrument are so many ticks apart as `spread` says.
-pub fn open_wide(
+/// As [`open`]; quotes and funding made for an instrument are as `made` says.
+pub fn open_with(
     path: &Path,
     table: &InstrumentTable,
     symbol: Option<&str>,
-    spread: &dyn Fn(Symbol) -> Ticks,
+    made: &dyn Fn(Symbol) -> Unrecorded,
 ) -> Result<Opened, SourceError> {
     let kind = market_kind(path)?;
     if kind == MarketKind::Frames {
         return Ok(Opened { kind, symbol: None, interval_ms: None, source: Box::new(Frames::open(path)?) });
     }
     let instrument = instrument(path, table, symbol)?;
-    let spread = spread(instrument.symbol);
+    let made = made(instrument.symbol);
     let symbol = Some(instrument.symbol);
     if kind == MarketKind::Trades {
-        let source = Box::new(Trades::open_wide(path, instrument, spread, SEED)?);
+        let source = Box::new(Trades::open_with(path, instrument, made, SEED)?);
         return Ok(Opened { kind, symbol, interval_ms: None, source });
     }
-    let candles = Candles::open_wide(path, instrument, spread, SEED)?;
+    let candles = Candles::open_with(path, instrument, made, SEED)?;
     Ok(Opened { kind, symbol, interval_ms: Some(candles.interval_ms()), source: Box::new(candles) })
 }
 

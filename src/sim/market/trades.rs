@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::dialect::{AggTrade, agg_trade};
 use super::lines::{Row, Rows};
-use super::quotes::MadeQuotes;
+use super::quotes::{MadeQuotes, Unrecorded};
 use super::rng::Rng;
 use super::{MarketSource, SourceError};
 use crate::event::Instrument;
@@ -48,20 +48,20 @@ pub struct Trades {
 impl Trades {
     /// Opens `path`; `seed` decides delays and quote sizes.
     pub fn open(path: &Path, instrument: &Instrument, seed: u64) -> Result<Trades, SourceError> {
-        Trades::open_wide(path, instrument, Ticks(1), seed)
+        Trades::open_with(path, instrument, Unrecorded::default(), seed)
     }
 
-    /// As [`Trades::open`], with quotes `spread` apart.
-    pub fn open_wide(
+    /// As [`Trades::open`]; `made` says how far apart quotes are, and the funding rate.
+    pub fn open_with(
         path: &Path,
         instrument: &Instrument,
-        spread: Ticks,
+        made: Unrecorded,
         seed: u64,
     ) -> Result<Trades, SourceError> {
         Ok(Trades {
             rows: Rows::open(path, HEADER, COLUMNS)?,
             instrument: *instrument,
-            quotes: MadeQuotes::new(instrument, spread, seed),
+            quotes: MadeQuotes::new(instrument, made, seed),
             delays: Rng::new(seed, 2),
             next: None,
             last: None,

@@ -232,7 +232,9 @@ fn open_profit_given_back() {
     let mut account = Account::new();
     // 0.200 at 50,000.0; up to 54,000.0 and back to 50,500.0: 700 of 800.
     account.enter(BTC, 1, Side::Buy, 200, 500_000, 490_000);
-    [520_000, 540_000, 530_000, 505_000, 525_000].map(|price| account.price(BTC, price));
+    for price in [520_000, 540_000, 530_000, 505_000, 525_000] {
+        account.price(BTC, price);
+    }
     let day = account.day();
     assert_eq!(parts(&day), ["700", "0", "0", "0", "0"]);
     assert_eq!((day.peak.value(), day.trough.value()), (Dec::int(10_800), Dec::int(10_100)));
