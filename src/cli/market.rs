@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, read_file};
 use crate::event::{Bar, Event, EventBody, InstrumentTable};
-use crate::num::{InstrumentId, TimeNs};
+use crate::num::{Dec, InstrumentId, TimeNs};
 use crate::risk::config::{Key, Preset, Settings};
 use crate::sim::market::{
     Gaps, MadeCandles, MarketSource, Merge, SourceError, Survey, Synthetic, SyntheticConfig, open,
@@ -52,7 +52,7 @@ pub fn latency_seed(market: &[u8]) -> u64 {
 }
 
 /// What `--market` may be, beside files.
-pub const MADE: &str = "synthetic[:SEED], realistic[:SEED], wide:COUNT[:SEED], candles:COUNT[:SEED]";
+const MADE: &str = "synthetic[:SEED], realistic[:SEED], wide:COUNT[:SEED], candles:COUNT[:SEED]";
 
 /// Kinds of made markets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,12 @@ impl Made {
         name
     }
 
-    fn config(&self, settings: &Settings, start: Option<TimeNs>) -> SyntheticConfig {
+    fn config(
+        &self,
+        settings: &Settings,
+        start: Option<TimeNs>,
+        funding_rate: Option<Dec>,
+    ) -> SyntheticConfig {
         let base = match self.kind {
             Kind::Synthetic => SyntheticConfig::newcomer(),
             Kind::Realistic => SyntheticConfig::realistic(),
@@ -116,13 +121,13 @@ impl Made {
             start: start.unwrap_or(base.start),
             bar_interval_s: settings.bar_interval_s,
             atr_fraction: self.atr_fraction.unwrap_or(base.atr_fraction),
+            funding_rate: funding_rate.unwrap_or(base.funding_rate),
             gaps: Some(self.gaps).filter(|gaps| gaps.per_day != 0.0),
             ..base
         }
     }
 
-    fn open(&self, settings: &Settings, start: Option<TimeNs>) -> Result<Source, SourceError> {
-        let config = self.config(settings, start);
+    fn open(&self, config: SyntheticConfig) -> Result<Source, SourceError> {
         Ok(match self.kind {
             Kind::Candles(_) => Source::Candles(Box::new(MadeCandles::new(config, self.seed)?)),
             _ => Source::Streams(Box::new(Synthetic::new(config, self.seed)?)),
@@ -199,11 +204,6 @@ fn named(text: &str) -> Result<Named<'_>, Failure> {
     Ok(Named::Made(made))
 }
 
-/// Whether a made market is named, rightly or wrongly, and no file.
-pub fn is_made(text: &str) -> bool {
-    !matches!(named(text), Ok(Named::File(_)))
-}
-
 /// Settings that fit a made market, below everything a user says.
 pub fn preset_of(market: &str) -> Option<Preset> {
     let Named::Made(made) = named(market).ok()? else { return None };
@@ -263,7 +263,8 @@ impl Market {
                 let line = format!("--instruments {path:?}: a made market brings its own instruments");
                 return Err(Failure::refused(line));
             }
-            let market = Market::made(&made, settings, &taker_fee, start)?;
+            let config = made.config(settings, start, None);
+            let market = Market::made(&made, config, settings)?;
             return known(symbol, &market.1.instruments).map(|()| market);
         }
         let table = instruments(instrument_file.map(PathBuf::as_path), &taker_fee)?;
@@ -305,15 +306,31 @@ impl Market {
         Ok((source, market))
     }
 
+    /// A made market, with another funding rate of its candles than its own.
+    pub fn open_made(
+        name: &str,
+        settings: &Settings,
+        funding_rate: Dec,
+    ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
+        match named(name)? {
+            Named::Made(made) => {
+                Market::made(&made, made.config(settings, None, Some(funding_rate)), settings)
+            }
+            Named::File(_) => {
+                let files = "files are --candles, --trades or --frames";
+                Err(Failure::refused(format!("--market {name:?} is not allowed: {MADE}; {files}")))
+            }
+        }
+    }
+
     fn made(
         made: &Made,
+        config: SyntheticConfig,
         settings: &Settings,
-        taker_fee: &str,
-        start: Option<TimeNs>,
     ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
-        let config = made.config(settings, start);
-        let instruments = config.instruments(taker_fee)?;
-        let source = made.open(settings, start)?;
+        let instruments = config.instruments(&settings.taker_fee.to_string())?;
+        let preset = describe(made.kind, &config, settings);
+        let source = made.open(config)?;
         let bars =
             settings.ema_period.max(settings.atr_period).max(settings.correlation_bars) + HISTORY_SPARE_BARS;
         let market = Market {
@@ -324,7 +341,7 @@ impl Market {
             identity: made.name().into_bytes(),
             latency_seed: latency_seed(made.name().as_bytes()),
             description: format!("{}, seed {}", made.kind.name(), made.seed),
-            preset: Some(describe(made.kind, &config, settings)),
+            preset: Some(preset),
         };
         Ok((source.into_frames(), market))
     }
@@ -340,7 +357,7 @@ pub fn made_history(
     bars: usize,
 ) -> Result<Vec<(InstrumentId, Bar)>, Failure> {
     let Named::Made(made) = named(market)? else { return Ok(Vec::new()) };
-    Ok(made.open(settings, start)?.history(interval_s, bars))
+    Ok(made.open(made.config(settings, start, None))?.history(interval_s, bars))
 }
 
 /// Whether `--symbol` names an instrument there is.

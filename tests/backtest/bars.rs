@@ -9,14 +9,14 @@ use tempfile::TempDir;
 
 use super::{count, report};
 
-const START_MS: i64 = 1_746_316_800_000;
+pub const START_MS: i64 = 1_746_316_800_000;
 const MINUTE_MS: i64 = 60_000;
 
 /// Open, high, low, close in tenths.
-type Candle = [i64; 4];
+pub type Candle = [i64; 4];
 
 /// A few hours that swing, so that the voters agree now and then, without chance.
-fn swings() -> Vec<Candle> {
+pub fn swings() -> Vec<Candle> {
     let mut price = 600_000;
     let mut state = 12_345u64;
     (0..600)
@@ -44,10 +44,9 @@ struct Trade {
     signal: String,
 }
 
-/// Runs the candles with the risk layer off; its trades in order of their ends.
-fn trades(candles: &[Candle]) -> Vec<Trade> {
-    let dir = TempDir::new().unwrap();
-    let (path, journal) = (dir.path().join("btcusdt.csv"), dir.path().join("journal"));
+/// Candles of a minute as a file.
+pub fn candle_file(candles: &[Candle], dir: &TempDir) -> String {
+    let path = dir.path().join("btcusdt.csv");
     let tenth = |price: i64| format!("{}.{}", price / 10, price % 10);
     let mut text = String::new();
     for (i, candle) in candles.iter().enumerate() {
@@ -55,8 +54,15 @@ fn trades(candles: &[Candle]) -> Vec<Trade> {
         text += &format!("{},{open},{high},{low},{close},900\n", START_MS + i as i64 * MINUTE_MS);
     }
     fs::write(&path, text).unwrap();
-    let (path, journal) = (path.to_str().unwrap(), journal.to_str().unwrap());
-    let report = report(&["--candles", path, "--bar", "1m", "--risk", "off", "--journal", journal]);
+    path.to_str().unwrap().to_string()
+}
+
+/// Runs the candles with the risk layer off; its trades in order of their ends.
+fn trades(candles: &[Candle]) -> Vec<Trade> {
+    let dir = TempDir::new().unwrap();
+    let (path, journal) = (candle_file(candles, &dir), dir.path().join("journal"));
+    let journal = journal.to_str().unwrap();
+    let report = report(&["--candles", &path, "--bar", "1m", "--risk", "off", "--journal", journal]);
     let mut dump = Command::new(env!("CARGO_BIN_EXE_qtx"));
     let dump = dump.args(["journal", "dump", journal, "--json"]).output().unwrap().stdout;
     let entries = String::from_utf8(dump).unwrap();

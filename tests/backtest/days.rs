@@ -151,7 +151,7 @@ fn the_figures_of_every_seed_add_up_and_are_the_engines() {
 
 #[test]
 fn sizes_are_said_to_be_reduced_where_the_decisions_say_so() {
-    let report = run(6, &["RM_LOSING_STREAK_THRESHOLD=1", "RM_RECOVERY_THRESHOLD_PCT=0.003"]);
+    let report = run(5, &["RM_LOSING_STREAK_THRESHOLD=1", "RM_RECOVERY_THRESHOLD_PCT=0.003"]);
     let total = &report.on.total;
     assert!(total.approvals_in_recovery > 0 && total.approvals_in_streak > 0);
     assert!(total.approvals_in_recovery < total.approved && total.approvals_in_streak < total.approved);

@@ -6,6 +6,7 @@
 
 mod bars;
 mod days;
+mod funding;
 mod made;
 mod oracle;
 mod trades;

@@ -86,7 +86,7 @@ fn every_minute_has_a_candle_its_trades_make_up_and_a_quote_a_second() {
                     traded[&symbol].iter().filter(|(at, ..)| inside.contains(at)).copied().collect();
                 let prices = || trades.iter().map(|(_, price, _)| *price);
                 assert_eq!(prices().next(), Some(number(&k["o"])), "{k}");
-                assert_eq!(prices().last(), Some(number(&k["c"])), "{k}");
+                assert_eq!(prices().next_back(), Some(number(&k["c"])), "{k}");
                 assert_eq!(prices().fold(f64::MIN, f64::max), number(&k["h"]), "{k}");
                 assert_eq!(prices().fold(f64::MAX, f64::min), number(&k["l"]), "{k}");
                 let volume: f64 = trades.iter().map(|(.., size)| size).sum();

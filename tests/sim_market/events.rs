@@ -6,15 +6,23 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use quantum_trader::decode::{Decoded, Decoder};
-use quantum_trader::event::{Event, EventBody};
-use quantum_trader::num::{InstrumentId, Ticks};
-use quantum_trader::sim::market::{BytesRead, EventSource, MergeEvents, SourceError, open, open_events};
+use quantum_trader::event::{Event, EventBody, Symbol};
+use quantum_trader::num::{Dec, InstrumentId, Ticks};
+use quantum_trader::sim::market::{
+    BytesRead, EventSource, MergeEvents, SourceError, Unrecorded, open_events, open_with,
+};
 
 use crate::{recorded, table};
 
+/// Quotes two ticks apart, and funding.
+fn made(_: Symbol) -> Unrecorded {
+    Unrecorded { spread: Ticks(2), funding_rate: Dec::new(1, 4) }
+}
+
 fn decoded(path: &Path, count: usize) -> (Vec<Event>, Option<SourceError>) {
     let table = table();
-    let (mut source, mut decoder) = (open(path, &table, None).unwrap().source, Decoder::new(&table, 65_536));
+    let mut source = open_with(path, &table, None, &made, &BytesRead::default()).unwrap().source;
+    let mut decoder = Decoder::new(&table, 65_536);
     let (mut events, mut frame) = (Vec::new(), Vec::new());
     while events.len() < count {
         match source.next_frame(&mut frame) {
@@ -46,7 +54,7 @@ fn direct(
 }
 
 fn events_of(path: &Path) -> Box<dyn EventSource> {
-    open_events(path, &table(), None, Ticks(1), &BytesRead::default()).unwrap().expect("a file of trades")
+    open_events(path, &table(), None, &made, &BytesRead::default()).unwrap().expect("a file of trades")
 }
 
 /// The quotes that come just before their trades, and the trades: what is left when nothing is held.
@@ -55,6 +63,7 @@ fn without_repeats(events: &[Event]) -> Vec<Event> {
         |i: usize| matches!(events.get(i + 1), Some(next) if matches!(next.body, EventBody::AggTrade(_)));
     let kept = |(i, event): (usize, &Event)| match event.body {
         EventBody::Quote(_) => follows(i).then_some(*event),
+        EventBody::MarkPrice(_) => None,
         _ => Some(*event),
     };
     events.iter().enumerate().filter_map(kept).collect()

@@ -55,6 +55,21 @@ fn shorts_receive_what_longs_pay_and_flat_accounts_neither() {
 }
 
 #[test]
+fn a_mark_price_nobody_keeps_up_gives_way_to_trades() {
+    let mut desk = Desk::quoted();
+    desk.order(market_order(1, Side::Buy, 100));
+    desk.mark("51000.1");
+    desk.wait(9_999);
+    // Ten seconds to the millisecond: it holds.
+    desk.trade(480_000);
+    assert_eq!(desk.venue.unrealised(), Some(dec("100")));
+    desk.trade(480_000);
+    assert_eq!(desk.venue.unrealised(), Some(dec("-200.01")), "0.1 × (48,000 − 50,000.1)");
+    desk.mark("51000.1");
+    assert_eq!(desk.venue.unrealised(), Some(dec("100")));
+}
+
+#[test]
 fn funding_can_be_turned_off() {
     let config = VenueConfig { wallet: dec("10000"), leverage: 5, funding: false };
     let mut desk = Desk { venue: Venue::new(instruments(), config), ..Desk::quoted() };

@@ -85,7 +85,7 @@ pub(super) fn run(input: &Input, wanted: &Wanted, stop: StopFlag) -> Result<Colu
         return Err(Failure::refused(format!("{}: no frames", market.description)));
     };
     let (start, table) = (market.start.unwrap_or(first), &market.instruments);
-    let identity = identity(settings, &market.identity, table);
+    let identity = identity(settings, &[&market.identity[..], &input.tag()].concat(), table);
     let mut opening = opening(start, &identity, settings, table, true);
     opening.extend(market.history_events(start));
     let account = exchange.link().venue().snapshot().into_iter();

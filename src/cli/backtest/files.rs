@@ -14,8 +14,8 @@ use crate::event::{Instrument, InstrumentTable, Symbol};
 use crate::num::{Dec, Ticks, TimeNs};
 use crate::risk::config::{Key, Settings};
 use crate::sim::market::{
-    BytesRead, EventSource, MarketKind, MarketSource, Merge, MergeEvents, Survey, common, market_kind,
-    open_events, open_wide, symbol_in_name,
+    BytesRead, EventSource, MarketKind, MarketSource, Merge, MergeEvents, Survey, Unrecorded, common,
+    market_kind, open, open_events, open_with, symbol_in_name,
 };
 
 /// Beyond this a finer tick is not the venue's with a few odd prices in it but another market's: what
@@ -43,6 +43,7 @@ pub(super) struct Files {
     pub table: InstrumentTable,
     /// Bid to ask of made quotes, in ticks, where it is not one.
     spreads: BTreeMap<Symbol, Ticks>,
+    funding_rate: Dec,
     /// Instruments whose tick was refined, as they were.
     refined: Vec<Instrument>,
     pub figures: Vec<FileFigures>,
@@ -89,7 +90,12 @@ impl Files {
     /// # Errors
     /// No file, a file of another kind than its flag says, one whose instrument is not known, or candles
     /// that no bars can be made of.
-    pub fn survey(args: &BacktestArgs, settings: &Settings, look: Look) -> Result<Files, Failure> {
+    pub fn survey(
+        args: &BacktestArgs,
+        settings: &Settings,
+        funding_rate: Dec,
+        look: Look,
+    ) -> Result<Files, Failure> {
         // A journal's identity is of all that went in.
         let look = if args.journal.is_some() { Look::Whole } else { look };
         let fee = settings.taker_fee.to_string();
@@ -112,7 +118,7 @@ impl Files {
             return Err(Failure::refused(line));
         }
         if look == Look::Glance && twice(&found) {
-            return Files::survey(args, settings, Look::Whole);
+            return Files::survey(args, settings, funding_rate, Look::Whole);
         }
         once(&found)?;
         let (table, spreads, refined) = refine(&found, &table)?;
@@ -130,6 +136,7 @@ impl Files {
             paths: found.iter().map(|file| (file.path.clone(), file.symbol)).collect(),
             table,
             spreads,
+            funding_rate,
             refined,
         };
         files.check_intervals(settings)?;
@@ -166,8 +173,8 @@ impl Files {
     fn open_events(&self, read: &BytesRead) -> Result<Option<Box<dyn EventSource>>, Failure> {
         let mut sources = Vec::new();
         for (path, symbol) in &self.paths {
-            let (symbol, spread) = (symbol.as_ref(), self.spread(*symbol));
-            let Some(source) = open_events(path, &self.table, symbol, spread, read)? else { return Ok(None) };
+            let opened = open_events(path, &self.table, symbol.as_ref(), &|symbol| self.made(symbol), read)?;
+            let Some(source) = opened else { return Ok(None) };
             sources.push(source);
         }
         Ok(Some(if sources.len() == 1 {
@@ -177,8 +184,11 @@ impl Files {
         }))
     }
 
-    fn spread(&self, symbol: Option<Symbol>) -> Ticks {
-        symbol.and_then(|symbol| self.spreads.get(&symbol).copied()).unwrap_or(Ticks(1))
+    fn made(&self, symbol: Symbol) -> Unrecorded {
+        Unrecorded {
+            spread: self.spreads.get(&symbol).copied().unwrap_or(Ticks(1)),
+            funding_rate: self.funding_rate,
+        }
     }
 
     fn open_one(
@@ -187,8 +197,8 @@ impl Files {
         symbol: Option<Symbol>,
         read: &BytesRead,
     ) -> Result<crate::sim::market::Opened, Failure> {
-        let spread = |symbol: Symbol| self.spread(Some(symbol));
-        Ok(open_wide(path, &self.table, symbol.as_ref().map(Symbol::as_str), &spread, read)?)
+        let symbol = symbol.as_ref().map(Symbol::as_str);
+        Ok(open_with(path, &self.table, symbol, &|symbol| self.made(symbol), read)?)
     }
 
     /// Bars can be made of candles that are as long, or of which several make one.
@@ -294,10 +304,9 @@ fn look_at(
         _ => Some(match named() {
             Some(symbol) => symbol,
             None => {
-                return Err(open_wide(path, table, None, &|_| Ticks(1), &BytesRead::default())
-                    .map_or_else(Failure::from, |_| {
-                        Failure::refused(format!("{}: no instrument", path.display()))
-                    }));
+                return Err(open(path, table, None).map_or_else(Failure::from, |_| {
+                    Failure::refused(format!("{}: no instrument", path.display()))
+                }));
             }
         }),
     };

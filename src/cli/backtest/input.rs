@@ -1,20 +1,21 @@
 //! What a backtest runs through: files, or a market made from a seed for so many days.
 
-use std::slice;
-
 use super::BacktestArgs;
 use super::files::{FileFigures, Files, InstrumentFigures, Look, Source};
 use crate::cli::Failure;
 use crate::cli::market::Market;
 use crate::event::InstrumentTable;
-use crate::num::{NS_PER_DAY, TimeNs};
+use crate::num::{Dec, NS_PER_DAY, Rounding, TimeNs};
 use crate::risk::config::Settings;
-use crate::sim::market::{BytesRead, MarketSource};
+use crate::sim::market::{BytesRead, MarketKind};
 
 /// Days of a made market, unless told otherwise: it has no end of its own.
 const MADE_DAYS: f64 = 30.0;
 /// A century.
 const DAYS_MAX: f64 = 36_500.0;
+/// Beyond any cap of the venue's, and the places it announces.
+const FUNDING_RATE_MAX: Dec = Dec::new(5, 2);
+const FUNDING_PLACES: u32 = 8;
 
 pub(super) struct Input {
     market: Given,
@@ -26,6 +27,8 @@ pub(super) struct Input {
     pub look: Look,
     /// Simulated time after which a run ends; `None` is the market's end.
     pub horizon_ns: Option<i64>,
+    /// Of candles and trades.
+    pub funding_rate: Dec,
     pub figures: Vec<FileFigures>,
 }
 
@@ -39,8 +42,9 @@ impl Input {
     /// Neither or both, days out of range, and what [`Files::survey`] or the market refuses.
     pub fn new(args: &BacktestArgs, settings: &Settings, look: Look) -> Result<Input, Failure> {
         let horizon_ns = args.days.as_deref().map(days).transpose()?;
+        let funding_rate = funding_rate(&args.funding_rate)?;
         let Some(name) = &args.market else {
-            let files = Files::survey(args, settings, look)?;
+            let files = Files::survey(args, settings, funding_rate, look)?;
             let end = |from: TimeNs| horizon_ns.map_or(TimeNs(i64::MAX), |ns| from + ns);
             return Ok(Input {
                 table: files.table.clone(),
@@ -48,15 +52,22 @@ impl Input {
                 bytes: files.bytes,
                 look: files.look,
                 horizon_ns,
+                funding_rate,
                 figures: files.figures.clone(),
                 market: Given::Files(files),
             });
         };
-        let files = [("--candles", &args.candles), ("--trades", &args.trades), ("--frames", &args.frames)];
-        if let Some((flag, _)) = files.iter().find(|(_, paths)| !paths.is_empty()) {
+        let beside = [
+            ("--candles", !args.candles.is_empty()),
+            ("--trades", !args.trades.is_empty()),
+            ("--frames", !args.frames.is_empty()),
+            ("--symbol", args.symbol.is_some()),
+            ("--instruments", args.instruments.is_some()),
+        ];
+        if let Some((flag, _)) = beside.iter().find(|(_, given)| *given) {
             return Err(Failure::refused(format!("--market {name:?} stands alone, without {flag}")));
         }
-        let (_, market) = made(name, args, settings)?;
+        let (_, market) = Market::open_made(name, settings, funding_rate)?;
         let horizon_ns = horizon_ns.unwrap_or((MADE_DAYS * NS_PER_DAY as f64) as i64);
         let from = market.start.unwrap_or(TimeNs(0));
         let to = from + horizon_ns;
@@ -73,6 +84,7 @@ impl Input {
             look: Look::Whole,
             span: Some((from, to)),
             horizon_ns: Some(horizon_ns),
+            funding_rate,
             figures: vec![figures],
             market: Given::Made(name.clone()),
         })
@@ -83,9 +95,18 @@ impl Input {
         match &self.market {
             Given::Files(files) => files.open(read),
             Given::Made(name) => {
-                let (source, market) = Market::open(slice::from_ref(name), None, None, settings)?;
+                let (source, market) = Market::open_made(name, settings, self.funding_rate)?;
                 Ok((Source::Frames(source), market))
             }
+        }
+    }
+
+    /// What of it decides the run beside the market's own identity; nothing without funding.
+    pub fn tag(&self) -> Vec<u8> {
+        match self.funding_rate {
+            Dec::ZERO => Vec::new(),
+            _ if self.figures.iter().all(|file| file.kind == MarketKind::Frames.as_str()) => Vec::new(),
+            rate => format!("funding:{rate}").into_bytes(),
         }
     }
 
@@ -105,19 +126,13 @@ impl Input {
     }
 }
 
-/// A made market; what names a file is refused.
-fn made(
-    name: &String,
-    args: &BacktestArgs,
-    settings: &Settings,
-) -> Result<(Box<dyn MarketSource>, Market), Failure> {
-    if !crate::cli::market::is_made(name) {
-        return Err(Failure::refused(format!(
-            "--market {name:?} is not allowed: {}; files are --candles, --trades or --frames",
-            crate::cli::market::MADE
-        )));
-    }
-    Market::open(slice::from_ref(name), args.symbol.as_deref(), args.instruments.as_ref(), settings)
+/// A fraction the venue could announce.
+fn funding_rate(text: &str) -> Result<Dec, Failure> {
+    let rate = Dec::parse(text).ok().filter(|rate| rate.abs() <= FUNDING_RATE_MAX);
+    rate.filter(|rate| rate.round(FUNDING_PLACES, Rounding::Floor) == *rate).ok_or_else(|| {
+        let allowed = format!("-{FUNDING_RATE_MAX} to {FUNDING_RATE_MAX}, at most {FUNDING_PLACES} places");
+        Failure::refused(format!("--funding-rate {text:?} is not allowed: {allowed}"))
+    })
 }
 
 fn days(text: &str) -> Result<i64, Failure> {

@@ -65,6 +65,11 @@ pub struct BacktestArgs {
     /// Days to run; default: 30 of a made market, files to their end
     #[arg(long, value_name = "DAYS", allow_negative_numbers = true)]
     days: Option<String>,
+    /// Funding of candles and trades at 00:00, 08:00 and 16:00 UTC, a fraction of the position; above 0
+    /// longs pay and shorts receive. 0.0001 is the venue's base rate of 0.01% per 8 h, 0 turns it off;
+    /// frames and the other made markets have rates of their own
+    #[arg(long, value_name = "FRACTION", default_value = "0.0001", allow_negative_numbers = true)]
+    funding_rate: String,
     /// Instrument of trades and candles, where the file's name does not say
     #[arg(long)]
     symbol: Option<String>,
@@ -96,6 +101,8 @@ struct Report<'a> {
     market: &'a [files::FileFigures],
     instruments: Vec<files::InstrumentFigures>,
     bar: String,
+    /// Of candles and trades, every eight hours.
+    funding_rate: String,
     on: Option<&'a Column>,
     off: Option<&'a Column>,
 }
@@ -166,6 +173,7 @@ fn json(input: &Input, settings: &Settings, columns: &[(&str, Column)]) -> Resul
         market: &input.figures,
         instruments: input.instrument_figures(),
         bar: Key::QT_BAR_INTERVAL.setting().value(settings),
+        funding_rate: input.funding_rate.to_string(),
         on: of("on"),
         off: of("off"),
     };
@@ -208,5 +216,6 @@ fn banner(input: &Input, settings: &Settings) -> Result<String, Failure> {
     for note in input.notes(settings)? {
         text += &format!("{:<11}{note}\n", "note");
     }
-    Ok(text + &format!("bars       {bar}\n\n"))
+    let rate = input.funding_rate;
+    Ok(text + &format!("bars       {bar}\nfunding    {rate} per 8 h, where the market says none\n\n"))
 }

@@ -89,11 +89,11 @@ impl Candles {
     /// Opens `path`; `seed` decides quote sizes. The interval is what the first candle's close time
     /// says, else the distance of the first two rows.
     pub fn open(path: &Path, instrument: &Instrument, seed: u64) -> Result<Candles, SourceError> {
-        Candles::open_wide(path, instrument, &Reading::of(seed))
+        Candles::open_with(path, instrument, &Reading::of(seed))
     }
 
     /// As [`Candles::open`], as `reading` says.
-    pub fn open_wide(
+    pub fn open_with(
         path: &Path,
         instrument: &Instrument,
         reading: &Reading,
@@ -115,7 +115,7 @@ impl Candles {
             let value = format!("{interval_ms} ms");
             return Err(SourceError::new(&name, 1, "interval", value.as_bytes(), interval_names()));
         };
-        let quotes = MadeQuotes::new(instrument, reading.spread, reading.seed);
+        let quotes = MadeQuotes::new(instrument, reading.made, reading.seed);
         let mut candles = Candles::of(Box::new(rows), instrument, quotes, interval_ms, interval);
         if let Some(second) = &second {
             candles.follows(&first, second)?;

@@ -157,6 +157,35 @@ pub(super) fn book_ticker(
     );
 }
 
+/// The mark price stream; the numbers as they are to be printed.
+pub(super) struct MarkText<'a> {
+    pub event_ms: Millis,
+    /// `@1s` where the stream has one a second.
+    pub suffix: &'a str,
+    pub mark: &'a dyn Display,
+    pub index: &'a dyn Display,
+    pub settle: &'a dyn Display,
+    pub funding_rate: &'a dyn Display,
+    pub next_funding_ms: Millis,
+}
+
+pub(super) fn mark_price(out: &mut Vec<u8>, printer: &Printer, text: &MarkText<'_>) {
+    let Printer { symbol, lower, .. } = printer;
+    let MarkText { event_ms, suffix, mark, index, settle, funding_rate, next_funding_ms } = text;
+    put!(
+        out,
+        r#"{{"stream":"{lower}@markPrice{suffix}","data":{{"e":"markPriceUpdate","E":{event_ms},"s":"{symbol}","p":"{mark}","ap":"{mark}","P":"{settle}","i":"{index}","r":"{funding_rate}","T":{next_funding_ms},"st":1}}}}"#
+    );
+}
+
+/// The venue's funding times: every eight hours from midnight UTC.
+pub(super) const FUNDING_MS: Millis = 8 * 3_600_000;
+
+/// The next of them after `now_ms`.
+pub(super) fn next_funding_ms(now_ms: Millis) -> Millis {
+    (now_ms.div_euclid(FUNDING_MS) + 1) * FUNDING_MS
+}
+
 /// A bar of the kline stream; the numbers as they are to be printed.
 pub(super) struct KlineText<'a> {
     pub event_ms: Millis,

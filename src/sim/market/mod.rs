@@ -7,8 +7,8 @@
 //! | [`Synthetic`] | a seed | – | everything |
 //! | [`MadeCandles`] | a seed | – | candles, then as [`Candles`] |
 //! | [`Frames`] | `recv_ns<TAB>raw` lines | every byte | – |
-//! | [`Trades`] | aggTrades rows | trades | quotes, event times |
-//! | [`Candles`] | klines rows | bars, volume | path inside the bar, quotes |
+//! | [`Trades`] | aggTrades rows | trades | quotes, event times, funding |
+//! | [`Candles`] | klines rows | bars, volume | path inside the bar, quotes, funding |
 //!
 //! Files may be compressed with zstd or packed in a zip archive (told by their first bytes). They are
 //! streamed in constant memory and may be damaged or hostile: every refusal names file, line, field,
@@ -34,30 +34,30 @@ pub use candles::Candles;
 pub use error::SourceError;
 pub use frames::{FRAME_BYTES_MAX, Frames};
 pub use merge::{Merge, MergeEvents};
-pub use open::{MarketKind, Opened, market_kind, open, open_events, open_wide, symbol_in_name};
+pub use open::{MarketKind, Opened, market_kind, open, open_events, open_with, symbol_in_name};
 pub use packed::BytesRead;
+pub use quotes::{FUNDING_RATE_BASE, Unrecorded};
 pub use survey::{Survey, common};
 pub use synthetic::{Gaps, LISTINGS, Listing, MadeCandles, Regime, Synthetic, SyntheticConfig};
 pub use trades::{TradeEvents, Trades};
 
 use crate::event::{Event, Symbol};
-use crate::num::{InstrumentId, Side, Ticks, TimeNs};
+use crate::num::{InstrumentId, Side, TimeNs};
 
 /// How a file of trades or candles is read.
 #[derive(Clone, Debug)]
 pub struct Reading {
     /// Decides event times and quote sizes.
     pub seed: u64,
-    /// Bid to ask of made quotes.
-    pub spread: Ticks,
+    pub made: Unrecorded,
     /// Counts what is read of the file.
     pub read: BytesRead,
 }
 
 impl Reading {
-    /// Quotes one tick apart.
+    /// Quotes one tick apart, no funding.
     pub fn of(seed: u64) -> Reading {
-        Reading { seed, spread: Ticks(1), read: BytesRead::default() }
+        Reading { seed, made: Unrecorded::default(), read: BytesRead::default() }
     }
 }
 

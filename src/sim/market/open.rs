@@ -4,10 +4,11 @@ use std::path::Path;
 
 use super::lines::Lines;
 use super::{
-    BytesRead, Candles, EventSource, Frames, MarketSource, Reading, SourceError, Trades, candles, trades,
+    BytesRead, Candles, EventSource, Frames, MarketSource, Reading, SourceError, Trades, Unrecorded, candles,
+    trades,
 };
 use crate::event::{Instrument, InstrumentTable, Symbol};
-use crate::num::{Millis, Ticks};
+use crate::num::Millis;
 
 /// Seed of made event times and quote sizes: the same file gives the same frames.
 const SEED: u64 = 1;
@@ -48,15 +49,15 @@ pub struct Opened {
 /// Opens a market file of any kind. The kind is told by the first line. The instrument of trades
 /// and candles is `symbol`, else the longest symbol of the table that the file's name contains.
 pub fn open(path: &Path, table: &InstrumentTable, symbol: Option<&str>) -> Result<Opened, SourceError> {
-    open_wide(path, table, symbol, &|_| Ticks(1), &BytesRead::default())
+    open_with(path, table, symbol, &|_| Unrecorded::default(), &BytesRead::default())
 }
 
-/// As [`open`]; quotes made for an instrument are so many ticks apart as `spread` says.
-pub fn open_wide(
+/// As [`open`]; quotes and funding made for an instrument are as `made` says.
+pub fn open_with(
     path: &Path,
     table: &InstrumentTable,
     symbol: Option<&str>,
-    spread: &dyn Fn(Symbol) -> Ticks,
+    made: &dyn Fn(Symbol) -> Unrecorded,
     read: &BytesRead,
 ) -> Result<Opened, SourceError> {
     let kind = market_kind(path)?;
@@ -65,18 +66,18 @@ pub fn open_wide(
         return Ok(Opened { kind, symbol: None, interval_ms: None, source });
     }
     let instrument = instrument(path, table, symbol)?;
-    let reading = Reading { seed: SEED, spread: spread(instrument.symbol), read: read.clone() };
+    let reading = Reading { seed: SEED, made: made(instrument.symbol), read: read.clone() };
     let symbol = Some(instrument.symbol);
     if kind == MarketKind::Trades {
-        let source = Box::new(Trades::open_wide(path, instrument, &reading)?);
+        let source = Box::new(Trades::open_with(path, instrument, &reading)?);
         return Ok(Opened { kind, symbol, interval_ms: None, source });
     }
-    let candles = Candles::open_wide(path, instrument, &reading)?;
+    let candles = Candles::open_with(path, instrument, &reading)?;
     Ok(Opened { kind, symbol, interval_ms: Some(candles.interval_ms()), source: Box::new(candles) })
 }
 
-/// Opens a market file that needs no frames, which is one of trades; `None` for others. Quotes are
-/// `spread` ticks apart.
+/// Opens a market file that needs no frames, which is one of trades; `None` for others. Quotes and
+/// funding are as `made` says.
 ///
 /// # Errors
 /// As [`open`], and no thread to read it.
@@ -84,7 +85,7 @@ pub fn open_events(
     path: &Path,
     table: &InstrumentTable,
     symbol: Option<&Symbol>,
-    spread: Ticks,
+    made: &dyn Fn(Symbol) -> Unrecorded,
     read: &BytesRead,
 ) -> Result<Option<Box<dyn EventSource>>, SourceError> {
     if market_kind(path)? != MarketKind::Trades {
@@ -93,8 +94,8 @@ pub fn open_events(
     let instrument = instrument(path, table, symbol.map(Symbol::as_str))?;
     // Every instrument of the table has an id there.
     let Some(id) = table.find(instrument.symbol.as_str()) else { return Ok(None) };
-    let reading = Reading { seed: SEED, spread, read: read.clone() };
-    let trades = Trades::open_wide(path, instrument, &reading)?;
+    let reading = Reading { seed: SEED, made: made(instrument.symbol), read: read.clone() };
+    let trades = Trades::open_with(path, instrument, &reading)?;
     let events = trades.into_events(id).map_err(|e| SourceError::io(&path.display().to_string(), 0, &e))?;
     Ok(Some(Box::new(events)))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::ahead::Ahead;
 use super::dialect::{AggTrade, agg_trade};
 use super::lines::{Row, Rows};
-use super::quotes::{MadeQuote, MadeQuotes};
+use super::quotes::{Made, MadeQuotes, Unrecorded};
 use super::rng::Rng;
 use super::{EventSource, MarketSource, Quiet, Reading, SourceError};
 use crate::event::{Event, EventBody, Instrument, Trade};
@@ -53,12 +53,12 @@ impl Checked {
 
 /// What comes next in a market of trades.
 enum Item {
-    Quote(MadeQuote),
+    Made(Made),
     Trade(Trade),
 }
 
-/// The market that is made of the rows: each trade's own quote just before it, and one a second while
-/// nothing trades. Event times are made: 2 to 150 ms after the trade, drawn from the seed; everything
+/// The market that is made of the rows: each trade's own quote just before it, one a second while nothing
+/// trades, and funding. Event times are made: 2 to 150 ms after the trade, drawn from the seed; everything
 /// arrives at its event time.
 struct Making {
     quotes: MadeQuotes,
@@ -70,9 +70,9 @@ struct Making {
 }
 
 impl Making {
-    fn new(instrument: &Instrument, spread: Ticks, seed: u64) -> Making {
+    fn new(instrument: &Instrument, made: Unrecorded, seed: u64) -> Making {
         Making {
-            quotes: MadeQuotes::new(instrument, spread, seed),
+            quotes: MadeQuotes::new(instrument, made, seed),
             delays: Rng::new(seed, 2),
             next: None,
             last_event_ms: 0,
@@ -108,7 +108,7 @@ impl Making {
             return Ok(Some((trade.event_ms, Item::Trade(trade))));
         }
         let due_ms = self.quotes.due_ms().filter(|due_ms| repeat && *due_ms < trade.event_ms);
-        let quote = match due_ms {
+        let made = match due_ms {
             Some(due_ms) => self.quotes.again(due_ms),
             None => {
                 let Trade { price, buyer_maker, trade_ms, event_ms, .. } = trade;
@@ -116,7 +116,7 @@ impl Making {
             }
         };
         self.next = Some((trade, due_ms.is_none()));
-        Ok(Some((quote.event_ms, Item::Quote(quote))))
+        Ok(Some((made.event_ms(), Item::Made(made))))
     }
 }
 
@@ -129,15 +129,15 @@ pub struct Trades {
 impl Trades {
     /// Opens `path`; `seed` decides delays and quote sizes.
     pub fn open(path: &Path, instrument: &Instrument, seed: u64) -> Result<Trades, SourceError> {
-        Trades::open_wide(path, instrument, &Reading::of(seed))
+        Trades::open_with(path, instrument, &Reading::of(seed))
     }
 
     /// As [`Trades::open`], as `reading` says.
-    pub fn open_wide(path: &Path, instrument: &Instrument, reading: &Reading) -> Result<Trades, SourceError> {
+    pub fn open_with(path: &Path, instrument: &Instrument, reading: &Reading) -> Result<Trades, SourceError> {
         let rows = Rows::open(path, HEADER, COLUMNS, &reading.read)?;
         let scales = Scales { price: Scale::of(instrument.tick), size: Scale::of(instrument.size_step) };
         let checked = Checked { rows, instrument: *instrument, scales, last: None };
-        Ok(Trades { checked, making: Making::new(instrument, reading.spread, reading.seed) })
+        Ok(Trades { checked, making: Making::new(instrument, reading.made, reading.seed) })
     }
 
     /// The same market as events that need no decoding; another thread reads the file.
@@ -156,7 +156,7 @@ impl MarketSource for Trades {
         let Some((event_ms, item)) = self.making.next(true, || self.checked.next())? else { return Ok(None) };
         let printer = &self.making.quotes.printer;
         match item {
-            Item::Quote(quote) => quote.write(printer, frame),
+            Item::Made(made) => made.write(printer, frame),
             Item::Trade(trade) => {
                 // The row is still the one that was read last.
                 let text = |column| self.checked.rows.column(column);
@@ -191,8 +191,9 @@ impl EventSource for TradeEvents {
             return Ok(false);
         };
         (event.recv_ns, event.instrument) = (TimeNs::from_ms(event_ms), self.id);
+        let quotes = &self.making.quotes;
         event.body = match item {
-            Item::Quote(quote) => EventBody::Quote(quote.event(&self.making.quotes.printer)),
+            Item::Made(made) => made.event(&quotes.printer, quotes.tick),
             Item::Trade(trade) => EventBody::AggTrade(trade),
         };
         Ok(true)

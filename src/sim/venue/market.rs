@@ -3,7 +3,7 @@
 
 use super::Position;
 use crate::event::{Instrument, Quote};
-use crate::num::{Dec, Lots, Millis, Rounding, Side, Size, Ticks, mul_div};
+use crate::num::{Dec, Lots, Millis, NS_PER_SEC, Rounding, Side, Size, Ticks, TimeNs, mul_div};
 
 /// Best price of one side and the lots not yet taken from it. An empty side has neither.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,10 +76,16 @@ pub(super) struct Market {
     /// `None` before the first quote.
     pub touch: Option<Touch>,
     pub last: Option<Ticks>,
+    /// The last mark price; none while the feed has none.
     pub mark: Option<Dec>,
+    pub marked: TimeNs,
     pub funding: Option<Funding>,
     pub position: Position,
 }
+
+/// The slowest stream of mark prices has one every three seconds: beyond this it is none, and an old mark
+/// price would hide what the position is worth.
+const MARK_NS_MAX: i64 = 10 * NS_PER_SEC;
 
 impl Market {
     pub fn new(instrument: Instrument) -> Market {
@@ -89,8 +95,17 @@ impl Market {
             touch: None,
             last: None,
             mark: None,
+            marked: TimeNs(i64::MIN),
             funding: None,
             position: Position::default(),
+        }
+    }
+
+    /// A trade: the last price moves away from a mark price nobody keeps up.
+    pub fn trade(&mut self, price: Ticks, now: TimeNs) {
+        self.last = Some(price);
+        if now.since(self.marked) > MARK_NS_MAX {
+            self.mark = None;
         }
     }
 

@@ -154,7 +154,7 @@ impl Venue {
     fn on_trade(&mut self, id: InstrumentId, trade: &Trade, out: &mut Reports) {
         let Some(market) = self.markets.get_mut(id.index()) else { return };
         if trade.market && trade.price.0 > 0 {
-            market.last = Some(trade.price);
+            market.trade(trade.price, self.now);
             let price = market.instrument.price(trade.price);
             self.trigger(id, WorkingType::ContractPrice, price, out);
         }
@@ -165,7 +165,7 @@ impl Venue {
         if mark.mark.0 <= 0 {
             return;
         }
-        market.mark = Some(mark.mark);
+        (market.mark, market.marked) = (Some(mark.mark), self.now);
         // A funding time already past when it is announced was settled before it was heard of.
         let due_ms = mark.next_funding_ms;
         let ahead = self.funding && TimeNs::from_ms(due_ms) > self.now;

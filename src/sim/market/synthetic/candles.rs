@@ -11,7 +11,7 @@ use crate::event::{Bar, Instrument};
 use crate::num::{InstrumentId, Millis, Size, Ticks, TimeNs};
 use crate::sim::market::candles::{Candle, CandleRows, Candles};
 use crate::sim::market::dialect::{Printer, interval_name};
-use crate::sim::market::quotes::MadeQuotes;
+use crate::sim::market::quotes::{MadeQuotes, Unrecorded};
 use crate::sim::market::rng::Rng;
 use crate::sim::market::walk::Ohlc;
 use crate::sim::market::{Held, MarketSource, Merge, SourceError};
@@ -56,7 +56,8 @@ impl MadeCandles {
         let sources = table.iter().map(|(id, row)| {
             let mut rows = Made { maker: Arc::clone(&maker), lane: id.index() };
             let first = rows.next_candle()?.unwrap_or_default();
-            let quotes = MadeQuotes::new(row, Ticks(1), seed ^ u64::from(id.0));
+            let made = Unrecorded { funding_rate: config.funding_rate, ..Unrecorded::default() };
+            let quotes = MadeQuotes::new(row, made, seed ^ u64::from(id.0));
             let mut candles = Candles::of(Box::new(rows), row, quotes, MINUTE_MS, interval);
             candles.begin(first);
             Ok(Box::new(candles) as Box<dyn MarketSource>)

@@ -20,9 +20,9 @@ pub use path::Regime;
 use self::feed::{Feed, Rates, Step};
 use self::path::{Direction, Pace, Paths};
 use self::pending::Pending;
-use super::{MarketSource, SourceError};
+use super::{FUNDING_RATE_BASE, MarketSource, SourceError};
 use crate::event::{Bar, InstrumentError, InstrumentTable};
-use crate::num::{InstrumentId, Millis, NS_PER_SEC, Ticks, TimeNs};
+use crate::num::{Dec, InstrumentId, Millis, NS_PER_SEC, Ticks, TimeNs};
 
 /// Length of a step, and period of the depth stream.
 const STEP_MS: Millis = 100;
@@ -56,6 +56,8 @@ pub struct SyntheticConfig {
     pub listings: Vec<Listing>,
     /// Jumps of the price with nothing traded between; `None`: there are none.
     pub gaps: Option<Gaps>,
+    /// Of [`MadeCandles`], every eight hours; the streams of [`Synthetic`] have rates around the base rate.
+    pub funding_rate: Dec,
 }
 
 /// How often prices jump, and how far. Every other time it is all instruments at once, in one direction.
@@ -88,6 +90,7 @@ impl SyntheticConfig {
             kline_update_ms: 2_000,
             listings: LISTINGS.to_vec(),
             gaps: None,
+            funding_rate: FUNDING_RATE_BASE,
         }
     }
 

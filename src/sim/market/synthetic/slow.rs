@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use super::feed::{Feed, Step, Stream};
 use super::pending::Pending;
 use crate::num::{Millis, NS_PER_HOUR, NS_PER_MS, Ticks};
-use crate::sim::market::dialect::{Decimal, KlineText, interval_name, kline, put};
+use crate::sim::market::dialect::{
+    Decimal, KlineText, MarkText, interval_name, kline, mark_price, next_funding_ms, put,
+};
 
 const HOUR_MS: Millis = NS_PER_HOUR / NS_PER_MS;
-const FUNDING_MS: Millis = 8 * HOUR_MS;
 const HOURS: usize = 24;
 /// A closed bar is sent this long after its end.
 const CLOSED_DELAY_MS_MIN: Millis = 300;
@@ -218,19 +219,20 @@ impl Feed {
         let [off_index, off_mark, off_settle] =
             [0.000_4, 0.000_2, 0.000_4].map(|width: f64| 1.0 + width * (self.rng.unit() - 0.5));
         let funding = Decimal { mantissa: 10_000 + i128::from(self.rng.below(2_000)) - 1_000, places: 8 };
-        let next_ms = (now_ms.div_euclid(FUNDING_MS) + 1) * FUNDING_MS;
         let suffix = if self.rates.mark_interval_ms == 1_000 { "@1s" } else { "" };
         let printer = &self.printer;
         let [index, mark, settle] =
             [off_index, off_mark, off_settle].map(|off| printer.fine_price(price * off));
-        out.push(recv, |frame| {
-            put!(
-                frame,
-                r#"{{"stream":"{0}@markPrice{suffix}","data":{{"e":"markPriceUpdate","E":{event_ms},"s":"{1}","p":"{mark}","ap":"{mark}","P":"{settle}","i":"{index}","r":"{funding}","T":{next_ms},"st":1}}}}"#,
-                printer.lower,
-                printer.symbol,
-            );
-        });
+        let text = MarkText {
+            event_ms,
+            suffix,
+            mark: &mark,
+            index: &index,
+            settle: &settle,
+            funding_rate: &funding,
+            next_funding_ms: next_funding_ms(now_ms),
+        };
+        out.push(recv, |frame| mark_price(frame, printer, &text));
     }
 
     /// The forceOrder stream: longs are liquidated while the price falls.
