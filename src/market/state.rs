@@ -1,9 +1,11 @@
 //! Everything known of one instrument's market.
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use super::bars::Advance;
 use super::{Atr, BarSeries, Closed, DayVolume, Ema, LagTracker, OHLC, ReturnWindow, Smoothing, fx_to_dec};
 use crate::event::{Bar, Instrument, MarkPrice, Prices, Quote, SizeUnit, Ticker, Trade};
-use crate::num::{Dec, Rounding, Size, Ticks, TimeNs, mul_div};
+use crate::num::{Dec, OutOfRange, Rounding, Size, Ticks, TimeNs, all_hold, mul_div};
 
 /// Periods and windows, the same for every instrument.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +19,7 @@ pub struct MarketParams {
 
 /// A venue may stream both `trade` and `aggTrade`; the first kind seen is the tape, the other is
 /// only recorded, or every trade would count twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 enum Tape {
     Single,
     Aggregate,
@@ -26,6 +28,15 @@ enum Tape {
 /// A venue time further than this from our receive time is not believed: one wrong stamp would
 /// close bars early and make every right trade after it late.
 const TIME_SKEW_MS_MAX: i64 = 3_600_000;
+
+/// Money in one tick × one size unit.
+fn value_of_a_size(instrument: &Instrument) -> Dec {
+    let Instrument { tick, size_step, .. } = *instrument;
+    match instrument.size_unit {
+        SizeUnit::QuoteContracts => size_step,
+        SizeUnit::Base => Dec(mul_div(tick.0, size_step.0, Dec::ONE.0, Rounding::HalfEven).unwrap_or(0)),
+    }
+}
 
 /// What a market event closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +52,7 @@ pub enum BarUpdate {
 }
 
 /// One instrument's market.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct MarketState {
     pub instrument: Instrument,
     tape: Option<Tape>,
@@ -71,15 +82,8 @@ pub struct MarketState {
 
 impl MarketState {
     pub fn new(instrument: Instrument, params: MarketParams) -> MarketState {
-        let size_value = match instrument.size_unit {
-            SizeUnit::QuoteContracts => instrument.size_step,
-            SizeUnit::Base => {
-                let value =
-                    mul_div(instrument.tick.0, instrument.size_step.0, Dec::ONE.0, Rounding::HalfEven);
-                Dec(value.unwrap_or(0))
-            }
-        };
         MarketState {
+            size_value: value_of_a_size(&instrument),
             instrument,
             tape: None,
             disbelieved: 0,
@@ -98,8 +102,44 @@ impl MarketState {
             returns: ReturnWindow::new(params.correlation_bars, params.bar_interval_s),
             traded: DayVolume::default(),
             ticker_volume: None,
-            size_value,
         }
+    }
+
+    /// Whether every value is one that later arithmetic and indices can bear.
+    pub(crate) fn check(&self, params: MarketParams) -> Result<(), OutOfRange> {
+        let MarketState {
+            instrument,
+            tape: _,
+            disbelieved,
+            price,
+            bid,
+            ask,
+            quote_ns: _,
+            mark: _,
+            lag: _,
+            bars,
+            last_close,
+            ema,
+            atr,
+            ema_value: _,
+            atr_value: _,
+            returns,
+            traded,
+            ticker_volume: _,
+            size_value,
+        } = self;
+        instrument.check()?;
+        all_hold(&[
+            ("market.disbelieved", *disbelieved < u64::MAX / 2),
+            ("market.price, bid and ask", [price, bid, ask].iter().all(|ticks| ticks.is_level())),
+            ("market.last_close", *last_close == Ticks::ZERO || last_close.is_price()),
+            ("market.size_value", *size_value == value_of_a_size(instrument)),
+        ])?;
+        bars.check(params.bar_interval_s)?;
+        ema.check(params.ema_period)?;
+        atr.check(params.atr_period, params.atr_smoothing)?;
+        returns.check(params.correlation_bars, params.bar_interval_s)?;
+        traded.check()
     }
 
     /// A trade. `None` when it moves nothing: outside the book, of the other tape, or not a price.
