@@ -73,8 +73,8 @@ impl Engine {
         Ok((engine, sequence))
     }
 
-    /// A fingerprint of the state: the first half of its payload's SHA-256. Equal states have the same in
-    /// every build, and no two others ever met.
+    /// A fingerprint of the state: the first half of its payload's SHA-256, so that equal hashes are equal
+    /// states, and the same in every build.
     pub fn state_hash(&self) -> u128 {
         let mut payload = Vec::new();
         self.write_state(&mut payload);
@@ -83,7 +83,7 @@ impl Engine {
     }
 
     fn write_state(&self, bytes: &mut Vec<u8>) {
-        // Memory refuses nothing, and no length here comes near what 32 bits hold.
+        // Memory refuses no write, and no length comes near the 32 bits it has.
         #[allow(clippy::expect_used)]
         borsh::to_writer(bytes, self).expect("written to memory");
     }

@@ -267,6 +267,20 @@ mod tests {
         assert_eq!(trade(&mut series, 10, i64::MAX), Advance::Reset, "hostile times do not overflow");
     }
 
+    /// Bars without a trade after it used to close at the price from before it.
+    #[test]
+    fn a_kline_after_an_outage_begins_the_series_anew() {
+        let mut series = BarSeries::new(60);
+        let kline = |minute: i64, price: i64| {
+            let flat = OHLC::flat(minute * 60_000, Ticks(price));
+            Bar { source: BarSource::Kline, ..Bar::from((&flat, 60)) }
+        };
+        series.on_bar(&kline(0, 10));
+        assert_eq!(series.on_bar(&kline(HOLE_BARS_MAX + 2, 20)), Advance::Reset);
+        let Advance::Closed(closed) = series.on_bar(&kline(HOLE_BARS_MAX + 5, 30)) else { panic!("no bar") };
+        assert_eq!((closed.flat_before, closed.bar.close), (0, Ticks(30)));
+    }
+
     #[test]
     fn klines_take_over_from_trades() {
         let mut series = BarSeries::new(60);

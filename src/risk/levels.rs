@@ -127,6 +127,15 @@ mod tests {
     }
 
     #[test]
+    fn levels_end_where_differences_of_levels_would() {
+        let entry = AveragePrice::at(Ticks(1_000));
+        let below = |ticks: i64| trailing(Side::Buy, Ticks(0), Dec::int(ticks), Dec::ONE, Dec::ONE);
+        assert_eq!(below(Ticks::LEVEL_MAX.0), Some(-Ticks::LEVEL_MAX));
+        assert_eq!(below(Ticks::LEVEL_MAX.0 + 1), None);
+        assert_eq!(target(Side::Sell, entry, Dec::int(i64::MAX), Dec::ONE, Dec::ONE), None);
+    }
+
+    #[test]
     fn averages_are_not_rounded_before_the_level() {
         // Two lots at 100 and one at 101 ticks: 100.33…; minus 1.5 ticks is 98.83….
         let entry = AveragePrice { cost: 301, quantity: Lots(3) };

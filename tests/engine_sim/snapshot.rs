@@ -1,7 +1,10 @@
 //! Snapshots: an engine read back goes on as the one that was written; bytes that are not a snapshot
 //! are refused; and no bytes, whatever their checksum, make an engine panic.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bolero::check;
 use quantum_trader::decode::{Decoded, Decoder};
@@ -62,7 +65,7 @@ impl Shadow {
             engine: None,
             out: Outbox::new(),
             events: 0,
-            paused_until: START,
+            paused_until: TimeNs(i64::MIN),
             disputed: false,
             moments: Moments::default(),
         }
@@ -326,21 +329,28 @@ fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// A few values overwritten, most of them where something is.
-fn mutate(bytes: &mut Vec<u8>, dice: &mut Dice) {
-    for _ in 0..dice.between(1, 4) {
-        let end = bytes.len() as i64 - 17;
-        let mut at = dice.between(SNAPSHOT_HEADER_BYTES as i64, end) as usize;
-        if !dice.one_in(4) {
-            at = (at..end as usize).find(|i| bytes[*i] != 0).unwrap_or(at);
-            at = at.saturating_sub(dice.between(0, 8) as usize).max(SNAPSHOT_HEADER_BYTES);
-        }
-        let extreme: i128 =
-            dice.pick(&[0, 1, -1, i128::MAX, i128::MIN, i64::MAX.into(), i64::MIN.into(), 1 << 53]);
-        let width = dice.pick(&[1, 1, 1, 2, 4, 8, 8, 16]);
-        bytes[at..at + width].copy_from_slice(&extreme.to_le_bytes()[16 - width..]);
+/// Where values are: volumes of minutes without a trade and fills to come are long rows of zeros. The
+/// settings' texts are long, too, and one place in ten of theirs is enough.
+fn places(bytes: &[u8]) -> Vec<usize> {
+    let last = b"QT_MLOCK";
+    let settings_end = bytes.windows(last.len()).position(|name| name == last).unwrap();
+    let near =
+        |at: usize| bytes[at.saturating_sub(16)..bytes.len().min(at + 16)].iter().any(|byte| *byte != 0);
+    (SNAPSHOT_HEADER_BYTES..bytes.len() - 16)
+        .filter(|at| near(*at) && (*at > settings_end || at % 10 == 0))
+        .collect()
+}
+
+/// A few values overwritten.
+fn mutate(bytes: &mut Vec<u8>, places: &[usize], dice: &mut Dice) {
+    for _ in 0..dice.between(1, 3) {
+        let at = dice.pick(places);
+        let numbers = [0, 1, -1, i128::MAX, i128::MIN, i64::MAX.into(), i64::MIN.into(), 1 << 53];
+        let width = dice.pick(&[1, 1, 2, 4, 8, 8, 16]);
         if dice.one_in(2) {
-            bytes[at] = dice.between(0, 255) as u8;
+            bytes[at..at + width].copy_from_slice(&dice.pick(&numbers).to_le_bytes()[16 - width..]);
+        } else {
+            bytes[at] = bytes[at].wrapping_add(dice.pick(&[1, 255, 3, 128]));
         }
     }
     if dice.one_in(50) {
@@ -375,19 +385,23 @@ fn live_on(mut engine: Engine, dice: &mut Dice) {
 
 #[test]
 fn no_bytes_make_an_engine_panic() {
-    let samples = samples();
-    let (mut taken, mut refused) = (0u64, std::collections::BTreeMap::<String, u64>::new());
+    let samples = samples().into_iter().map(|bytes| (bytes.clone(), places(&bytes))).collect::<Vec<_>>();
+    let (taken, refused) = (AtomicU64::new(0), Mutex::new(BTreeMap::<String, u64>::new()));
     check!().with_iterations(MUTATIONS).with_type::<u64>().for_each(|seed| {
         let mut dice = Dice::new(*seed);
-        let mut bytes = samples[dice.between(0, samples.len() as i64 - 1) as usize].clone();
-        mutate(&mut bytes, &mut dice);
+        let (sample, places) = &samples[dice.between(0, samples.len() as i64 - 1) as usize];
+        let mut bytes = sample.clone();
+        mutate(&mut bytes, places, &mut dice);
         match Engine::restore(&sealed(bytes)) {
             Ok((engine, _)) => {
-                std::hint::black_box(&mut taken);
+                taken.fetch_add(1, Ordering::Relaxed);
                 live_on(engine, &mut dice);
             }
-            Err(error) => drop(error),
+            Err(error) => *refused.lock().unwrap().entry(error.to_string()).or_default() += 1,
         }
     });
-    let _ = &mut refused;
+    let refused = refused.into_inner().unwrap();
+    eprintln!("{taken:?} taken for engines, refused: {refused:#?}");
+    let (taken, bad) = (taken.into_inner(), refused.values().sum::<u64>());
+    assert!(taken > bad / 4 && refused.len() > 20, "{taken} taken, {bad} refused");
 }

@@ -100,6 +100,7 @@ fn sum_up(
     began: Instant,
 ) -> Result<Column, Failure> {
     let Ended { mut core, fault, .. } = ended;
+    core.counts.state_hash = Some(core.engine().state_hash());
     let controller = core.engine().controller();
     let equity = controller.equity();
     let worst_daily = equity.map(|_| controller.worst_daily_drawdown());
