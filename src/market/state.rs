@@ -232,6 +232,9 @@ impl MarketState {
                 self.atr.reset();
                 self.returns.reset();
                 (self.ema_value, self.atr_value) = (None, None);
+                // The bar behind the hole, where it has closed: flat bars after it are at its close.
+                self.last_close = self.bars.last_close().unwrap_or(Ticks::ZERO);
+
                 BarUpdate::Reset
             }
         }
@@ -255,5 +258,43 @@ impl MarketState {
     /// EMA in ticks.
     pub fn ema_ticks(&self) -> Option<super::Fx> {
         self.ema.value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{BarSource, btcusdt};
+
+    /// They closed at the price from before the outage.
+    #[test]
+    fn flat_bars_after_an_outage_close_as_the_bar_behind_it() {
+        let params = MarketParams {
+            bar_interval_s: 60,
+            ema_period: 3,
+            atr_period: 3,
+            atr_smoothing: Smoothing::Wilder,
+            correlation_bars: 3,
+        };
+        let mut market = MarketState::new(btcusdt(), params);
+        let mut kline = |minute: i64, price: i64| {
+            let close = Ticks(price);
+            let bar = OHLC {
+                open_ms: minute * 60_000,
+                open: close,
+                high: close,
+                low: close,
+                close,
+                volume: Size::ZERO,
+                taker_buy_volume: Size::ZERO,
+                trades: 1,
+            };
+            let bar = Bar { source: BarSource::Kline, ..Bar::from((&bar, 60)) };
+            market.on_bar(TimeNs::from_ms(bar.open_ms), &bar)
+        };
+        kline(0, 10);
+        assert_eq!(kline(5_000, 20), BarUpdate::Reset);
+        let BarUpdate::Closed { closed, previous_close } = kline(5_003, 30) else { panic!("no bar") };
+        assert_eq!((closed.flat_before, previous_close), (2, Ticks(20)));
     }
 }
