@@ -17,7 +17,7 @@ pub const SNAPSHOT_VERSION: u32 = 1;
 pub const SNAPSHOT_HEADER_BYTES: usize = 32;
 /// The checksum covers everything from here on; what is before it is compared.
 const CHECKED_FROM: usize = 16;
-/// Ids that are left to issue after a start from a snapshot.
+/// Half of the ids of a start: as many are left to issue.
 const SEQUENCE_MAX: u32 = u32::MAX / 2;
 
 /// Why bytes are not taken for the state of an engine.

@@ -234,7 +234,6 @@ impl MarketState {
                 (self.ema_value, self.atr_value) = (None, None);
                 // The bar behind the hole, where it has closed: flat bars after it are at its close.
                 self.last_close = self.bars.last_close().unwrap_or(Ticks::ZERO);
-
                 BarUpdate::Reset
             }
         }
