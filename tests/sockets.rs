@@ -88,6 +88,8 @@ fn a_run_over_sockets_is_the_run_in_process() {
     assert_eq!(sockets.summary["sockets"]["reconnects"], 0);
     assert_eq!(sockets.summary["sockets"]["messages"], sockets.summary["frames"]);
     assert_same(&without_feed_status(sockets.entries()), &direct.entries());
+    assert_eq!(sockets.summary["state_hash"].as_str().map(str::len), Some(32));
+    assert_eq!(sockets.summary["state_hash"], direct.summary["state_hash"]);
     assert!(sockets.archive() == Run::new(&MADE).archive(), "the same run wrote other bytes");
 }
 

@@ -1,13 +1,15 @@
 //! Which fills were applied already.
 
-use crate::num::InstrumentId;
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::num::{InstrumentId, OutOfRange, all_hold};
 
 /// Fills remembered: reconnects repeat the last minutes of a stream, and trades that are gone by
 /// then must not be taken for somebody else's.
 const REMEMBERED: usize = 1_024;
 
 /// The newest fills by the venue's trade id.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub(super) struct FillMemory {
     seen: Box<[(InstrumentId, i64)]>,
     /// Of `seen`, how many hold something.
@@ -18,6 +20,14 @@ pub(super) struct FillMemory {
 impl FillMemory {
     pub fn new() -> FillMemory {
         FillMemory { seen: vec![(InstrumentId::NONE, 0); REMEMBERED].into_boxed_slice(), used: 0, next: 0 }
+    }
+
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        all_hold(&[
+            ("fills.seen", self.seen.len() == REMEMBERED),
+            ("fills.used", self.used <= REMEMBERED),
+            ("fills.next", self.next < REMEMBERED),
+        ])
     }
 
     /// True the first time.

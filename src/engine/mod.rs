@@ -10,12 +10,15 @@ mod market;
 mod orders;
 mod outbox;
 mod protect;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub use outbox::{OUTBOX_MAX, Outbox};
+pub use snapshot::{SNAPSHOT_HEADER_BYTES, SNAPSHOT_VERSION, SnapshotError};
 
 use account::say_limits;
+use borsh::{BorshDeserialize, BorshSerialize};
 use fills::FillMemory;
 
 use crate::event::{
@@ -39,7 +42,7 @@ pub const TRADES_MAX: usize = 64;
 const NO_TRADE: u8 = u8::MAX;
 
 /// The whole decision state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Engine {
     settings: Settings,
     weights: [Dec; SEATS],
@@ -80,12 +83,7 @@ impl Engine {
         let markets_count = markets.len();
         Engine {
             settings: off::in_force(settings),
-            weights: [
-                settings.weight_xgboost,
-                settings.weight_lightgbm,
-                settings.weight_nhits,
-                settings.weight_patchtst,
-            ],
+            weights: weights(settings),
             voters: vec![RuleVoters::default(); markets.len()],
             trade_of: vec![NO_TRADE; markets.len()],
             markets,
@@ -357,6 +355,10 @@ impl Engine {
     pub fn checks(&self) -> &Checks {
         &self.checks
     }
+}
+
+fn weights(settings: &Settings) -> [Dec; SEATS] {
+    [settings.weight_xgboost, settings.weight_lightgbm, settings.weight_nhits, settings.weight_patchtst]
 }
 
 fn market_params(settings: &Settings) -> MarketParams {

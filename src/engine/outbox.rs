@@ -7,9 +7,9 @@ use crate::event::{Output, OutputBody};
 use crate::num::InstrumentId;
 
 /// The most one event can cause. A timer is the worst: up to 64 questions and an alarm to each; for
-/// each of at most 32 open trades a state, three lines of a deadline or grace that passed, its exit,
-/// a stop and the cancels of older ones, fifteen in all; and for each trade the cancel of its entry,
-/// if the trading state falls. The sum is below 800; the rest is margin.
+/// each of at most 64 open trades (32 with the risk layer on) a state, three lines of a deadline or
+/// grace that passed, its exit, a stop and the cancels of older ones, fifteen in all; and for each
+/// trade the cancel of its entry, if the trading state falls. The sum is below 1,200; the rest is margin.
 pub const OUTBOX_MAX: usize = TRADES_MAX * 20;
 
 /// The outputs of one event, in order.

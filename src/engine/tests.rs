@@ -2,6 +2,7 @@
 
 mod regressions;
 mod scenario;
+mod snapshot;
 
 use super::*;
 use crate::event::*;

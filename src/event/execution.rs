@@ -1,5 +1,6 @@
 //! The venue's word on our orders, fills, wallet and positions.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use bytemuck::{CheckedBitPattern, NoUninit};
 
 use crate::num::{Dec, Lots, Millis, OrderId, Side, Ticks};
@@ -124,7 +125,10 @@ pub struct VenueSetup {
 }
 
 /// What an order is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern, BorshSerialize, BorshDeserialize,
+)]
+#[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum Purpose {
     Entry = 1,
@@ -134,7 +138,10 @@ pub enum Purpose {
     Exit = 3,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern, BorshSerialize, BorshDeserialize,
+)]
+#[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum OrderKind {
     Market = 1,

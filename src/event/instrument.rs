@@ -2,14 +2,18 @@
 
 use std::fmt;
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use bytemuck::{CheckedBitPattern, NoUninit, Pod, Zeroable};
 
 use crate::num::{
-    Dec, DecError, InstrumentId, Lots, MAX_PLACES, Rounding, Size, Ticks, mul_div, parse_scaled,
+    Dec, DecError, InstrumentId, Lots, MAX_PLACES, OutOfRange, Rounding, Size, Ticks, all_hold, mul_div,
+    parse_scaled,
 };
 
 /// An instrument's name at the venue, at most 24 bytes of ASCII.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable, BorshSerialize, BorshDeserialize,
+)]
 #[repr(transparent)]
 pub struct Symbol([u8; Symbol::BYTES_MAX]);
 
@@ -64,7 +68,10 @@ impl fmt::Debug for Symbol {
 }
 
 /// What a market-data quantity counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern, BorshSerialize, BorshDeserialize,
+)]
+#[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum SizeUnit {
     /// The base asset, as orders do.
@@ -74,7 +81,7 @@ pub enum SizeUnit {
 }
 
 /// One instrument: its scales, its limits, its costs.
-#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern, BorshSerialize, BorshDeserialize)]
 #[repr(C)]
 pub struct Instrument {
     /// Price increment, in quote currency.
@@ -191,6 +198,20 @@ impl Instrument {
             size_unit: spec.size_unit,
             pad: [0; 5],
         })
+    }
+
+    /// What [`Instrument::from_spec`] and [`Instrument::with_tick`] make sure of.
+    pub(crate) fn check(&self) -> Result<(), OutOfRange> {
+        let Instrument { tick, step, size_step, maintenance_margin, symbol, .. } = *self;
+        let grid = [tick, step, size_step].iter().all(|unit| unit.0 > 0)
+            && (self.price_places, self.quantity_places) == (places(tick), places(step))
+            && u32::from(self.price_places) + u32::from(self.quantity_places) <= MAX_PLACES;
+        all_hold(&[
+            ("instrument.symbol", Symbol::new(symbol.as_str()) == Some(symbol)),
+            ("instrument.tick, step and size_step", grid),
+            // A percentage has been divided by 100.
+            ("instrument.maintenance_margin", maintenance_margin.0.unsigned_abs() <= i128::MAX as u128 / 100),
+        ])
     }
 
     /// The same instrument with prices on a finer grid.

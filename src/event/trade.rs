@@ -9,7 +9,8 @@ use crate::num::{Dec, Side, Ticks};
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $code:tt $text:literal,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, NoUninit, CheckedBitPattern)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, NoUninit, CheckedBitPattern, borsh::BorshSerialize, borsh::BorshDeserialize)]
+        #[borsh(use_discriminant = true)]
         #[repr(u8)]
         pub enum $name {
             $($(#[$doc])* $variant = $code,)*

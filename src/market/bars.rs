@@ -1,11 +1,13 @@
 //! Bars of one instrument: built from trades, or taken from the venue's closed klines.
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::event::{Bar, BarSource};
-use crate::num::{Dec, Millis, Size, Ticks};
+use crate::num::{Dec, Millis, OutOfRange, Size, Ticks, all_hold};
 
 /// The prices of a closed bar.
 #[allow(clippy::upper_case_acronyms)] // The field's own word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct OHLC {
     pub open_ms: Millis,
     pub open: Ticks,
@@ -33,6 +35,14 @@ impl OHLC {
     }
 }
 
+/// Beyond any time that is believed: those are within an hour of one in nanoseconds.
+const TIME_MS_MAX: Millis = 10i64.pow(13);
+
+/// A time of a bar, as far as sums and differences of such times are concerned.
+pub(super) fn is_time(ms: Millis) -> bool {
+    ms.unsigned_abs() <= TIME_MS_MAX.unsigned_abs()
+}
+
 /// What an event closed: `flat_before` bars without trades at the previous close, then `bar`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
@@ -44,7 +54,7 @@ pub struct Closed {
 const HOLE_BARS_MAX: i64 = 1_000;
 
 /// The sequence of bars: closes one when a trade of a later interval comes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct BarSeries {
     interval_ms: i64,
     forming: Option<OHLC>,
@@ -69,6 +79,24 @@ impl BarSeries {
     pub fn new(interval_s: u32) -> BarSeries {
         let interval_ms = i64::from(interval_s.max(1)) * 1_000;
         BarSeries { interval_ms, forming: None, last: None, from_klines: false, late: 0 }
+    }
+
+    pub(super) fn check(&self, interval_s: u32) -> Result<(), OutOfRange> {
+        let BarSeries { interval_ms, forming, last, from_klines: _, late } = self;
+        let possible = |bar: OHLC| {
+            is_time(bar.open_ms) && [bar.open, bar.high, bar.low, bar.close].iter().all(|p| p.is_price())
+        };
+        all_hold(&[
+            ("bars.interval_ms", *interval_ms == BarSeries::new(interval_s).interval_ms),
+            ("bars.forming", forming.is_none_or(possible)),
+            ("bars.last", last.is_none_or(|(ms, close)| is_time(ms) && close.is_price())),
+            ("bars.late", *late < u64::MAX / 2),
+        ])
+    }
+
+    /// Close of the newest bar since the last hole.
+    pub(super) fn last_close(&self) -> Option<Ticks> {
+        self.last.map(|(_, close)| close)
     }
 
     pub fn late(&self) -> u64 {

@@ -2,7 +2,10 @@
 
 use std::cmp::Ordering;
 
-use crate::num::{Dec, Millis, Rounding, Ticks, Wide, div_wide, wide_product};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use super::bars::is_time;
+use crate::num::{Dec, Millis, OutOfRange, Rounding, Ticks, Wide, all_hold, div_wide, wide_product};
 
 /// A return of 1.0 in the window's unit.
 const RETURN_ONE: i128 = 1_000_000_000;
@@ -13,7 +16,7 @@ const RETURN_MAX: i128 = 1_000 * RETURN_ONE;
 pub const CORRELATION_SLACK_BARS: usize = 1;
 
 /// The last returns of one instrument, with the open times of their bars.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct ReturnWindow {
     interval_ms: i64,
     bars: usize,
@@ -44,6 +47,20 @@ impl ReturnWindow {
             next: 0,
             previous: None,
         }
+    }
+
+    pub(super) fn check(&self, bars: u32, interval_s: u32) -> Result<(), OutOfRange> {
+        let fresh = ReturnWindow::new(bars, interval_s);
+        let ReturnWindow { interval_ms, bars, ring, count, next, previous } = self;
+        let length = fresh.ring.len();
+        all_hold(&[
+            ("returns.interval_ms", *interval_ms == fresh.interval_ms),
+            ("returns.bars", *bars == fresh.bars && ring.len() == length),
+            ("returns.ring", ring.iter().all(|(_, change)| i128::from(*change).abs() <= RETURN_MAX)),
+            ("returns.count", *count <= length),
+            ("returns.next", *next < length),
+            ("returns.previous", previous.is_none_or(|(ms, close)| is_time(ms) && close.is_price())),
+        ])
     }
 
     /// One integer division a bar.

@@ -4,10 +4,11 @@
 //! EMA-200 of a 1e-7 coin moving where 64-bit state would stall. One multiplication by a constant an
 //! update, no division after the first value.
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use fixed::FixedI128;
 use fixed::types::extra::U64;
 
-use crate::num::{Dec, Rounding, Ticks, mul_div};
+use crate::num::{Dec, OutOfRange, Rounding, Ticks, all_hold, mul_div};
 
 /// 64.64 fixed point, in ticks.
 pub type Fx = FixedI128<U64>;
@@ -30,8 +31,14 @@ fn mean(sum: i128, count: u32) -> Fx {
     Fx::from_bits(sum * ONE_BITS / i128::from(count))
 }
 
+/// Whether averages of `count` prices or ranges can be these.
+fn is_average(sum: i128, value: Fx, count: u32) -> bool {
+    let (most, highest) = (Ticks::PRICE_MAX.wide() * i128::from(count), Fx::from_num(Ticks::PRICE_MAX.0));
+    (0..=most).contains(&sum) && (Fx::ZERO..=highest).contains(&value)
+}
+
 /// Exponential moving average of closes: the simple mean of the first N, then alpha = 2/(N+1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Ema {
     period: u32,
     seen: u32,
@@ -45,6 +52,16 @@ impl Ema {
     pub fn new(period: u32) -> Ema {
         let period = period.max(1);
         Ema { period, seen: 0, sum: 0, value: Fx::ZERO, alpha: constant(2, period + 1) }
+    }
+
+    pub(crate) fn check(&self, period: u32) -> Result<(), OutOfRange> {
+        let fresh = Ema::new(period);
+        let Ema { period, seen, sum, value, alpha } = self;
+        all_hold(&[
+            ("ema.period", (*period, *alpha) == (fresh.period, fresh.alpha)),
+            ("ema.seen", seen <= period),
+            ("ema.value", is_average(*sum, *value, fresh.period)),
+        ])
     }
 
     pub fn update(&mut self, close: Ticks) {
@@ -71,7 +88,7 @@ impl Ema {
 }
 
 /// How the ATR continues after its first value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Smoothing {
     /// (previous × (N − 1) + TR) / N.
     Wilder,
@@ -81,7 +98,7 @@ pub enum Smoothing {
 
 /// Average true range. True ranges start with the second bar; the first value is the mean of the
 /// first N of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Atr {
     smoothing: Smoothing,
     period: u32,
@@ -108,6 +125,19 @@ impl Atr {
             value: Fx::ZERO,
             alpha: constant(1, period),
         }
+    }
+
+    pub(super) fn check(&self, period: u32, smoothing: Smoothing) -> Result<(), OutOfRange> {
+        let fresh = Atr::new(period, smoothing);
+        let Atr { smoothing, period, seen, previous_close, sum, ranges, value, alpha } = self;
+        all_hold(&[
+            ("atr.period", (*period, *alpha, *smoothing) == (fresh.period, fresh.alpha, fresh.smoothing)),
+            ("atr.seen", u64::from(*seen) < 2 * u64::from(fresh.period)),
+            ("atr.previous_close", previous_close.is_none_or(Ticks::is_price)),
+            ("atr.ranges", ranges.len() == fresh.ranges.len()),
+            ("atr.ranges", ranges.iter().all(|range| (0..=Ticks::PRICE_MAX.0).contains(range))),
+            ("atr.value", is_average(*sum, *value, fresh.period)),
+        ])
     }
 
     pub fn update(&mut self, high: Ticks, low: Ticks, close: Ticks) {

@@ -1,10 +1,12 @@
 //! How far a feed is behind itself.
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::num::{Millis, NS_PER_SEC, TimeNs};
 
 /// Receive time − venue time against its rolling minimum. Clocks that disagree by a constant cancel
 /// out; only growth counts.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, BorshSerialize, BorshDeserialize)]
 pub struct LagTracker {
     current_ns: i64,
     /// Minimum of this half window and of the one before it.

@@ -1,9 +1,11 @@
 //! Everything known of one instrument's market.
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use super::bars::Advance;
 use super::{Atr, BarSeries, Closed, DayVolume, Ema, LagTracker, OHLC, ReturnWindow, Smoothing, fx_to_dec};
 use crate::event::{Bar, Instrument, MarkPrice, Prices, Quote, SizeUnit, Ticker, Trade};
-use crate::num::{Dec, Rounding, Size, Ticks, TimeNs, mul_div};
+use crate::num::{Dec, OutOfRange, Rounding, Size, Ticks, TimeNs, all_hold, mul_div};
 
 /// Periods and windows, the same for every instrument.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +24,7 @@ const TIME_SKEW_MS_MAX: i64 = 3_600_000;
 /// Which trades of an instrument count: `docs/RULES.md` §2. A venue may stream both `trade` and
 /// `aggTrade`; the first kind seen is the tape, the other is only recorded, or every trade would count
 /// twice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Tape {
     aggregate: Option<bool>,
 }
@@ -48,6 +50,15 @@ impl Tape {
     }
 }
 
+/// Money in one tick × one size unit.
+fn value_of_a_size(instrument: &Instrument) -> Dec {
+    let Instrument { tick, size_step, .. } = *instrument;
+    match instrument.size_unit {
+        SizeUnit::QuoteContracts => size_step,
+        SizeUnit::Base => Dec(mul_div(tick.0, size_step.0, Dec::ONE.0, Rounding::HalfEven).unwrap_or(0)),
+    }
+}
+
 /// What a market event closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BarUpdate {
@@ -62,7 +73,7 @@ pub enum BarUpdate {
 }
 
 /// One instrument's market.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct MarketState {
     pub instrument: Instrument,
     tape: Tape,
@@ -94,15 +105,9 @@ pub struct MarketState {
 
 impl MarketState {
     pub fn new(instrument: Instrument, params: MarketParams) -> MarketState {
-        let size_value = match instrument.size_unit {
-            SizeUnit::QuoteContracts => instrument.size_step,
-            SizeUnit::Base => {
-                let value =
-                    mul_div(instrument.tick.0, instrument.size_step.0, Dec::ONE.0, Rounding::HalfEven);
-                Dec(value.unwrap_or(0))
-            }
-        };
         MarketState {
+            size_value: value_of_a_size(&instrument),
+            tick_lot_value: instrument.tick_lot_value(),
             instrument,
             tape: Tape::default(),
             disbelieved: 0,
@@ -121,9 +126,46 @@ impl MarketState {
             returns: ReturnWindow::new(params.correlation_bars, params.bar_interval_s),
             traded: DayVolume::default(),
             ticker_volume: None,
-            size_value,
-            tick_lot_value: instrument.tick_lot_value(),
         }
+    }
+
+    /// Whether every value is one that later arithmetic and indices can bear.
+    pub(crate) fn check(&self, params: MarketParams) -> Result<(), OutOfRange> {
+        let MarketState {
+            instrument,
+            tape: _,
+            disbelieved,
+            price,
+            bid,
+            ask,
+            quote_ns: _,
+            mark: _,
+            lag: _,
+            bars,
+            last_close,
+            ema,
+            atr,
+            ema_value: _,
+            atr_value: _,
+            returns,
+            traded,
+            ticker_volume: _,
+            size_value,
+            tick_lot_value,
+        } = self;
+        instrument.check()?;
+        all_hold(&[
+            ("market.disbelieved", *disbelieved < u64::MAX / 2),
+            ("market.price, bid and ask", [price, bid, ask].iter().all(|ticks| ticks.is_level())),
+            ("market.last_close", *last_close == Ticks::ZERO || last_close.is_price()),
+            ("market.size_value", *size_value == value_of_a_size(instrument)),
+            ("market.tick_lot_value", *tick_lot_value == instrument.tick_lot_value()),
+        ])?;
+        bars.check(params.bar_interval_s)?;
+        ema.check(params.ema_period)?;
+        atr.check(params.atr_period, params.atr_smoothing)?;
+        returns.check(params.correlation_bars, params.bar_interval_s)?;
+        traded.check()
     }
 
     /// A trade. `None` when it moves nothing: outside the book, of the other tape, or not a price.
@@ -216,6 +258,8 @@ impl MarketState {
                 self.atr.reset();
                 self.returns.reset();
                 (self.ema_value, self.atr_value) = (None, None);
+                // The bar behind the hole, where it has closed: flat bars after it are at its close.
+                self.last_close = self.bars.last_close().unwrap_or(Ticks::ZERO);
                 BarUpdate::Reset
             }
         }
@@ -239,5 +283,43 @@ impl MarketState {
     /// EMA in ticks.
     pub fn ema_ticks(&self) -> Option<super::Fx> {
         self.ema.value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{BarSource, btcusdt};
+
+    /// They closed at the price from before the outage.
+    #[test]
+    fn flat_bars_after_an_outage_close_as_the_bar_behind_it() {
+        let params = MarketParams {
+            bar_interval_s: 60,
+            ema_period: 3,
+            atr_period: 3,
+            atr_smoothing: Smoothing::Wilder,
+            correlation_bars: 3,
+        };
+        let mut market = MarketState::new(btcusdt(), params);
+        let mut kline = |minute: i64, price: i64| {
+            let close = Ticks(price);
+            let bar = OHLC {
+                open_ms: minute * 60_000,
+                open: close,
+                high: close,
+                low: close,
+                close,
+                volume: Size::ZERO,
+                taker_buy_volume: Size::ZERO,
+                trades: 1,
+            };
+            let bar = Bar { source: BarSource::Kline, ..Bar::from((&bar, 60)) };
+            market.on_bar(TimeNs::from_ms(bar.open_ms), &bar)
+        };
+        kline(0, 10);
+        assert_eq!(kline(5_000, 20), BarUpdate::Reset);
+        let BarUpdate::Closed { closed, previous_close } = kline(5_003, 30) else { panic!("no bar") };
+        assert_eq!((closed.flat_before, previous_close), (2, Ticks(20)));
     }
 }

@@ -1,12 +1,15 @@
 //! 24-hour quote volume from trades, for feeds without a ticker.
 
-use crate::num::Millis;
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use super::bars::is_time;
+use crate::num::{Millis, OutOfRange, all_hold};
 
 const MINUTES: usize = 1_440;
 
 /// Volume of the last 1,440 minutes in minute buckets: a partial sum until full, scaled up by
 /// nothing. Units are the caller's (ticks × sizes, or contracts).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct DayVolume {
     buckets: Box<[i128]>,
     /// Minute of the newest bucket since the epoch.
@@ -39,6 +42,16 @@ impl DayVolume {
         let sum = bucket.saturating_add(value);
         self.total = self.total.saturating_add(sum - *bucket);
         *bucket = sum;
+    }
+
+    pub(super) fn check(&self) -> Result<(), OutOfRange> {
+        let DayVolume { buckets, newest, total } = self;
+        let sum = buckets.iter().try_fold(0i128, |sum, bucket| sum.checked_add(*bucket));
+        all_hold(&[
+            ("volume.buckets", buckets.len() == MINUTES && buckets.iter().all(|bucket| *bucket >= 0)),
+            ("volume.newest", newest.is_none_or(is_time)),
+            ("volume.total", sum == Some(*total)),
+        ])
     }
 
     pub fn total(&self) -> i128 {

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use super::mul_div;
 
 /// Decimal places of [`Dec`].
@@ -119,7 +121,20 @@ pub fn parse_scaled(text: &[u8], places: u32) -> Result<i128, DecError> {
 }
 
 /// A decimal number with 18 places: money, ratios, indicator values, prices off the tick grid.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    bytemuck::Pod,
+    bytemuck::Zeroable,
+    BorshSerialize,
+    BorshDeserialize,
+)]
 #[repr(transparent)]
 pub struct Dec(pub i128);
 

@@ -3,6 +3,7 @@
 //! Nothing here is a float. Ticks, lots and sizes are integers in one instrument's own scale, so
 //! adding two of them is exact by construction; [`Dec`] carries what has no natural integer scale.
 
+mod bounds;
 mod decimal;
 mod id;
 mod scale;
@@ -10,6 +11,7 @@ mod time;
 mod units;
 mod wide;
 
+pub use bounds::{OutOfRange, all_hold};
 pub use decimal::{Dec, DecError, MAX_PLACES, Rounding, parse_scaled};
 pub use id::{InstrumentId, OrderId};
 pub use scale::Scale;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 pub const NS_PER_MS: i64 = 1_000_000;
 pub const NS_PER_SEC: i64 = 1_000 * NS_PER_MS;
 pub const NS_PER_HOUR: i64 = 3_600 * NS_PER_SEC;
@@ -15,7 +17,20 @@ const WEEK_OFFSET_NS: i64 = 3 * NS_PER_DAY;
 pub type Millis = i64;
 
 /// An instant: nanoseconds since the Unix epoch, UTC.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    bytemuck::Pod,
+    bytemuck::Zeroable,
+    BorshSerialize,
+    BorshDeserialize,
+)]
 #[repr(transparent)]
 pub struct TimeNs(pub i64);
 

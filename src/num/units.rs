@@ -6,7 +6,7 @@ use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 macro_rules! unit {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bytemuck::Pod, bytemuck::Zeroable)]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, bytemuck::Pod, bytemuck::Zeroable, borsh::BorshSerialize, borsh::BorshDeserialize)]
         #[repr(transparent)]
         pub struct $name(pub i64);
 
@@ -86,11 +86,26 @@ impl Ticks {
     pub const fn is_price(self) -> bool {
         self.0 > 0 && self.0 <= Self::PRICE_MAX.0
     }
+
+    /// Largest level computed from prices, either way: differences of levels stay inside 64 bits, and
+    /// their products with quantities inside 128.
+    pub const LEVEL_MAX: Ticks = Ticks(100 * Self::PRICE_MAX.0);
+
+    pub const fn is_level(self) -> bool {
+        self.0.unsigned_abs() <= Self::LEVEL_MAX.0.unsigned_abs()
+    }
 }
 
 impl Lots {
     /// Largest quantity of an order or a fill; its product with a price fits 128 bits.
     pub const QUANTITY_MAX: Lots = Lots(10i64.pow(15));
+    /// More than the orders of one trade could ever fill.
+    pub const TOTAL_MAX: Lots = Lots(100 * Self::QUANTITY_MAX.0);
+
+    /// Positive and within [`Lots::QUANTITY_MAX`].
+    pub const fn is_quantity(self) -> bool {
+        self.0 > 0 && self.0 <= Self::QUANTITY_MAX.0
+    }
 }
 
 impl Size {
@@ -99,7 +114,19 @@ impl Size {
 }
 
 /// The direction of an order, or of the position it opens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    bytemuck::NoUninit,
+    bytemuck::CheckedBitPattern,
+    borsh::BorshSerialize,
+    borsh::BorshDeserialize,
+)]
+#[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum Side {
     Buy = 1,

@@ -39,6 +39,8 @@ pub struct LoopCounts {
     pub final_equity: Option<Dec>,
     /// Of every price, where the figures from the journal see one a second.
     pub max_daily_drawdown: Option<Dec>,
+    /// Of the engine's state at the end.
+    pub state_hash: Option<u128>,
 }
 
 /// The journal's end.
@@ -161,6 +163,8 @@ pub struct Summary {
     pub instruments: BTreeMap<String, InstrumentSummary>,
     /// Null where nothing travels by socket.
     pub sockets: Option<SocketSummary>,
+    /// Of the engine's whole state at the end: 32 hexadecimal digits.
+    pub state_hash: Option<String>,
     pub journal: JournalSummary,
     pub shadow: ShadowSummary,
 }
@@ -245,6 +249,7 @@ impl Summary {
             hot_page_faults: counts.hot_page_faults,
             sockets: None,
             instruments: stats.instruments(table).map(|(symbol, p)| (symbol, per(p))).collect(),
+            state_hash: counts.state_hash.map(|hash| format!("{hash:032x}")),
             journal,
             shadow: ShadowSummary::default(),
         }
@@ -368,6 +373,7 @@ impl fmt::Display for Summary {
         if let Some(sockets) = &self.sockets {
             text += &sockets.to_string();
         }
+        writeln!(text, "state          {}", or_dash(self.state_hash.as_ref()))?;
         let j = &self.journal;
         write!(
             text,

@@ -1,13 +1,14 @@
 //! What each rule saw, and what it asked for.
 
 use arrayvec::ArrayVec;
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::config::ConsensusSet;
 use crate::event::{Consensus, Rule, TradingState};
 use crate::num::{Dec, Rounding, mul_div};
 
 /// A value a rule looked at. Kept as it was compared; divided only when somebody wants to read it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub enum Observed {
     Number(Dec),
     /// `numerator / denominator × scale`.
@@ -63,7 +64,7 @@ fn mix(hash: u64, word: u64) -> u64 {
 }
 
 /// One rule's outcome.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Check {
     pub rule: Rule,
     pub passed: bool,
@@ -72,7 +73,7 @@ pub struct Check {
 }
 
 /// The rules a signal went through, in order, through the first failure.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, BorshSerialize, BorshDeserialize)]
 pub struct Checks {
     list: ArrayVec<Check, { Rule::ALL.len() }>,
 }

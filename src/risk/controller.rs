@@ -3,13 +3,15 @@
 
 use std::cmp::Ordering;
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use super::check::{Checks, Observed};
 use super::config::Settings;
 use super::money;
 use super::sizing::Plan;
 use crate::event::{AlarmKind, Limit, LimitChanged, Rule, TradingState};
 use crate::market::Correlation;
-use crate::num::{Dec, NS_PER_DAY, NS_PER_HOUR, Rounding, Side, TimeNs, cmp_products};
+use crate::num::{Dec, NS_PER_DAY, NS_PER_HOUR, OutOfRange, Rounding, Side, TimeNs, all_hold, cmp_products};
 
 /// One open position or pending entry, as the limits see it.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +28,7 @@ pub struct Holding {
 }
 
 /// Peaks and latches of the account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Controller {
     /// Realised: deposits, fills' results, fees, funding. `None` before the first account event.
     wallet: Option<Dec>,
@@ -79,6 +81,15 @@ impl Default for Controller {
 }
 
 impl Controller {
+    /// Times and flags may be any; money is within [`money::MONEY_MAX`].
+    pub(crate) fn check(&self) -> Result<(), OutOfRange> {
+        let amounts = [self.unrealised, self.day_peak, self.week_peak, self.trough];
+        all_hold(&[
+            ("controller.wallet", self.wallet.is_none_or(money::is_money)),
+            ("controller.unrealised, peaks and trough", amounts.into_iter().all(money::is_money)),
+        ])
+    }
+
     pub fn wallet(&self) -> Option<Dec> {
         self.wallet
     }

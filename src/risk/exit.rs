@@ -4,11 +4,14 @@
 
 use std::cmp::Ordering;
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use super::config::Settings;
 use super::levels::{self, AveragePrice};
 use crate::event::StopMove;
 use crate::num::{
-    Dec, Lots, NS_PER_HOUR, Rounding, Side, Ticks, TimeNs, Wide, cmp_products, div_wide, wide_product,
+    Dec, Lots, NS_PER_HOUR, OutOfRange, Rounding, Side, Ticks, TimeNs, Wide, all_hold, cmp_products,
+    div_wide, wide_product,
 };
 
 /// Below this share of R a trade counts as going nowhere.
@@ -17,7 +20,7 @@ const NO_PROGRESS_R: Dec = Dec::new(5, 1);
 const STOP_GAP_TICKS: i64 = 2;
 
 /// Everything the exit rules know of a position.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct ExitState {
     pub side: Side,
     /// Of everything filled so far; fixed after the entry's last fill.
@@ -84,6 +87,16 @@ impl ExitState {
             partial_tried: false,
             trailing: false,
         })
+    }
+
+    /// Of a position that was planned with this side and ATR.
+    pub(crate) fn check(&self, side: Side, atr: Dec) -> Result<(), OutOfRange> {
+        let levels = [Some(self.initial_stop), Some(self.stop), Some(self.target), self.best, self.worst];
+        all_hold(&[
+            ("exit.side and atr", (self.side, self.atr) == (side, atr)),
+            ("exit.entry", self.entry.is_possible() && self.entry.quantity != Lots::ZERO),
+            ("exit's levels", levels.into_iter().flatten().all(Ticks::is_level)),
+        ])
     }
 
     /// Another part of the entry filled: levels follow the average, but a stop that has already

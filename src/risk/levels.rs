@@ -3,10 +3,12 @@
 //! An entry price is a fraction (cost ÷ quantity, in ticks) because fills average. Every function
 //! takes it that way and rounds once.
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::num::{Dec, Lots, Rounding, Side, Ticks, Wide, div_wide, wide_product};
 
 /// Average price of what was bought or sold: `cost` in tick-lots over `quantity` in lots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct AveragePrice {
     pub cost: i128,
     pub quantity: Lots,
@@ -16,6 +18,12 @@ impl AveragePrice {
     /// A single price, of one lot.
     pub const fn at(price: Ticks) -> AveragePrice {
         AveragePrice { cost: price.wide(), quantity: Lots(1) }
+    }
+
+    /// Of prices and a quantity that fills can have.
+    pub(crate) fn is_possible(self) -> bool {
+        let (lots, most) = (self.quantity.wide(), Lots::QUANTITY_MAX.wide());
+        (0..=most).contains(&lots) && (lots..=lots * Ticks::PRICE_MAX.wide()).contains(&self.cost)
     }
 
     /// In quote currency, half to even at 18 places; zero without a quantity.
@@ -38,7 +46,7 @@ impl AveragePrice {
 }
 
 fn ticks(value: i128) -> Option<Ticks> {
-    i64::try_from(value).ok().map(Ticks)
+    i64::try_from(value).ok().map(Ticks).filter(|level| level.is_level())
 }
 
 /// Stops round away from the entry: down for longs, up for shorts.
@@ -116,6 +124,15 @@ mod tests {
         // 0.1 × 1.5 is exactly 0.15: the stop is 9.85, not 9.84.
         let entry = AveragePrice::at(Ticks(1_000));
         assert_eq!(stop(Side::Buy, entry, Dec::new(1, 1), Dec::new(15, 1), Dec::new(1, 2)), Some(Ticks(985)));
+    }
+
+    #[test]
+    fn levels_end_where_differences_of_levels_would() {
+        let entry = AveragePrice::at(Ticks(1_000));
+        let below = |ticks: i64| trailing(Side::Buy, Ticks(0), Dec::int(ticks), Dec::ONE, Dec::ONE);
+        assert_eq!(below(Ticks::LEVEL_MAX.0), Some(-Ticks::LEVEL_MAX));
+        assert_eq!(below(Ticks::LEVEL_MAX.0 + 1), None);
+        assert_eq!(target(Side::Sell, entry, Dec::int(i64::MAX), Dec::ONE, Dec::ONE), None);
     }
 
     #[test]

@@ -2,15 +2,19 @@
 
 use std::cmp::Ordering;
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use super::check::{Checks, Observed};
 use super::config::Settings;
 use super::levels::{self, AveragePrice};
 use crate::event::{Instrument, Rule};
-use crate::num::{Dec, Lots, Rounding, Side, Ticks, Wide, cmp_products, div_wide, wide_product};
+use crate::num::{
+    Dec, Lots, OutOfRange, Rounding, Side, Ticks, Wide, all_hold, cmp_products, div_wide, wide_product,
+};
 use crate::signal::Confidence;
 
 /// What a trade would be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Plan {
     pub side: Side,
     /// Decision price.
@@ -22,6 +26,17 @@ pub struct Plan {
     /// Money at the decision price, and lost if the stop fills at its level.
     pub notional: Dec,
     pub risk: Dec,
+}
+
+impl Plan {
+    pub(crate) fn check(&self) -> Result<(), OutOfRange> {
+        let Plan { side: _, price, quantity, stop, target, atr, notional: _, risk: _ } = self;
+        all_hold(&[
+            ("plan.price, stop and target", [price, stop, target].iter().all(|ticks| ticks.is_price())),
+            ("plan.quantity", quantity.is_quantity()),
+            ("plan.atr", atr.0 > 0),
+        ])
+    }
 }
 
 /// Confidence from which risk is multiplied up, and below which down.

@@ -4,9 +4,11 @@
 //! They are a demonstration of the protocol and a baseline to beat, not an edge. Every strength is a
 //! distance divided by the ATR, so the same constants fit a 1e-5 coin and bitcoin.
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::event::{Action, Ballot, Consensus, SEATS, Signal, SignalSource};
 use crate::market::{Ema, Fx, OHLC};
-use crate::num::Dec;
+use crate::num::{Dec, OutOfRange, Ticks, all_hold};
 
 /// Bars the voters look back.
 const LOOKBACK: usize = 20;
@@ -19,7 +21,7 @@ const CONFIDENCE_MIN: Dec = Dec::new(60, 2);
 const CONFIDENCE_MAX: Dec = Dec::new(95, 2);
 
 /// Voter state of one instrument.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct RuleVoters {
     fast: Ema,
     slow: Ema,
@@ -29,7 +31,7 @@ pub struct RuleVoters {
 }
 
 /// What the voters keep of a bar, in ticks.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, BorshSerialize, BorshDeserialize)]
 struct VoterBar {
     high: i64,
     low: i64,
@@ -53,6 +55,17 @@ impl Default for RuleVoters {
 }
 
 impl RuleVoters {
+    pub(crate) fn check(&self) -> Result<(), OutOfRange> {
+        let RuleVoters { fast, slow, ring, seen } = self;
+        fast.check(FAST_PERIOD)?;
+        slow.check(SLOW_PERIOD)?;
+        let mut prices = ring.iter().flat_map(|bar| [bar.high, bar.low, bar.close]);
+        all_hold(&[
+            ("voters.ring", prices.all(|price| (0..=Ticks::PRICE_MAX.0).contains(&price))),
+            ("voters.seen", *seen < 2 * LOOKBACK),
+        ])
+    }
+
     pub fn on_bar(&mut self, bar: &OHLC) {
         self.fast.update(bar.close);
         self.slow.update(bar.close);

@@ -1,10 +1,12 @@
 //! One order at the venue and what we know of it.
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::event::{Order, OrderKind, OrderStatus, Purpose};
-use crate::num::{Lots, OrderId, Side, Ticks, TimeNs};
+use crate::num::{Lots, OrderId, OutOfRange, Side, Ticks, TimeNs, all_hold};
 
 /// What we know of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum OrderState {
     /// Handed over; no answer yet.
     Sent,
@@ -64,7 +66,7 @@ impl OrderState {
 }
 
 /// An order and its progress.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct LiveOrder {
     pub id: OrderId,
     pub purpose: Purpose,
@@ -108,6 +110,16 @@ impl LiveOrder {
             sent_ns: now,
             queried_ns: now,
         }
+    }
+
+    pub(super) fn check(&self) -> Result<(), OutOfRange> {
+        let parts = 0..=self.quantity.0;
+        all_hold(&[
+            ("order.quantity", self.quantity.is_quantity()),
+            ("order.filled", parts.contains(&self.filled.0)),
+            ("order.reported", parts.contains(&self.reported.0)),
+            ("order.trigger and reference", self.trigger.is_level() && self.reference.is_level()),
+        ])
     }
 
     /// Lots that can still come. A fill may be reported before or after the word that its order

@@ -1,11 +1,13 @@
 //! One trade: its plan, its orders, its fills, its protection.
 
 use arrayvec::ArrayVec;
+use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{LiveOrder, OrderState, Step, next_state};
 use crate::event::{Consensus, ExitSignal, Fill, Instrument, Purpose, TradeClosed, TradeState};
 use crate::num::{
-    Dec, InstrumentId, Lots, OrderId, Rounding, Side, Ticks, TimeNs, Wide, div_wide, mul_div, wide_product,
+    Dec, InstrumentId, Lots, OrderId, OutOfRange, Rounding, Side, Ticks, TimeNs, Wide, all_hold, div_wide,
+    mul_div, wide_product,
 };
 use crate::risk::exit::ExitState;
 use crate::risk::levels::AveragePrice;
@@ -21,7 +23,7 @@ pub const STOPS_MAX: usize = 8;
 const VENUE_MONEY_UNIT: Dec = Dec::new(1, 8);
 
 /// How the position is covered.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Default, BorshSerialize, BorshDeserialize)]
 pub struct Protection {
     /// Since when the position has had no acknowledged stop at all.
     pub bare_since: Option<TimeNs>,
@@ -36,7 +38,7 @@ pub struct Protection {
 }
 
 /// A close in progress.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct Closing {
     pub signal: ExitSignal,
     /// Exit orders sent since a timer or a late entry fill last began the count anew.
@@ -46,7 +48,7 @@ pub struct Closing {
 }
 
 /// A trade.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Trade {
     /// Client order id of the entry.
     pub id: OrderId,
@@ -115,6 +117,39 @@ impl Trade {
             unrealised: Dec::ZERO,
             opened_ns: TimeNs(0),
         }
+    }
+
+    /// Whether every value is one that later arithmetic can bear, and the orders are those of a trade.
+    /// `issued`: the newest order id there is.
+    pub(crate) fn check(&self, issued: OrderId) -> Result<(), OutOfRange> {
+        self.plan.check()?;
+        self.orders.iter().try_for_each(LiveOrder::check)?;
+        self.exit.map_or(Ok(()), |exit| exit.check(self.plan.side, self.plan.atr))?;
+        let ids = || self.orders.iter().map(|order| order.id);
+        let entries = self.orders.iter().filter(|order| order.purpose == Purpose::Entry).count();
+        let money = [self.rest_cost, self.realised, self.fees, self.funding, self.unrealised];
+        let most_slipped = 2 * Ticks::LEVEL_MAX.wide() * Lots::TOTAL_MAX.wide();
+        all_hold(&[
+            // The first is the entry, which has the trade's id; then stops and exits as they were sent.
+            ("trade.id", ids().next() == Some(self.id) && ids().is_sorted_by(|a, b| a < b)),
+            ("order.id", ids().all(|id| id.0 <= issued.0)),
+            (
+                "order.purpose",
+                entries == 1 && self.order(self.id).is_some_and(|o| o.purpose == Purpose::Entry),
+            ),
+            ("trade's stops", self.live(Purpose::Stop).count() <= STOPS_MAX),
+            ("trade.entry", self.entry.is_possible()),
+            ("trade.exited", (0..=Lots::TOTAL_MAX.0).contains(&self.exited.0)),
+            (
+                "trade.exit_value",
+                (0..=self.exited.wide() * Ticks::PRICE_MAX.wide()).contains(&self.exit_value),
+            ),
+            ("trade's money", money.into_iter().all(money::is_money)),
+            ("trade.slippage", self.slippage.unsigned_abs() <= most_slipped.unsigned_abs()),
+        ])?;
+        // What is flat was finished by the event that made it so.
+        let flat = self.entry.quantity.0 > 0 && self.open().0 <= 0 && !self.entry_working();
+        all_hold(&[("trade.finished", self.finished || !flat)])
     }
 
     pub fn side(&self) -> Side {

@@ -5,11 +5,16 @@ mod audit;
 mod figures;
 mod hostile;
 mod market;
+mod snapshot;
 mod world;
 
 use audit::Seen;
+use quantum_trader::host::alloc::Counting;
 use quantum_trader::num::{InstrumentId, Lots};
 use world::{Line, World};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 const SEEDS: u64 = 250;
 const TICKS: usize = 1_500;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::audit::Audit;
 use super::market::{BAR_S, Dice, Market, START};
+use super::snapshot::Shadow;
 use quantum_trader::engine::{Engine, Outbox};
 use quantum_trader::event::*;
 use quantum_trader::num::*;
@@ -32,6 +33,8 @@ pub struct World {
     pub dice: Dice,
     pub now: TimeNs,
     pub line: Line,
+    /// Follows the engine, if there is one.
+    pub shadow: Option<Shadow>,
     out: Box<Outbox>,
     held_back: VecDeque<(TimeNs, Event)>,
     /// Of the newest report, what was not taken yet.
@@ -114,6 +117,7 @@ impl World {
             dice,
             now: START,
             line,
+            shadow: None,
             out: Outbox::new(),
             held_back: VecDeque::new(),
             arrived: VecDeque::new(),
@@ -276,11 +280,18 @@ impl World {
         self.now = self.now.max(event.recv_ns);
         self.audit.before(&self.engine);
         let told = self.told_the_time(event);
+        if let Some(shadow) = &mut self.shadow {
+            shadow.before(&self.engine);
+        }
         self.engine.step(event, &mut self.out);
         if let Some(mut told) = told {
             let mut out = Outbox::new();
             told.step(event, &mut out);
             assert_eq!(out.outputs(), self.out.outputs(), "a timer of an idle engine changed something");
+            assert_eq!(told.state_hash(), self.engine.state_hash());
+        }
+        if let Some(shadow) = &mut self.shadow {
+            shadow.after(event, &self.engine, self.out.outputs());
         }
         for output in self.out.outputs() {
             for byte in output.body.bytes() {

@@ -132,6 +132,7 @@ impl Left {
         let equity = controller.equity();
         let worst_daily = equity.map(|_| controller.worst_daily_drawdown());
         (core.counts.final_equity, core.counts.max_daily_drawdown) = (equity, worst_daily);
+        core.counts.state_hash = Some(core.engine().state_hash());
         let (counts, stages) = (core.counts.clone(), std::mem::take(&mut core.stages));
         (Left { outcome, fault, between_ticks, counts, stages, equity, worst_daily }, core.into_recorder())
     }

@@ -190,11 +190,12 @@ fn text(columns: &[(&str, Column)]) -> String {
         let alarms: Vec<String> = run.alarms.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         let alarms = if alarms.is_empty() { "none".to_string() } else { alarms.join(", ") };
         text += &format!(
-            "\n{name:<4} {} frames, {} refused, {} events, {:.1} s; alarms: {alarms}{}",
+            "\n{name:<4} {} frames, {} refused, {} events, {:.1} s; state {}; alarms: {alarms}{}",
             run.frames,
             run.decode_errors,
             run.events,
             column.seconds,
+            run.state_hash.as_deref().unwrap_or("-"),
             if run.journal.path.is_empty() {
                 String::new()
             } else {

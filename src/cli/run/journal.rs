@@ -62,6 +62,7 @@ impl Journal {
         let Journal { folder, drain, stats } = self;
         let Ended { mut core, outcome, sockets, .. } = ended;
         let last = core.recorder().next_sequence() - 1;
+        core.counts.state_hash = Some(core.engine().state_hash());
         let controller = core.engine().controller();
         (core.counts.final_equity, core.counts.max_daily_drawdown) =
             (controller.equity(), controller.equity().map(|_| controller.worst_daily_drawdown()));

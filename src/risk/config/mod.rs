@@ -9,6 +9,7 @@ mod check;
 mod error;
 mod load;
 mod show;
+mod stored;
 mod table;
 #[cfg(test)]
 mod tests;

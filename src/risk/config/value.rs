@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use bytemuck::{CheckedBitPattern, NoUninit};
 
 use crate::event::{Consensus, Symbol, words};
@@ -81,7 +82,7 @@ impl fmt::Display for HotCore {
 }
 
 /// Which consensus may trade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ConsensusSet(u8);
 
 impl ConsensusSet {
