@@ -56,7 +56,8 @@ Examples:
 It speaks Binance USD-M: /public, /market and /private streams, /ws-fapi/v1, /fapi; GET /sim/clock
 tells simulated time. There is one account, and whoever has the key printed at the start trades on it.")]
 pub struct SimArgs {
-    /// synthetic[:SEED], realistic[:SEED], wide:COUNT[:SEED] (so many instruments), or a file of frames,
+    /// synthetic[:SEED], realistic[:SEED], wide:COUNT[:SEED] (so many instruments), candles:COUNT[:SEED] (of a
+    /// minute), each with :gaps=N a day, :gap=PERCENT and :atr=PERCENT behind it (docs/SIM.md); or a file of frames,
     /// trades or candles, plain or .zst; files may be several, each with its own --market, and are merged by time
     #[arg(long, value_name = "MARKET", default_value = "synthetic")]
     market: Vec<String>,

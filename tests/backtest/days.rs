@@ -15,6 +15,12 @@ struct Report {
     off: Column,
 }
 
+/// Of a run with the risk layer alone.
+#[derive(Deserialize)]
+struct On {
+    on: Column,
+}
+
 #[derive(Deserialize)]
 struct Column {
     total: Total,
@@ -72,20 +78,20 @@ struct Parts {
 }
 
 const DAYS: &str = "2";
+const SETTINGS: [&str; 5] = [
+    "RM_MAX_POSITION_USD=1000000",
+    "QT_GATE_MAX_ORDER_USD=1000000",
+    "QT_GATE_MAX_POSITION_USD=1000000",
+    "RM_MAX_CORRELATION=1",
+    "RM_OFF_POSITION_USD=4000",
+];
 
 /// Positions as large as the account can carry, in a market that gaps twice a day.
 fn run(seed: u64, more: &[&str]) -> Report {
     let market = format!("candles:4:{seed}:atr=3:gaps=2:gap=8");
     let days = std::env::var("QT_TEST_DAYS").unwrap_or_else(|_| DAYS.to_string());
     let mut args = vec!["--market", &market, "--days", &days, "--bar", "1h", "--risk", "both", "--json"];
-    let settings = [
-        "RM_MAX_POSITION_USD=1000000",
-        "QT_GATE_MAX_ORDER_USD=1000000",
-        "QT_GATE_MAX_POSITION_USD=1000000",
-        "RM_MAX_CORRELATION=1",
-        "RM_OFF_POSITION_USD=4000",
-    ];
-    settings.iter().chain(more).for_each(|setting| args.extend(["--set", setting]));
+    SETTINGS.iter().chain(more).for_each(|setting| args.extend(["--set", setting]));
     let output = backtest(&args);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -158,4 +164,29 @@ fn sizes_are_said_to_be_reduced_where_the_decisions_say_so() {
     let off = &report.off.total;
     assert_eq!((off.approvals_in_recovery, off.approvals_in_streak), (0, 0));
     assert!(total.rejected["position"] > 0);
+}
+
+#[test]
+fn every_limit_of_the_portfolio_is_met_within_a_week_of_gaps() {
+    // Positions as large as their risk, four gaps a day of about 9%.
+    let market = "candles:6:13:atr=3:gaps=4:gap=9";
+    let mut args = vec!["--market", market, "--days", "6", "--bar", "1h", "--risk", "on", "--json"];
+    SETTINGS.iter().for_each(|setting| args.extend(["--set", setting]));
+    let output = backtest(&args);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: On = serde_json::from_slice(&output.stdout).unwrap();
+    check(&report.on);
+    let rejected = &report.on.total.rejected;
+    for rule in [
+        "circuit_breaker",
+        "daily_drawdown",
+        "weekly_drawdown",
+        "concurrent",
+        "exposure",
+        "position",
+        "open_risk",
+    ] {
+        assert!(rejected.get(rule).is_some_and(|count| *count > 0), "{rule}: {rejected:?}");
+    }
+    assert!(report.on.total.approvals_in_streak > 0);
 }

@@ -264,16 +264,21 @@ fn losses_within_the_stops_of_a_position_carried_over_midnight() {
 
 #[test]
 fn losses_beyond_the_stops_of_a_short_whose_stop_had_moved() {
-    let mut account = Account::new();
     // Short 0.100 at 50,000.0, stop 51,000.0; peak at 46,000.0; the stop follows to 47,000.0 while the one
-    // at the venue still rests at 47,500.0.
-    account.enter(BTC, 1, Side::Sell, 100, 500_000, 510_000);
-    account.stop(BTC, 1, 2, Side::Buy, 100, 475_000);
-    account.price(BTC, 460_000);
-    account.move_stop(BTC, 1, Side::Sell, 470_000);
-    // It opens at 49,500.0: 150 of the 400 given back above the stop that rests, 200 beyond it.
-    account.price(BTC, 495_000);
+    // at the venue still rests at 47,500.0. It opens at 49,500.0: 150 are given back before the stop that
+    // rests, 200 lie beyond it.
+    let fallen = || {
+        let mut account = Account::new();
+        account.enter(BTC, 1, Side::Sell, 100, 500_000, 510_000);
+        account.stop(BTC, 1, 2, Side::Buy, 100, 475_000);
+        account.price(BTC, 460_000);
+        account.move_stop(BTC, 1, Side::Sell, 470_000);
+        account.price(BTC, 495_000);
+        account
+    };
+    assert_eq!(parts(&fallen().day()), ["150", "0", "200", "0", "0"], "while it is open");
     // Filled in two parts, the rest at 49,700.0.
+    let mut account = fallen();
     account.fill(BTC, 2, Side::Buy, 60, 495_000, Dec::ZERO);
     account.fill(BTC, 2, Side::Buy, 40, 497_000, Dec::ZERO);
     let day = account.day();
@@ -340,18 +345,32 @@ fn all_five_at_once_and_by_instrument() {
 #[test]
 fn a_position_of_several_fills_leaves_oldest_first() {
     let mut account = Account::new();
+    account.price(BTC, 510_000);
+    account.approve(BTC, 1, Side::Buy, 2_000, 450_000);
+    account.fill(BTC, 1, Side::Buy, 1_000, 500_000, Dec::ZERO);
+    account.fill(BTC, 1, Side::Buy, 1_000, 520_000, Dec::ZERO);
+    account.filled(BTC, 1, Side::Buy, 2_000, 510_000, 450_000);
+    account.midnight(1);
+    // The day begins at 51,000.0. The lots entered at 50,000.0 leave at 50,500.0: 500 given back. Those of
+    // 52,000.0 stay, and lose 51,000.0 − 49,500.0, all below their entry.
+    account.order(BTC, 1, 2, Purpose::Exit, Side::Sell, 1_000, 0);
+    account.price(BTC, 505_000);
+    account.fill(BTC, 2, Side::Sell, 1_000, 505_000, Dec::ZERO);
+    account.price(BTC, 495_000);
+    // The day before, the second fill undid what the first had won.
+    let days = account.days();
+    assert_eq!(parts(&days[0]), ["0", "1000", "0", "0", "0"]);
+    assert_eq!(parts(&days[1]), ["500", "1500", "0", "0", "0"]);
+}
+
+#[test]
+fn before_there_are_levels_the_decisions_stop_counts() {
+    let mut account = Account::new();
     account.price(BTC, 500_000);
-    account.approve(BTC, 1, Side::Buy, 200, 450_000);
-    account.fill(BTC, 1, Side::Buy, 100, 500_000, Dec::ZERO);
-    account.fill(BTC, 1, Side::Buy, 100, 520_000, Dec::ZERO);
-    account.filled(BTC, 1, Side::Buy, 200, 510_000, 450_000);
-    // Without levels yet the decision's stop would count; the second fill is at a loss from the start.
-    account.order(BTC, 1, 2, Purpose::Exit, Side::Sell, 100, 0);
-    account.price(BTC, 490_000);
-    account.fill(BTC, 2, Side::Sell, 100, 490_000, Dec::ZERO);
-    let day = account.day();
-    // 0.100 × 1,000 of the first, 0.100 × 3,000 of the second; 400 of 10,000.
-    assert_eq!(parts(&day), ["0", "400", "0", "0", "0"]);
+    account.approve(BTC, 1, Side::Buy, 1_000, 499_000);
+    account.fill(BTC, 1, Side::Buy, 1_000, 500_000, Dec::ZERO);
+    account.price(BTC, 496_000);
+    assert_eq!(parts(&account.day()), ["0", "100", "300", "0", "0"]);
 }
 
 #[test]
