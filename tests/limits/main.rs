@@ -1,0 +1,155 @@
+//! The engine against a slow model in exact rationals, over random paths of prices, signals, fills,
+//! money, bars, commands and faults, in several instruments and over days: every decision and its
+//! reason, every exit, every result and the equity are the model's.
+//!
+//! A limit binds in a path if it refuses a signal, or changes a size, at least once. Each has to bind
+//! in at least a hundredth of the paths. `QT_SEEDS` sets how many paths are walked, `QT_SEED` walks a
+//! single one; `--nocapture` shows the shares.
+
+mod audit;
+mod desk;
+#[path = "../evaluate/exact.rs"]
+mod exact;
+mod families;
+#[path = "../evaluate/lines.rs"]
+#[allow(dead_code)] // Paths need its values; scenarios are text.
+mod lines;
+#[path = "../evaluate/model/mod.rs"]
+mod model;
+mod paths;
+mod said;
+mod signals;
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use desk::{Desk, Step};
+use exact::q;
+use families::{Family, rows};
+use model::Model;
+use paths::Path;
+use quantum_trader::num::Dec;
+
+/// Paths of the usual run; one more changes none of the others.
+const PATHS: u64 = 1_800;
+
+/// What was met, over many paths.
+#[derive(Default)]
+struct Tally {
+    paths: u64,
+    steps: u64,
+    approvals: u64,
+    closed: u64,
+    binds: BTreeMap<&'static str, u64>,
+    edges: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    fn add(&mut self, other: Tally) {
+        self.paths += other.paths;
+        self.steps += other.steps;
+        self.approvals += other.approvals;
+        self.closed += other.closed;
+        for (all, some) in [(&mut self.binds, other.binds), (&mut self.edges, other.edges)] {
+            for (what, count) in some {
+                *all.entry(what).or_default() += count;
+            }
+        }
+    }
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    match (number("QT_SEED"), number("QT_SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, count) => 0..count.unwrap_or(PATHS),
+    }
+}
+
+/// Walks a path on both sides.
+fn walk(seed: u64, tally: &mut Tally) {
+    let family = Family::ALL[(seed % Family::ALL.len() as u64) as usize];
+    let mut path = Path::new(family, seed);
+    let (mut desk, mut model) = (Desk::new(&path.settings, &rows()), Model::new(&path.settings));
+    while path.left > 0 {
+        path.left -= 1;
+        let step = path.next(&model);
+        let said = desk.step(&step);
+        let expected = match &step {
+            Step::Line(line) => model.line(line),
+            Step::Beyond { time_ms, what } => model.beyond(*time_ms, what),
+        };
+        let engine = desk.engine.controller();
+        let same = said == expected
+            && engine.equity().map(q) == model.equity()
+            && (q(engine.day_peak()), engine.losses(), engine.state())
+                == (model.day_peak.clone(), model.losses, model.state);
+        if !same {
+            let equity = engine.equity().unwrap_or(Dec::ZERO);
+            panic!(
+                "seed {seed} ({family:?}), {} steps left: {step:?}\nengine {said:#?}\nmodel {expected:#?}\n\
+                 equity {equity} and {:?}, peak {} and {}, {} and {} losses, {} and {}",
+                path.left,
+                model.equity().map(|equity| exact::plain(&equity, 0)),
+                engine.day_peak(),
+                exact::plain(&model.day_peak, 0),
+                engine.losses(),
+                model.losses,
+                engine.state(),
+                model.state,
+            );
+        }
+        tally.steps += 1;
+    }
+    assert_eq!(desk.end(), model.end(), "seed {seed}: the end");
+    tally.paths += 1;
+    tally.approvals += desk.audit.approvals;
+    tally.closed += desk.audit.closed;
+    for (all, met) in [(&mut tally.binds, &model.seen.binds), (&mut tally.edges, &model.seen.edges)] {
+        for what in met {
+            *all.entry(*what).or_default() += 1;
+        }
+    }
+}
+
+fn walk_all() -> Tally {
+    let mut all = Tally::default();
+    let threads = thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    thread::scope(|scope| {
+        let walkers: Vec<_> = (0..threads)
+            .map(|first| {
+                scope.spawn(move || {
+                    let mut tally = Tally::default();
+                    for seed in seeds().skip(first as usize).step_by(threads as usize) {
+                        walk(seed, &mut tally);
+                    }
+                    tally
+                })
+            })
+            .collect();
+        for walker in walkers {
+            all.add(walker.join().expect("a path on which engine and model differ: see above"));
+        }
+    });
+    all
+}
+
+#[test]
+fn engine_and_model_agree_and_every_limit_binds() {
+    let tally = walk_all();
+    eprintln!(
+        "{} paths, {} steps, {} approvals, {} trades closed",
+        tally.paths, tally.steps, tally.approvals, tally.closed
+    );
+    for (what, count) in &tally.binds {
+        let edge = tally.edges.get(what).copied().unwrap_or(0);
+        eprintln!("{what:20} {:6.2}% {:6.2}%", percent(*count, tally.paths), percent(edge, tally.paths));
+    }
+    for (what, count) in tally.edges.iter().filter(|(what, _)| !tally.binds.contains_key(*what)) {
+        eprintln!("{what:20}      - {:6.2}%", percent(*count, tally.paths));
+    }
+}
+
+fn percent(count: u64, of: u64) -> f64 {
+    count as f64 * 100.0 / of as f64
+}
