@@ -75,6 +75,11 @@ impl BarSeries {
         self.late
     }
 
+    /// Of the newest closed bar; none after an outage between trades.
+    pub fn last_close(&self) -> Option<Ticks> {
+        self.last.map(|(_, close)| close)
+    }
+
     fn bar_of(&self, ms: Millis) -> Millis {
         ms.div_euclid(self.interval_ms).saturating_mul(self.interval_ms)
     }

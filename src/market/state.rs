@@ -192,6 +192,7 @@ impl MarketState {
                 self.atr.reset();
                 self.returns.reset();
                 (self.ema_value, self.atr_value) = (None, None);
+                self.last_close = self.bars.last_close().unwrap_or(self.last_close);
                 BarUpdate::Reset
             }
         }
@@ -215,5 +216,41 @@ impl MarketState {
     /// EMA in ticks.
     pub fn ema_ticks(&self) -> Option<super::Fx> {
         self.ema.value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::btcusdt;
+
+    #[test]
+    fn flat_bars_after_an_outage_stood_at_the_close_before_it() {
+        let params = MarketParams {
+            bar_interval_s: 60,
+            ema_period: 5,
+            atr_period: 3,
+            atr_smoothing: Smoothing::Wilder,
+            correlation_bars: 5,
+        };
+        let mut market = MarketState::new(btcusdt(), params);
+        let mut close = |minute: i64, close: i64| {
+            let (open_ms, close) = (minute * 60_000, Ticks(close));
+            let bar = OHLC {
+                open_ms,
+                open: close,
+                high: close,
+                low: close,
+                close,
+                volume: Size(1),
+                taker_buy_volume: Size(0),
+                trades: 1,
+            };
+            market.on_bar(TimeNs::from_ms(open_ms), &Bar::from((&bar, 60)))
+        };
+        close(0, 100);
+        assert_eq!(close(2_000, 200), BarUpdate::Reset);
+        let BarUpdate::Closed { closed, previous_close } = close(2_003, 201) else { panic!("no bar") };
+        assert_eq!((closed.flat_before, previous_close), (2, Ticks(200)));
     }
 }

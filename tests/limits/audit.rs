@@ -83,8 +83,11 @@ impl Audit {
             return;
         }
         let lots = step * int(fill.quantity.0);
-        let (quantity, money) =
-            if fill.side == parts.plan.side { (&mut parts.entered, &mut parts.paid) } else { (&mut parts.exited, &mut parts.received) };
+        let (quantity, money) = if fill.side == parts.plan.side {
+            (&mut parts.entered, &mut parts.paid)
+        } else {
+            (&mut parts.exited, &mut parts.received)
+        };
         *money += value * &lots;
         *quantity += lots;
         parts.fees += q(fill.fee);

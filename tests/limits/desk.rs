@@ -153,7 +153,8 @@ impl Desk {
             What::Account(equity) => self.account(at, dec(equity)),
             What::Instrument(row) => {
                 let leverage = row.leverage.unwrap_or(0);
-                let setup = VenueSetup { leverage, isolated: false, one_way: true, single_asset: true, pad: 0 };
+                let setup =
+                    VenueSetup { leverage, isolated: false, one_way: true, single_asset: true, pad: 0 };
                 self.event(at, self.id(row.symbol), EventBody::VenueSetup(setup));
             }
             What::Fill { .. } if exit_filled => self.pass_to(at),
@@ -185,7 +186,14 @@ impl Desk {
         self.account_event(at, InstrumentId::NONE, equity, change, reason);
     }
 
-    fn account_event(&mut self, at: TimeNs, id: InstrumentId, wallet: Dec, change: Dec, reason: AccountReason) {
+    fn account_event(
+        &mut self,
+        at: TimeNs,
+        id: InstrumentId,
+        wallet: Dec,
+        change: Dec,
+        reason: AccountReason,
+    ) {
         let update = AccountUpdate { wallet, change, event_ms: 0, reason, pad: [0; 7] };
         self.event(at, id, EventBody::AccountUpdate(update));
     }
@@ -306,8 +314,7 @@ impl Desk {
             Fault::UserStreamUp => (none, feed(Feed::User, FeedState::Up)),
             Fault::ForeignFill => {
                 let (order, side, cause) = (OrderId::new(77, 1), Side::Buy, FillCause::Order);
-                let filling =
-                    Filling { id: first, order, side, price: Ticks(100), lots: Lots(1), at, cause };
+                let filling = Filling { id: first, order, side, price: Ticks(100), lots: Lots(1), at, cause };
                 (first, self.filled(&filling))
             }
             Fault::AbsurdMoney => {
@@ -359,7 +366,8 @@ impl Desk {
         // Off the list before any fills, as what they may cause is due later.
         for (id, order, mut left) in std::mem::take(&mut self.due) {
             let (at, cause) = (self.engine.now(), FillCause::Order);
-            let exit = |price, lots| Filling { id, order: order.id, side: order.side, price, lots, at, cause };
+            let exit =
+                |price, lots| Filling { id, order: order.id, side: order.side, price, lots, at, cause };
             if let Some((_, price, _)) = given.filter(|given| given.0 == id && asked.0 > 0) {
                 let part = asked.min(left);
                 self.fill(exit(price, part));

@@ -129,7 +129,8 @@ fn d(value: i64, places: u32) -> Dec {
 
 /// What every family draws from.
 fn usual(dice: &mut Dice) -> Settings {
-    let (stop, reward) = dice.pick(&[(d(15, 1), d(25, 1)), (Dec::int(2), Dec::int(2)), (Dec::ONE, Dec::int(2))]);
+    let (stop, reward) =
+        dice.pick(&[(d(15, 1), d(25, 1)), (Dec::int(2), Dec::int(2)), (Dec::ONE, Dec::int(2))]);
     Settings {
         bar_interval_s: (crate::desk::BAR_MS / 1_000) as u32,
         ema_period: 1_000,
@@ -166,9 +167,11 @@ pub fn settings(family: Family, dice: &mut Dice) -> Settings {
         Family::Filter => Settings {
             regime_symbol: if dice.percent(50) { Symbol::new(SYMBOLS[0]) } else { None },
             min_confidence: dice.pick(&[d(7, 1), d(5, 1)]),
-            min_consensus_types: ConsensusSet::of(
-                if dice.percent(50) { &[Consensus::Unanimous] } else { &[Consensus::Unanimous, Consensus::Strong] },
-            ),
+            min_consensus_types: ConsensusSet::of(if dice.percent(50) {
+                &[Consensus::Unanimous]
+            } else {
+                &[Consensus::Unanimous, Consensus::Strong]
+            }),
             min_stop_cost: Dec::int(2),
             require_trend: true,
             ..base
@@ -180,9 +183,9 @@ pub fn settings(family: Family, dice: &mut Dice) -> Settings {
             min_stop_cost: Dec::ZERO,
             min_position_usd: dice.pick(&[Dec::ZERO, Dec::int(5), Dec::int(20), Dec::int(60), Dec::int(100)]),
             max_leverage: dice.pick(&[Dec::int(30), d(5, 1), d(1, 1)]),
-            risk_per_trade_pct: dice.pick(&[d(1, 2), d(5, 3), d(1, 3)]),
-            min_risk_pct: dice.pick(&[Dec::ZERO, d(5, 3), d(1, 3)]),
-            max_risk_pct: dice.pick(&[d(1, 2), d(12, 3), d(15, 3)]),
+            risk_per_trade_pct: dice.pick(&[d(1, 2), d(5, 3), d(2, 3)]),
+            min_risk_pct: dice.pick(&[Dec::ZERO, d(5, 3), d(8, 3)]),
+            max_risk_pct: dice.pick(&[d(1, 2), d(8, 3), d(15, 3)]),
             enable_open_risk: false,
             ..base
         },
@@ -211,6 +214,7 @@ pub fn settings(family: Family, dice: &mut Dice) -> Settings {
             max_exposure_pct: dice.pick(&[d(4, 1), d(6, 1), d(8, 1), Dec::int(3)]),
             max_position_usd: dice.pick(&[Dec::int(2_000), Dec::int(1_000_000)]),
             max_daily_dd_pct: dice.pick(&[d(2, 2), d(3, 2)]),
+            min_stop_cost: Dec::ZERO,
             ..base
         },
         Family::Correlated => Settings {
@@ -220,8 +224,11 @@ pub fn settings(family: Family, dice: &mut Dice) -> Settings {
             ..base
         },
         Family::States => Settings { max_exposure_pct: Dec::int(20), ..base },
-        Family::Exits => {
-            Settings { max_exposure_pct: Dec::int(20), max_daily_dd_pct: d(20, 2), enable_circuit_breaker: false, ..base }
-        }
+        Family::Exits => Settings {
+            max_exposure_pct: Dec::int(20),
+            max_daily_dd_pct: d(20, 2),
+            enable_circuit_breaker: false,
+            ..base
+        },
     }
 }

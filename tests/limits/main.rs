@@ -134,6 +134,53 @@ fn walk_all() -> Tally {
     all
 }
 
+/// Everything that may refuse a signal, change a size or end a trade, and whether a path can hold its
+/// value exactly at the threshold.
+const LIMITS: [(&str, bool); 42] = [
+    ("not_ready", false),
+    ("stale", true),
+    ("feed_lag", true),
+    ("consensus", false),
+    ("confidence", true),
+    ("volatility_gate", true),
+    ("trend", true),
+    ("regime", true),
+    ("volume", true),
+    ("spread", true),
+    ("cost", true),
+    ("circuit_breaker", true),
+    ("daily_drawdown", true),
+    ("weekly_drawdown", true),
+    ("concurrent", false),
+    ("position", false),
+    ("correlation", true),
+    ("trading_state", false),
+    ("levels", true),
+    ("liquidation", true),
+    ("min_quantity", true),
+    ("min_notional", true),
+    ("min_position", true),
+    ("exposure", true),
+    ("open_risk", true),
+    ("high_confidence", true),
+    ("low_confidence", true),
+    ("min_risk", false),
+    ("max_risk", false),
+    ("recovery", true),
+    ("streak", true),
+    ("position_cap", true),
+    ("leverage_cap", true),
+    ("max_quantity", true),
+    ("raised", true),
+    ("flatten", false),
+    ("stop_loss", true),
+    ("take_profit", true),
+    ("partial", true),
+    ("breakeven", true),
+    ("trailing", true),
+    ("time_exit", true),
+];
+
 #[test]
 fn engine_and_model_agree_and_every_limit_binds() {
     let tally = walk_all();
@@ -141,15 +188,18 @@ fn engine_and_model_agree_and_every_limit_binds() {
         "{} paths, {} steps, {} approvals, {} trades closed",
         tally.paths, tally.steps, tally.approvals, tally.closed
     );
-    for (what, count) in &tally.binds {
-        let edge = tally.edges.get(what).copied().unwrap_or(0);
-        eprintln!("{what:20} {:6.2}% {:6.2}%", percent(*count, tally.paths), percent(edge, tally.paths));
+    let share =
+        |of: &BTreeMap<_, _>, what| of.get(what).copied().unwrap_or(0) as f64 * 100.0 / tally.paths as f64;
+    eprintln!("{:16}{:>9}{:>11}", "", "binds", "exactly at");
+    let mut rare = Vec::new();
+    for (what, has_edge) in LIMITS {
+        let (binds, edges) = (share(&tally.binds, what), share(&tally.edges, what));
+        let at = if has_edge { format!("{edges:.2}%") } else { "-".to_string() };
+        eprintln!("{what:16}{binds:8.2}%{at:>11}");
+        if binds < 1.0 || (has_edge && edges == 0.0) {
+            rare.push(what);
+        }
     }
-    for (what, count) in tally.edges.iter().filter(|(what, _)| !tally.binds.contains_key(*what)) {
-        eprintln!("{what:20}      - {:6.2}%", percent(*count, tally.paths));
-    }
-}
-
-fn percent(count: u64, of: u64) -> f64 {
-    count as f64 * 100.0 / of as f64
+    // A path alone shows nothing of shares.
+    assert!(tally.paths < PATHS || rare.is_empty(), "too rare: {rare:?}");
 }

@@ -31,6 +31,10 @@ enum Plan {
     Beyond(Beyond),
     Line(What),
     Signal(&'static str),
+    /// One like the others, so that sums of them meet a limit.
+    Alike(&'static str),
+    /// The regime's symbol at or about the rise that matters.
+    Regime,
 }
 
 #[derive(Clone, Copy)]
@@ -62,8 +66,7 @@ impl Path {
         let mut dice = Dice::new(seed);
         let settings = settings(family, &mut dice);
         let now_ms = dice.between(2 * 24, 9 * 24) * HOUR_MS;
-        let mut path =
-            Path { family, settings, dice, now_ms, planned: VecDeque::new(), left: 0 };
+        let mut path = Path { family, settings, dice, now_ms, planned: VecDeque::new(), left: 0 };
         path.left = path.dice.between(30, 90) as u32;
         for row in rows() {
             path.planned.push_back(Plan::Line(What::Instrument(row)));
@@ -74,6 +77,9 @@ impl Path {
         };
         if path.dice.percent(95) {
             path.planned.push_back(Plan::Line(What::Account(equity.to_string())));
+        }
+        if family == Family::Crowd && path.dice.percent(60) {
+            path.planned.extend(SYMBOLS.map(Plan::Alike));
         }
         path
     }
@@ -87,6 +93,8 @@ impl Path {
             Some(Plan::Beyond(what)) => return Step::Beyond { time_ms: self.now_ms, what },
             Some(Plan::Line(what)) => what,
             Some(Plan::Signal(symbol)) => What::Signal(self.signal(model, symbol)),
+            Some(Plan::Alike(symbol)) => What::Signal(self.alike(symbol)),
+            Some(Plan::Regime) => What::Signal(self.regime()),
             None => match self.act(model) {
                 Ok(what) => what,
                 Err(what) => return Step::Beyond { time_ms: self.now_ms, what },
@@ -136,6 +144,10 @@ impl Path {
         let funded = model.equity().is_some();
         let symbol = self.dice.pick(&SYMBOLS);
         match self.dice.weighted(&weights(self.family)) {
+            Action::Signal if self.settings.regime_symbol.is_some() && self.dice.percent(15) => {
+                self.planned.extend([Plan::Regime, Plan::Signal(SYMBOLS[1]), Plan::Signal(symbol)]);
+                Err(Beyond::Frame { symbol, lag_ms: 0 })
+            }
             Action::Signal => {
                 let symbol = self.free_symbol(model);
                 Ok(What::Signal(self.signal(model, symbol)))
@@ -172,7 +184,11 @@ impl Path {
 
     fn free_symbol(&mut self, model: &Model) -> &'static str {
         let free: Vec<_> = SYMBOLS.into_iter().filter(|s| model.position(s).is_none()).collect();
-        if free.is_empty() || self.dice.percent(15) { self.dice.pick(&SYMBOLS) } else { self.dice.pick(&free) }
+        if free.is_empty() || self.dice.percent(15) {
+            self.dice.pick(&SYMBOLS)
+        } else {
+            self.dice.pick(&free)
+        }
     }
 
     fn held_symbol(&mut self, model: &Model) -> Option<&'static str> {
@@ -294,6 +310,7 @@ impl Path {
         ];
         let newest = self.now_ms.div_euclid(BAR_MS) + self.dice.between(-5, 40);
         for symbol in SYMBOLS {
+            let planned = self.planned.len();
             if self.dice.percent(20) {
                 continue;
             }
@@ -308,11 +325,20 @@ impl Path {
                 close += if noisy { self.dice.between(-tenth, tenth) } else { step * tenth };
                 closes.push(close);
             }
-            let skip = if short { self.dice.between(1, 8) as usize } else { 0 };
+            let skip = if short { self.dice.between(1, 9) as usize } else { 0 };
             let shift = self.dice.weighted(&[(12, 0), (2, 1), (1, 2), (1, -1)]);
             let first = newest - 9 + skip as i64 + shift;
-            let closes = closes.split_off(skip);
-            self.planned.push_back(Plan::Beyond(Beyond::Bars { symbol, first, closes }));
+            let mut closes = closes.split_off(skip);
+            if closes.len() > 6 && self.dice.percent(15) {
+                // A hole, behind what may have ended an outage.
+                let hole = self.dice.between(1, 5);
+                let rest = closes.split_off(1 + hole as usize);
+                closes.truncate(1);
+                let (first, closes) = (first + 1 + hole, rest);
+                self.planned.push_back(Plan::Beyond(Beyond::Bars { symbol, first, closes }));
+            }
+            let bars = Plan::Beyond(Beyond::Bars { symbol, first, closes });
+            self.planned.insert(planned, bars);
         }
         for _ in 0..self.dice.between(2, 4) {
             let symbol = self.dice.pick(&SYMBOLS);

@@ -3,7 +3,7 @@
 use num_traits::Signed;
 
 use crate::exact::{Q, ceil_to, floor_to, int, plain, q, read};
-use crate::families::Family;
+use crate::families::{Family, SYMBOLS};
 use crate::lines::{SignalLine, Spread};
 use crate::model::Model;
 use crate::paths::Path;
@@ -16,7 +16,6 @@ enum Spoil {
     Confidence,
     Volatile,
     Trend,
-    Regime,
     Volume,
     Spread,
     Cost,
@@ -74,11 +73,32 @@ impl Path {
         line
     }
 
+    /// The same for every instrument, worth a round sum.
+    pub fn alike(&mut self, symbol: &'static str) -> SignalLine {
+        let same = |value: &str| Some(value.to_string());
+        SignalLine {
+            symbol,
+            action: "LONG",
+            consensus: "STRONG",
+            confidence: "0.75".to_string(),
+            price: same("100"),
+            spread: bps("0"),
+            atr: same(self.dice.pick(&["1", "2.5", "2"])),
+            ema: same("100"),
+            volume: same("1000000"),
+        }
+    }
+
+    /// Of the regime's own symbol; the shorts that follow meet it.
+    pub fn regime(&mut self) -> SignalLine {
+        let off = unit() * int(self.dice.between(-1, 1));
+        let price = self.dice.pick(&["102", "102", "103", "101"]).to_string();
+        SignalLine { price: Some(price), ema: Some(text(&(int(100) + off))), ..self.alike(SYMBOLS[0]) }
+    }
+
     fn spoil(&mut self, line: &mut SignalLine, model: &Model, price: &Q, sign: &Q) {
         use Spoil::*;
-        let filter = [
-            Missing, NoPrice, Consensus, Confidence, Volatile, Trend, Regime, Regime, Volume, Spread, Cost,
-        ];
+        let filter = [Missing, NoPrice, Consensus, Confidence, Volatile, Trend, Volume, Spread, Cost];
         let size = [Levels, Liquidation, Minimum, Minimum, Minimum, Quality];
         let spoil = match self.family {
             Family::Filter => self.dice.pick(&filter),
@@ -101,16 +121,10 @@ impl Path {
                 line.atr = Some(text(&(price * q(s.max_atr_ratio) + off)));
             }
             Trend => line.ema = Some(text(&(price / (int(1) - sign * q(s.trend_tolerance)) + off))),
-            Regime => {
-                // Of the regime's own symbol; the next shorts meet it.
-                line.price = Some(self.dice.pick(&["102", "103", "101"]).to_string());
-                line.ema = Some(text(&(int(100) + off)));
-                line.spread = lines_spread("0");
-            }
             Volume => line.volume = Some(text(&(q(s.min_volume_24h) + off))),
-            Spread => line.spread = lines_spread(&text(&(q(s.max_spread_bps) + off))),
+            Spread => line.spread = bps(&text(&(q(s.max_spread_bps) + off))),
             Cost => {
-                line.spread = lines_spread("10");
+                line.spread = bps("10");
                 let width = price * int(10) / int(10_000);
                 let cost = (int(2) * read(row.taker_fee) * price + width) * q(s.min_stop_cost);
                 line.atr = Some(text(&(ceil_to(&(cost / q(s.atr_mult_sl)), &unit()) + off)));
@@ -168,6 +182,6 @@ impl Path {
     }
 }
 
-fn lines_spread(bps: &str) -> Spread {
+fn bps(bps: &str) -> Spread {
     Spread::Bps(bps.to_string())
 }

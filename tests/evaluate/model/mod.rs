@@ -287,8 +287,8 @@ impl Model {
         let (daily, weekly) = (drawdown(&self.day_peak, &equity), drawdown(&self.week_peak, &equity));
         self.day_latched |= seen.above("daily_drawdown", &daily, &q(s.max_daily_dd_pct));
         self.week_latched |= seen.above("weekly_drawdown", &weekly, &q(s.max_weekly_dd_pct));
-        let trips = s.enable_circuit_breaker
-            && seen.above("circuit_breaker", &daily, &q(s.circuit_breaker_loss_pct));
+        let trips =
+            s.enable_circuit_breaker && seen.above("circuit_breaker", &daily, &q(s.circuit_breaker_loss_pct));
         if trips && self.breaker_day != Some(self.day) {
             self.breaker_day = Some(self.day);
             self.paused_until_ms =
