@@ -54,6 +54,10 @@ impl Audit {
             match body {
                 OutputBody::Decision(judged) if judged.approved => self.approval(*instrument, judged, engine),
                 OutputBody::Order(order) => self.order(*instrument, order, engine),
+                OutputBody::StopMoved(moved) => {
+                    let better = (moved.stop - moved.previous).0 * moved.side.sign();
+                    assert!(better > 0, "a stop loosened: {moved:?}");
+                }
                 OutputBody::TradeClosed(closed) => self.account_of(closed),
                 _ => {}
             }

@@ -4,7 +4,7 @@
 //!
 //! A limit binds in a path if it refuses a signal, or changes a size, at least once. Each has to bind
 //! in at least a hundredth of the paths. `QT_SEEDS` sets how many paths are walked, `QT_SEED` walks a
-//! single one; `--nocapture` shows the shares.
+//! single one and shows its steps; `--nocapture` shows the shares.
 
 mod audit;
 mod desk;
@@ -28,7 +28,6 @@ use exact::q;
 use families::{Family, rows};
 use model::Model;
 use paths::Path;
-use quantum_trader::num::Dec;
 
 /// Paths of the usual run; one more changes none of the others.
 const PATHS: u64 = 1_800;
@@ -70,35 +69,26 @@ fn seeds() -> std::ops::Range<u64> {
 fn walk(seed: u64, tally: &mut Tally) {
     let family = Family::ALL[(seed % Family::ALL.len() as u64) as usize];
     let mut path = Path::new(family, seed);
+    let alone = std::env::var_os("QT_SEED").is_some();
     let (mut desk, mut model) = (Desk::new(&path.settings, &rows()), Model::new(&path.settings));
-    while path.left > 0 {
-        path.left -= 1;
+    for left in (0..path.steps).rev() {
         let step = path.next(&model);
+        if alone {
+            eprintln!("{step:?}");
+        }
         let said = desk.step(&step);
         let expected = match &step {
             Step::Line(line) => model.line(line),
             Step::Beyond { time_ms, what } => model.beyond(*time_ms, what),
         };
         let engine = desk.engine.controller();
-        let same = said == expected
-            && engine.equity().map(q) == model.equity()
-            && (q(engine.day_peak()), engine.losses(), engine.state())
-                == (model.day_peak.clone(), model.losses, model.state);
-        if !same {
-            let equity = engine.equity().unwrap_or(Dec::ZERO);
-            panic!(
-                "seed {seed} ({family:?}), {} steps left: {step:?}\nengine {said:#?}\nmodel {expected:#?}\n\
-                 equity {equity} and {:?}, peak {} and {}, {} and {} losses, {} and {}",
-                path.left,
-                model.equity().map(|equity| exact::plain(&equity, 0)),
-                engine.day_peak(),
-                exact::plain(&model.day_peak, 0),
-                engine.losses(),
-                model.losses,
-                engine.state(),
-                model.state,
-            );
-        }
+        let ours = (engine.equity().map(q), q(engine.day_peak()), engine.losses(), engine.state());
+        let theirs = (model.equity(), model.day_peak.clone(), model.losses, model.state);
+        assert!(
+            said == expected && ours == theirs,
+            "seed {seed} ({family:?}), {left} steps left: {step:?}\nengine {said:#?}\nmodel {expected:#?}\n\
+             equity, day's peak, losses and state {ours:?} and {theirs:?}"
+        );
         tally.steps += 1;
     }
     assert_eq!(desk.end(), model.end(), "seed {seed}: the end");

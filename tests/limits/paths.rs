@@ -23,13 +23,14 @@ pub struct Path {
     pub dice: Dice,
     now_ms: i64,
     planned: VecDeque<Plan>,
-    pub left: u32,
+    pub steps: u32,
 }
 
-/// What is decided already of a later step.
+/// What is decided already of a step.
 enum Plan {
     Beyond(Beyond),
     Line(What),
+    /// By what the model knows then.
     Signal(&'static str),
     /// One like the others, so that sums of them meet a limit.
     Alike(&'static str),
@@ -66,11 +67,9 @@ impl Path {
         let mut dice = Dice::new(seed);
         let settings = settings(family, &mut dice);
         let now_ms = dice.between(2 * 24, 9 * 24) * HOUR_MS;
-        let mut path = Path { family, settings, dice, now_ms, planned: VecDeque::new(), left: 0 };
-        path.left = path.dice.between(30, 90) as u32;
-        for row in rows() {
-            path.planned.push_back(Plan::Line(What::Instrument(row)));
-        }
+        let planned = rows().into_iter().map(|row| Plan::Line(What::Instrument(row))).collect();
+        let steps = dice.between(30, 90) as u32;
+        let mut path = Path { family, settings, dice, now_ms, planned, steps };
         let equity = match family {
             Family::Size => path.dice.pick(&["100", "200", "400", "1000", "10000"]),
             _ => path.dice.pick(&["10000", "10000", "9876.54321"]),
@@ -85,20 +84,16 @@ impl Path {
     }
 
     pub fn next(&mut self, model: &Model) -> Step {
-        let planned = self.planned.pop_front();
-        if planned.is_none() {
+        let plan = self.planned.pop_front().unwrap_or_else(|| {
             self.pass_time(model);
-        }
-        let what = match planned {
-            Some(Plan::Beyond(what)) => return Step::Beyond { time_ms: self.now_ms, what },
-            Some(Plan::Line(what)) => what,
-            Some(Plan::Signal(symbol)) => What::Signal(self.signal(model, symbol)),
-            Some(Plan::Alike(symbol)) => What::Signal(self.alike(symbol)),
-            Some(Plan::Regime) => What::Signal(self.regime()),
-            None => match self.act(model) {
-                Ok(what) => what,
-                Err(what) => return Step::Beyond { time_ms: self.now_ms, what },
-            },
+            self.act(model)
+        });
+        let what = match plan {
+            Plan::Beyond(what) => return Step::Beyond { time_ms: self.now_ms, what },
+            Plan::Line(what) => what,
+            Plan::Signal(symbol) => What::Signal(self.signal(model, symbol)),
+            Plan::Alike(symbol) => What::Signal(self.alike(symbol)),
+            Plan::Regime => What::Signal(self.regime()),
         };
         // Some lines say no time, some an earlier one.
         let time_ms = match self.dice.between(1, 20) {
@@ -134,39 +129,37 @@ impl Path {
         };
     }
 
-    fn act(&mut self, model: &Model) -> Result<What, Beyond> {
-        if model.equity().is_none() && self.dice.percent(20) {
-            return Ok(What::Account("10000".to_string()));
+    fn act(&mut self, model: &Model) -> Plan {
+        let funded = model.equity().is_some();
+        if !funded && self.dice.percent(20) {
+            return Plan::Line(What::Account("10000".to_string()));
         }
         if model.state != TradingState::Active && self.dice.percent(25) {
-            return Err(Beyond::Command(CommandKind::Resume, SYMBOLS[0]));
+            return Plan::Beyond(Beyond::Command(CommandKind::Resume, SYMBOLS[0]));
         }
-        let funded = model.equity().is_some();
         let symbol = self.dice.pick(&SYMBOLS);
         match self.dice.weighted(&weights(self.family)) {
             Action::Signal if self.settings.regime_symbol.is_some() && self.dice.percent(15) => {
-                self.planned.extend([Plan::Regime, Plan::Signal(SYMBOLS[1]), Plan::Signal(symbol)]);
-                Err(Beyond::Frame { symbol, lag_ms: 0 })
+                self.planned.extend([Plan::Signal(SYMBOLS[1]), Plan::Signal(symbol)]);
+                Plan::Regime
             }
-            Action::Signal => {
-                let symbol = self.free_symbol(model);
-                Ok(What::Signal(self.signal(model, symbol)))
-            }
-            Action::Fill => Ok(self.fill(model).unwrap_or_else(|| self.price(model))),
-            Action::Account if funded => Ok(self.account(model)),
+            Action::Signal => Plan::Signal(self.free_symbol(model)),
+            Action::Fill => Plan::Line(self.fill(model).unwrap_or_else(|| self.price(model))),
+            Action::Account if funded => Plan::Line(self.account(model)),
             Action::Bars => {
                 self.plan_bars();
-                Err(Beyond::Frame { symbol, lag_ms: 0 })
+                Plan::Beyond(Beyond::Frame { symbol, lag_ms: 0 })
             }
             Action::Frames => {
                 let late = self.dice.pick(&[500, 501, 100, 2_000]);
-                self.planned.push_back(Plan::Beyond(Beyond::Frame { symbol, lag_ms: 40 + late }));
-                self.planned.push_back(Plan::Signal(symbol));
-                Err(Beyond::Frame { symbol, lag_ms: 40 })
+                let late = Beyond::Frame { symbol, lag_ms: 40 + late };
+                self.planned.extend([Plan::Beyond(late), Plan::Signal(symbol)]);
+                Plan::Beyond(Beyond::Frame { symbol, lag_ms: 40 })
             }
             Action::Money if funded => {
                 let change = self.dice.pick(&["1.5", "-2.25", "30", "-30.00000001", "-100"]).to_string();
-                Err(if self.dice.percent(50) {
+                let funding = self.dice.percent(50);
+                Plan::Beyond(if funding {
                     Beyond::Funding { symbol, change }
                 } else {
                     Beyond::Transfer(change)
@@ -175,10 +168,10 @@ impl Path {
             Action::Command => {
                 use CommandKind::{Close, Flatten, Halt, Reduce};
                 let command = self.dice.pick(&[Halt, Reduce, Flatten, Close, Close]);
-                Err(Beyond::Command(command, self.held_symbol(model).unwrap_or(symbol)))
+                Plan::Beyond(Beyond::Command(command, self.held_symbol(model).unwrap_or(symbol)))
             }
-            Action::Fault => Err(Beyond::Fault(self.dice.pick(&Fault::ALL))),
-            Action::Price | Action::Account | Action::Money => Ok(self.price(model)),
+            Action::Fault => Plan::Beyond(Beyond::Fault(self.dice.pick(&Fault::ALL))),
+            Action::Price | Action::Account | Action::Money => Plan::Line(self.price(model)),
         }
     }
 
@@ -196,13 +189,13 @@ impl Path {
         if held.is_empty() { None } else { Some(self.dice.pick(&held)) }
     }
 
-    pub(crate) fn price_of(&self, model: &Model, symbol: &str) -> Q {
+    fn price_of(&self, model: &Model, symbol: &str) -> Q {
         model.market(symbol).price.as_ref().map_or(int(100), |(price, _)| price.clone())
     }
 
     fn fill(&mut self, model: &Model) -> Option<What> {
         let open = |s: &&str| model.due_of(s).is_positive() || model.pending_of(s).is_positive();
-        let symbols: Vec<&'static str> = SYMBOLS.into_iter().filter(|s| open(&s)).collect();
+        let symbols: Vec<&'static str> = SYMBOLS.into_iter().filter(open).collect();
         if symbols.is_empty() {
             return None;
         }
