@@ -170,6 +170,7 @@ impl Desk {
             }
             What::Price { symbol, price, bid, ask, mark } => {
                 self.pass_to(at);
+                self.settle_entry(self.id(symbol), FillCause::Assumed);
                 self.prices(at, self.id(symbol), price, bid.as_deref(), ask.as_deref(), mark.as_deref());
             }
             What::Signal(signal) => self.signal(at, signal),
@@ -207,7 +208,6 @@ impl Desk {
         ask: Option<&str>,
         mark: Option<&str>,
     ) {
-        self.settle_entry(id, FillCause::Assumed);
         let ticks = |text: Option<&str>| self.ticks(id, text.unwrap_or(price));
         let (price, bid, ask, mark) = (ticks(None), ticks(bid), ticks(ask), ticks(mark));
         self.event(at, id, EventBody::Prices(Prices { price, bid, ask, mark }));
@@ -222,6 +222,7 @@ impl Desk {
         };
         match &line.price {
             Some(price) => {
+                self.settle_entry(id, FillCause::Assumed);
                 self.prices(at, id, price, book.map(|b| b.0), book.map(|b| b.1), None);
                 self.fill_all_due();
             }
@@ -267,6 +268,7 @@ impl Desk {
                     self.event(at, self.id(symbol), EventBody::Bar(bar(number, Ticks(*close))));
                 }
             }
+            Beyond::Price { symbol, price } => self.prices(at, self.id(symbol), price, None, None, None),
             Beyond::Frame { symbol, lag_ms } => {
                 // Outside the book: it moves nothing, and has a time.
                 let ms = at.ms() - lag_ms;

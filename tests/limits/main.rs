@@ -65,9 +65,21 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
+/// Says which path it was that failed.
+struct Walk(u64, Family);
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("QT_SEED={} ({:?})", self.0, self.1);
+        }
+    }
+}
+
 /// Walks a path on both sides.
 fn walk(seed: u64, tally: &mut Tally) {
     let family = Family::ALL[(seed % Family::ALL.len() as u64) as usize];
+    let _walk = Walk(seed, family);
     let mut path = Path::new(family, seed);
     let alone = std::env::var_os("QT_SEED").is_some();
     let (mut desk, mut model) = (Desk::new(&path.settings, &rows()), Model::new(&path.settings));
@@ -86,12 +98,12 @@ fn walk(seed: u64, tally: &mut Tally) {
         let theirs = (model.equity(), model.day_peak.clone(), model.losses, model.state);
         assert!(
             said == expected && ours == theirs,
-            "seed {seed} ({family:?}), {left} steps left: {step:?}\nengine {said:#?}\nmodel {expected:#?}\n\
+            "with {left} steps left: {step:?}\nengine {said:#?}\nmodel {expected:#?}\n\
              equity, day's peak, losses and state {ours:?} and {theirs:?}"
         );
         tally.steps += 1;
     }
-    assert_eq!(desk.end(), model.end(), "seed {seed}: the end");
+    assert_eq!(desk.end(), model.end(), "the end");
     tally.paths += 1;
     tally.approvals += desk.audit.approvals;
     tally.closed += desk.audit.closed;

@@ -30,6 +30,8 @@ pub struct Path {
 enum Plan {
     Beyond(Beyond),
     Line(What),
+    /// So many milliseconds pass before what comes next.
+    Pass(i64),
     /// By what the model knows then.
     Signal(&'static str),
     /// One like the others, so that sums of them meet a limit.
@@ -84,11 +86,17 @@ impl Path {
     }
 
     pub fn next(&mut self, model: &Model) -> Step {
-        let plan = self.planned.pop_front().unwrap_or_else(|| {
+        let mut plan = self.planned.pop_front();
+        while let Some(Plan::Pass(ms)) = plan {
+            self.now_ms = self.now_ms.max(model.now_ms) + ms;
+            plan = self.planned.pop_front();
+        }
+        let plan = plan.unwrap_or_else(|| {
             self.pass_time(model);
             self.act(model)
         });
         let what = match plan {
+            Plan::Pass(_) => unreachable!("time has passed"),
             Plan::Beyond(what) => return Step::Beyond { time_ms: self.now_ms, what },
             Plan::Line(what) => what,
             Plan::Signal(symbol) => What::Signal(self.signal(model, symbol)),
@@ -153,7 +161,9 @@ impl Path {
             Action::Frames => {
                 let late = self.dice.pick(&[500, 501, 100, 2_000]);
                 let late = Beyond::Frame { symbol, lag_ms: 40 + late };
-                self.planned.extend([Plan::Beyond(late), Plan::Signal(symbol)]);
+                // Within the window, in the one after it, beyond both.
+                let passed = self.dice.pick(&[0, 0, 150_000, 300_000, 600_000]);
+                self.planned.extend([Plan::Pass(passed), Plan::Beyond(late), Plan::Signal(symbol)]);
                 Plan::Beyond(Beyond::Frame { symbol, lag_ms: 40 })
             }
             Action::Money if funded => {
@@ -171,7 +181,14 @@ impl Path {
                 Plan::Beyond(Beyond::Command(command, self.held_symbol(model).unwrap_or(symbol)))
             }
             Action::Fault => Plan::Beyond(Beyond::Fault(self.dice.pick(&Fault::ALL))),
-            Action::Price | Action::Account | Action::Money => Plan::Line(self.price(model)),
+            Action::Price | Action::Account | Action::Money => match self.price(model) {
+                What::Price { symbol, price, .. }
+                    if model.pending_of(symbol).is_positive() && self.dice.percent(60) =>
+                {
+                    Plan::Beyond(Beyond::Price { symbol, price })
+                }
+                price => Plan::Line(price),
+            },
         }
     }
 

@@ -1,4 +1,5 @@
-//! What no scenario line can say: bars, late frames, funding, transfers, the operator, faults.
+//! What no scenario line can say: bars, prices amid an entry, late frames, funding, transfers, the
+//! operator, faults.
 
 use num_traits::{Signed, Zero};
 use quantum_trader::event::{CommandKind, TradingState};
@@ -14,6 +15,11 @@ pub enum Beyond {
         symbol: &'static str,
         first: i64,
         closes: Vec<i64>,
+    },
+    /// A price before the rest of an entry has filled.
+    Price {
+        symbol: &'static str,
+        price: String,
     },
     /// A frame that is this late and says nothing else.
     Frame {
@@ -73,6 +79,7 @@ impl Model {
                     market.feed.bar(number, &int(*close));
                 }
             }
+            Beyond::Price { symbol, price } => self.priced(symbol, price, None, None, None),
             Beyond::Frame { symbol, lag_ms } => {
                 let now_ms = self.now_ms;
                 self.market_mut(symbol).feed.frame(now_ms, *lag_ms);
@@ -164,7 +171,7 @@ impl Model {
     }
 
     /// What was not filled of an entry is not wanted any more.
-    fn cancel_entry(&mut self, symbol: &str) {
+    pub(super) fn cancel_entry(&mut self, symbol: &str) {
         let Some(i) = self.position(symbol) else { return };
         if self.positions[i].entered.is_zero() {
             self.positions.remove(i);

@@ -63,6 +63,7 @@ impl Model {
             target,
             r: zero(),
             tested: Vec::new(),
+            moved: false,
             partial_tried: false,
             had_partial: false,
             closing: None,

@@ -49,6 +49,8 @@ pub struct Position {
     pub target: Q,
     pub r: Q,
     tested: Vec<Q>,
+    /// A rule has moved the stop: it does not move back.
+    moved: bool,
     partial_tried: bool,
     had_partial: bool,
     pub closing: Option<&'static str>,
@@ -303,8 +305,8 @@ impl Model {
     fn flatten(&mut self) {
         for i in 0..self.positions.len() {
             self.assume(i);
+            self.limits();
         }
-        self.limits();
         for i in 0..self.positions.len() {
             let price = self.tested(i);
             if self.positions[i].closing.is_none() {
@@ -325,6 +327,17 @@ impl Model {
         if let Some(i) = self.position(symbol) {
             self.assume(i);
         }
+        self.priced(symbol, price, bid, ask, mark);
+    }
+
+    fn priced(
+        &mut self,
+        symbol: &'static str,
+        price: &str,
+        bid: Option<&String>,
+        ask: Option<&String>,
+        mark: Option<&String>,
+    ) {
         let (now, price) = (self.now_ms, read(price));
         let or_price = |text: Option<&String>| text.map_or(price.clone(), |text| read(text));
         let market = self.market_mut(symbol);
@@ -336,7 +349,9 @@ impl Model {
         let tripped_before = self.breaker_day;
         self.limits();
         self.s.circuit_breaker_flatten = flattens;
-        self.exits(i);
+        if self.positions[i].entered.is_positive() {
+            self.exits(i);
+        }
         if flattens && self.breaker_day != tripped_before {
             self.flatten();
         }

@@ -41,9 +41,12 @@ impl Model {
         p.costs += &fee;
         *self.cash.as_mut().unwrap() -= price * quantity * &p.sign + fee;
         let average = &p.paid / &p.entered;
-        p.stop = away(&(&average - &p.sign * &p.atr * q(s.sl_multiplier)), &p.sign, &tick);
+        let stop = away(&(&average - &p.sign * &p.atr * q(s.sl_multiplier)), &p.sign, &tick);
+        p.r = (&average - &stop).abs();
+        if !p.moved || ((&stop - &p.stop) * &p.sign).is_positive() {
+            p.stop = stop;
+        }
         p.target = away(&(&average + &p.sign * &p.atr * q(s.tp_multiplier)), &p.sign, &tick);
-        p.r = (&average - &p.stop).abs();
     }
 
     fn fee(&self, i: usize, price: &Q, quantity: &Q) -> Q {
@@ -188,7 +191,7 @@ impl Model {
                 continue;
             }
             seen.binds.insert(what);
-            p.stop = level;
+            (p.stop, p.moved) = (level, true);
             let stop = plain(&p.stop, 2);
             self.said.push(json!({"type": "stop_moved", "symbol": row.symbol, "kind": kind, "stop": stop}));
         }
@@ -200,10 +203,10 @@ impl Model {
             return;
         }
         p.closing = Some(signal);
+        p.approved = p.entered.clone();
         if signal == "FLATTEN" {
             self.seen.binds.insert("flatten");
         }
-        let p = &mut self.positions[i];
         let open = &p.entered - &p.exited - &p.leaving;
         self.exit(i, signal, &open, price, false);
     }
