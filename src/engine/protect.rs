@@ -66,7 +66,8 @@ impl Engine {
             return self.check_stop_grace(t, price, out);
         }
         trade.protection.beyond_since = None;
-        if self.controller.state() == TradingState::Halted {
+        // Where nothing rests the stop is ours to fire, in any state.
+        if self.controller.state() == TradingState::Halted && !beyond {
             return;
         }
         self.apply_exits(t, price, out);

@@ -369,14 +369,15 @@ fn uncorrelated(side: Side, holdings: &[Holding], s: &Settings, checks: &mut Che
 }
 
 /// (peak − equity) / peak > limit, multiplied out. Looked at on every price of an open position;
-/// settings have six places, and in millionths both products fit the native width.
+/// settings have six places, and in millionths both products fit the native width. Of a peak that is
+/// not positive there is no drawdown.
 fn exceeds(peak: Dec, equity: Dec, limit: Dec) -> bool {
     if equity >= peak {
         return false;
     }
     let (one, millionths) = (10i128.pow(6), limit.0 / 10i128.pow(12));
-    let order = cmp_products(&[(peak - equity).0, one], &[millionths, peak.0.max(0)]);
-    order.is_none_or(|o| o == Ordering::Greater)
+    let order = || cmp_products(&[(peak - equity).0, one], &[millionths, peak.0]);
+    peak.0 > 0 && order().is_none_or(|o| o == Ordering::Greater)
 }
 
 fn drawdown(peak: Dec, equity: Option<Dec>) -> Dec {

@@ -35,6 +35,8 @@ pub struct ExitState {
     /// Best and worst price tested since the entry.
     pub best: Option<Ticks>,
     pub worst: Option<Ticks>,
+    /// A rule has moved the stop, wherever the initial one is by now.
+    pub moved: bool,
     pub breakeven_done: bool,
     pub partial_tried: bool,
     pub trailing: bool,
@@ -83,6 +85,7 @@ impl ExitState {
             opened_ns: now,
             best: None,
             worst: None,
+            moved: false,
             breakeven_done: false,
             partial_tried: false,
             trailing: false,
@@ -99,13 +102,13 @@ impl ExitState {
         ])
     }
 
-    /// Another part of the entry filled: levels follow the average, but a stop that has already
-    /// moved does not move back.
+    /// Another part of the entry filled: levels follow the average, and what is breakeven with them,
+    /// but a stop that has already moved does not move back.
     pub fn refill(&mut self, entry: AveragePrice, tick: Dec, s: &Settings) -> Option<()> {
         let fresh = ExitState::open(self.side, entry, self.atr, tick, self.opened_ns, s)?;
-        let moved = self.stop != self.initial_stop;
-        let stop = if moved && !self.better(fresh.stop, self.stop) { self.stop } else { fresh.stop };
-        *self = ExitState { stop, initial_stop: fresh.initial_stop, entry, target: fresh.target, ..*self };
+        let stop = if self.moved && !self.better(fresh.stop, self.stop) { self.stop } else { fresh.stop };
+        let (initial_stop, target) = (fresh.initial_stop, fresh.target);
+        *self = ExitState { stop, initial_stop, entry, target, breakeven_done: false, ..*self };
         Some(())
     }
 
@@ -216,7 +219,7 @@ impl ExitState {
     /// Moves the stop if that is strictly better and at least two ticks inside the tested price.
     fn move_stop(&mut self, level: Ticks, price: Ticks) -> Option<Ticks> {
         let allowed = self.better(level, self.stop) && self.profit(price, level) >= STOP_GAP_TICKS;
-        allowed.then(|| self.stop = level)?;
+        allowed.then(|| (self.stop, self.moved) = (level, true))?;
         Some(level)
     }
 
@@ -277,6 +280,34 @@ mod tests {
         let at_two_r = test(&mut short, 455_000, &s);
         assert_eq!((at_two_r.partial, at_two_r.trailing), (Some(Lots(5)), Some(Ticks(470_000))));
         assert!(test(&mut short, 443_750, &s).target_hit);
+    }
+
+    #[test]
+    fn a_stop_at_the_breakeven_of_a_part_was_left_there_when_the_rest_filled() {
+        let s = Settings::DEFAULT;
+        let mut long = position(Side::Buy, &s);
+        assert_eq!(test(&mut long, 522_500, &s).breakeven, Some(Ticks(500_500)));
+        // As much again, 1,000 higher.
+        let entry = AveragePrice { cost: long.entry.cost * 2 + 10_000 * 10, quantity: Lots(20) };
+        long.refill(entry, Dec::new(1, 1), &s).unwrap();
+        assert_eq!((long.entry, long.stop), (entry, Ticks(500_500)), "nothing moves by itself");
+        assert_eq!(test(&mut long, 527_500, &s).breakeven, Some(Ticks(505_505)));
+        assert_eq!(test(&mut long, 527_500, &s).breakeven, None);
+    }
+
+    #[test]
+    fn a_moved_stop_that_met_the_initial_one_was_pulled_back_with_it() {
+        let s = Settings::DEFAULT;
+        let mut long = position(Side::Buy, &s);
+        test(&mut long, 522_500, &s);
+        let refill = |long: &mut ExitState, average: i64, lots: i64| {
+            let entry = AveragePrice { cost: i128::from(average * lots), quantity: Lots(lots) };
+            long.refill(entry, Dec::new(1, 1), &s).unwrap();
+            long.stop
+        };
+        // The initial stop of 523,000 is where breakeven put it; that of 520,000 is behind.
+        assert_eq!(refill(&mut long, 523_000, 20), Ticks(500_500));
+        assert_eq!((long.initial_stop, refill(&mut long, 520_000, 30)), (Ticks(500_500), Ticks(500_500)));
     }
 
     #[test]

@@ -17,6 +17,7 @@ fn listed(index: usize) -> Listed {
         tick: "1",
         step: "0.1",
         min_qty: "0.2",
+        max_qty: None,
         min_notional: "5",
         taker_fee: "0",
         maintenance_margin: "0",
@@ -238,6 +239,14 @@ fn comparable(mut said: Value) -> Value {
     said
 }
 
+/// Of what the model says, what a scenario is told: not of rules it has no words for.
+fn told(mut said: Value) -> Value {
+    if let Some(rules) = said.get_mut("rules").and_then(Value::as_array_mut) {
+        rules.retain(|rule| !["feed_lag", "correlation", "trading_state"].iter().any(|word| rule == word));
+    }
+    said
+}
+
 /// Plays a scenario on both; what the desk said.
 fn both(settings: &Settings, lines: &[Line]) -> Result<Vec<Value>, TestCaseError> {
     let (mut desk, mut model) = (Desk::new(settings), Model::new(settings));
@@ -245,7 +254,8 @@ fn both(settings: &Settings, lines: &[Line]) -> Result<Vec<Value>, TestCaseError
     for (i, line) in lines.iter().enumerate() {
         let said = desk.send(&line.json());
         let compared: Vec<Value> = said.iter().cloned().map(comparable).collect();
-        prop_assert_eq!(compared, model.line(line), "line {}: {}", i + 1, line.json());
+        let expected: Vec<Value> = model.line(line).into_iter().map(told).collect();
+        prop_assert_eq!(compared, expected, "line {}: {}", i + 1, line.json());
         all.extend(said);
     }
     let said: Vec<Value> = desk.end().into_iter().map(comparable).collect();

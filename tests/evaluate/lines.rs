@@ -11,6 +11,8 @@ pub struct Listed {
     pub tick: &'static str,
     pub step: &'static str,
     pub min_qty: &'static str,
+    /// No scenario line states one.
+    pub max_qty: Option<&'static str>,
     pub min_notional: &'static str,
     pub taker_fee: &'static str,
     pub maintenance_margin: &'static str,

@@ -6,6 +6,7 @@ mod exact;
 mod example;
 mod hostile;
 mod lines;
+#[allow(dead_code)] // `tests/limits` has it do more.
 mod model;
 mod process;
 mod protocol;

@@ -123,6 +123,17 @@ fn where_no_venue_is_the_stop_fires_at_once_and_the_breaker_waits_for_the_comman
 }
 
 #[test]
+fn halted_and_without_a_resting_stop_a_position_had_none() {
+    let mut desk = alone(Settings::DEFAULT);
+    desk.send(prices(500_000));
+    let entry = order(&desk.send(given(Dec::int(1_500))));
+    desk.fill(entry.id, Side::Buy, 500_000, 10);
+    desk.send(EventBody::Command(Command { command: CommandKind::Halt, pad: [0; 7] }));
+    assert!(fired(&desk.send(prices(556_250))).is_empty(), "no target");
+    assert_eq!(fired(&desk.send(prices(477_500))), [(ExitSignal::StopLoss, Lots(10))]);
+}
+
+#[test]
 fn a_fill_counts_from_its_own_time_though_the_clock_went_on() {
     let mut desk = alone(Settings::DEFAULT);
     desk.send(prices(500_000));

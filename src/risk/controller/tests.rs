@@ -59,6 +59,17 @@ fn recovery_mode_ends_with_the_day_even_if_nothing_happens() {
 }
 
 #[test]
+fn a_peak_below_nothing_had_drawdowns() {
+    let mut c = controller(100);
+    lose(&mut c, 110, TimeNs(1));
+    roll(&mut c, TimeNs(NS_PER_DAY));
+    assert_eq!(lose(&mut c, 1, TimeNs(NS_PER_DAY)), [], "the day's peak is -10");
+    assert_eq!(c.risk_multiplier(&Settings::DEFAULT), Dec::ONE);
+    // The week's peak is 100 still.
+    assert_eq!(refusal(&c, TimeNs(NS_PER_DAY), &[]), Some(Rule::WeeklyDrawdown));
+}
+
+#[test]
 fn absurd_money_stops_at_the_end_of_the_range() {
     let mut c = controller(1);
     for _ in 0..10 {

@@ -1,49 +1,59 @@
 //! The protocol once more, slow and obvious: exact rationals, one function a paragraph of the rules,
 //! nothing shared with the engine but the settings' values.
 
+pub mod beyond;
+mod feed;
 mod judge;
+mod seen;
+mod trade;
 
 use num_traits::Signed;
-use quantum_trader::risk::config::{ExitPrice, Settings};
+use quantum_trader::event::TradingState;
+use quantum_trader::risk::config::Settings;
 use serde_json::{Value, json};
 
-use crate::exact::{Q, ceil_to, floor_to, int, plain, q, ratio, read};
+use crate::exact::{Q, ceil_to, floor_to, int, plain, q, read};
 use crate::lines::{Line, Listed, SignalLine, Spread, What};
+use feed::Feed;
+use seen::{Checks, Seen};
 
 const DAY_MS: i64 = 86_400_000;
 
-struct Market {
-    row: Listed,
-    price: Option<(Q, i64)>,
+pub struct Market {
+    pub row: Listed,
+    pub price: Option<(Q, i64)>,
     bid: Q,
     ask: Q,
     mark: Q,
     ema: Option<Q>,
+    feed: Feed,
 }
 
-struct Position {
-    symbol: &'static str,
-    sign: Q,
-    approved: Q,
+pub struct Position {
+    pub symbol: &'static str,
+    pub sign: Q,
+    pub approved: Q,
     decision_price: Q,
     decided_ms: i64,
-    atr: Q,
+    pub atr: Q,
     /// Everything entered and exited so far, as quantity and as money.
-    entered: Q,
-    paid: Q,
-    exited: Q,
+    pub entered: Q,
+    pub paid: Q,
+    pub exited: Q,
     received: Q,
     /// Said to be exited and not filled yet.
-    leaving: Q,
+    pub leaving: Q,
     costs: Q,
     opened_ms: Option<i64>,
-    stop: Q,
-    target: Q,
-    r: Q,
+    pub stop: Q,
+    pub target: Q,
+    pub r: Q,
     tested: Vec<Q>,
+    /// A rule has moved the stop: it does not move back.
+    moved: bool,
     partial_tried: bool,
     had_partial: bool,
-    closing: Option<&'static str>,
+    pub closing: Option<&'static str>,
 }
 
 struct Due {
@@ -54,22 +64,24 @@ struct Due {
 }
 
 pub struct Model {
-    s: Settings,
+    pub s: Settings,
     markets: Vec<Market>,
-    positions: Vec<Position>,
+    pub positions: Vec<Position>,
     due: Vec<Due>,
     cash: Option<Q>,
-    now_ms: i64,
+    pub now_ms: i64,
     day: i64,
     week: i64,
-    day_peak: Q,
-    week_peak: Q,
+    pub day_peak: Q,
+    pub week_peak: Q,
     day_latched: bool,
     week_latched: bool,
     breaker_day: Option<i64>,
-    paused_until_ms: Option<Q>,
+    pub paused_until_ms: Option<Q>,
     flatten_due: bool,
-    losses: u32,
+    pub losses: u32,
+    pub state: TradingState,
+    pub seen: Seen,
     lines: u64,
     said: Vec<Value>,
 }
@@ -97,6 +109,8 @@ impl Model {
             paused_until_ms: None,
             flatten_due: false,
             losses: 0,
+            state: TradingState::Active,
+            seen: Seen::default(),
             lines: 0,
             said: Vec::new(),
         }
@@ -131,7 +145,8 @@ impl Model {
         if matches!(line.what, What::Reset) {
             self.said.push(json!({"type": "reset"}));
             let said = std::mem::take(&mut self.said);
-            *self = Model { lines: self.lines, ..Model::new(&self.s) };
+            let seen = std::mem::take(&mut self.seen);
+            *self = Model { lines: self.lines, seen, ..Model::new(&self.s) };
             return said;
         }
         self.clock(line.time_ms.unwrap_or(0).max(self.now_ms));
@@ -173,23 +188,27 @@ impl Model {
         self.said.push(json!({"type": "error", "line": self.lines}));
     }
 
-    fn market(&self, symbol: &str) -> &Market {
+    pub fn market(&self, symbol: &str) -> &Market {
         self.markets.iter().find(|m| m.row.symbol == symbol).unwrap()
+    }
+
+    fn market_mut(&mut self, symbol: &str) -> &mut Market {
+        self.markets.iter_mut().find(|m| m.row.symbol == symbol).unwrap()
     }
 
     fn row(&self, symbol: &str) -> &Listed {
         &self.market(symbol).row
     }
 
-    fn position(&self, symbol: &str) -> Option<usize> {
+    pub fn position(&self, symbol: &str) -> Option<usize> {
         self.positions.iter().position(|p| p.symbol == symbol)
     }
 
-    fn due_of(&self, symbol: &str) -> Q {
+    pub fn due_of(&self, symbol: &str) -> Q {
         self.due.iter().filter(|d| d.symbol == symbol).map(|d| d.quantity.clone()).sum()
     }
 
-    fn pending_of(&self, symbol: &str) -> Q {
+    pub fn pending_of(&self, symbol: &str) -> Q {
         self.position(symbol).map_or(int(0), |i| &self.positions[i].approved - &self.positions[i].entered)
     }
 
@@ -224,7 +243,7 @@ impl Model {
     }
 
     /// Cash, and what is open at the last prices.
-    fn equity(&self) -> Option<Q> {
+    pub fn equity(&self) -> Option<Q> {
         let open = self.positions.iter().map(|p| {
             let price = self.market(p.symbol).price.as_ref().map_or(&p.decision_price, |(price, _)| price);
             (&p.entered - &p.exited) * &p.sign * price
@@ -254,6 +273,7 @@ impl Model {
             ask: int(0),
             mark: int(0),
             ema: None,
+            feed: Feed::default(),
         });
     }
 
@@ -265,11 +285,12 @@ impl Model {
         if equity > self.week_peak {
             self.week_peak = equity.clone();
         }
-        let s = &self.s;
-        let daily = drawdown(&self.day_peak, &equity);
-        self.day_latched |= daily > q(s.max_daily_dd_pct);
-        self.week_latched |= drawdown(&self.week_peak, &equity) > q(s.max_weekly_dd_pct);
-        let trips = s.enable_circuit_breaker && daily > q(s.circuit_breaker_loss_pct);
+        let (s, seen) = (&self.s, &mut self.seen);
+        let (daily, weekly) = (drawdown(&self.day_peak, &equity), drawdown(&self.week_peak, &equity));
+        self.day_latched |= seen.above("daily_drawdown", &daily, &q(s.max_daily_dd_pct));
+        self.week_latched |= seen.above("weekly_drawdown", &weekly, &q(s.max_weekly_dd_pct));
+        let trips =
+            s.enable_circuit_breaker && seen.above("circuit_breaker", &daily, &q(s.circuit_breaker_loss_pct));
         if trips && self.breaker_day != Some(self.day) {
             self.breaker_day = Some(self.day);
             self.paused_until_ms =
@@ -284,8 +305,8 @@ impl Model {
     fn flatten(&mut self) {
         for i in 0..self.positions.len() {
             self.assume(i);
+            self.limits();
         }
-        self.limits();
         for i in 0..self.positions.len() {
             let price = self.tested(i);
             if self.positions[i].closing.is_none() {
@@ -293,106 +314,6 @@ impl Model {
             }
             self.close(i, "FLATTEN", &price);
         }
-    }
-
-    /// The price an exit could get now.
-    fn tested(&self, i: usize) -> Q {
-        let p = &self.positions[i];
-        let market = self.market(p.symbol);
-        match self.s.exit_price {
-            ExitPrice::Last => market.price.clone().unwrap().0,
-            ExitPrice::Mark => market.mark.clone(),
-            ExitPrice::Book if p.sign.is_positive() => market.bid.clone(),
-            ExitPrice::Book => market.ask.clone(),
-        }
-    }
-
-    /// The rest of a pending entry fills at its decision's price and time.
-    fn assume(&mut self, i: usize) {
-        let p = &self.positions[i];
-        let rest = &p.approved - &p.entered;
-        if rest.is_positive() {
-            let (price, at) = (p.decision_price.clone(), p.decided_ms);
-            self.enter(i, &price, &rest, at);
-        }
-    }
-
-    fn enter(&mut self, i: usize, price: &Q, quantity: &Q, at_ms: i64) {
-        let s = self.s;
-        let (tick, fee) = (read(self.row(self.positions[i].symbol).tick), self.fee(i, price, quantity));
-        let p = &mut self.positions[i];
-        p.opened_ms.get_or_insert(at_ms);
-        p.entered += quantity;
-        p.paid += price * quantity;
-        p.costs += &fee;
-        *self.cash.as_mut().unwrap() -= price * quantity * &p.sign + fee;
-        let average = &p.paid / &p.entered;
-        p.stop = away(&(&average - &p.sign * &p.atr * q(s.sl_multiplier)), &p.sign, &tick);
-        p.target = away(&(&average + &p.sign * &p.atr * q(s.tp_multiplier)), &p.sign, &tick);
-        p.r = (&average - &p.stop).abs();
-    }
-
-    fn fee(&self, i: usize, price: &Q, quantity: &Q) -> Q {
-        price * quantity * read(self.row(self.positions[i].symbol).taker_fee)
-    }
-
-    fn fill_due(&mut self, given: Option<(&'static str, Q, Q)>) {
-        let mut asked = given.as_ref().map_or(int(0), |(_, _, quantity)| quantity.clone());
-        // Off the list before any fills, as what they may cause is due later.
-        for due in std::mem::take(&mut self.due) {
-            let mut rest = due.quantity.clone();
-            if let Some((symbol, price, _)) = &given
-                && *symbol == due.symbol
-                && asked.is_positive()
-            {
-                let part = if asked < rest { asked.clone() } else { rest.clone() };
-                self.leave(&due, price, &part);
-                asked -= &part;
-                rest -= part;
-            }
-            if rest.is_positive() {
-                self.leave(&due, &due.price, &rest);
-            }
-        }
-    }
-
-    fn leave(&mut self, due: &Due, price: &Q, quantity: &Q) {
-        let i = self.position(due.symbol).unwrap();
-        let fee = self.fee(i, price, quantity);
-        let p = &mut self.positions[i];
-        p.exited += quantity;
-        p.leaving -= quantity;
-        p.received += price * quantity;
-        p.costs += &fee;
-        p.had_partial |= due.partial;
-        *self.cash.as_mut().unwrap() += price * quantity * &p.sign - fee;
-        if p.exited == p.entered {
-            self.closed(i);
-        }
-        self.limits();
-    }
-
-    fn closed(&mut self, i: usize) {
-        let p = self.positions.remove(i);
-        let pnl = (&p.received - &p.paid) * &p.sign - &p.costs;
-        let average = &p.paid / &p.entered;
-        let excursion = |sign: &Q| {
-            let all = p.tested.iter().map(|price| (price - &average) * sign / &p.r);
-            all.fold(int(0), |most, r| if r > most { r } else { most })
-        };
-        let state = match (p.closing.unwrap(), p.had_partial) {
-            ("FLATTEN", _) => "CLOSED_MANUAL",
-            (_, true) => "CLOSED_PARTIAL",
-            ("STOP_LOSS", _) => "CLOSED_SL",
-            ("TAKE_PROFIT", _) => "CLOSED_TP",
-            _ => "CLOSED_TIME",
-        };
-        self.losses = if pnl.is_negative() { self.losses + 1 } else { 0 };
-        self.said.push(json!({
-            "type": "closed", "symbol": p.symbol, "pnl": plain(&pnl, 2),
-            "r_multiple": ratio(&(&pnl / (&p.entered * &p.r))), "mfe": ratio(&excursion(&p.sign)),
-            "mae": ratio(&excursion(&-p.sign.clone())), "state": state,
-        }));
     }
 
     fn prices(
@@ -406,9 +327,20 @@ impl Model {
         if let Some(i) = self.position(symbol) {
             self.assume(i);
         }
+        self.priced(symbol, price, bid, ask, mark);
+    }
+
+    fn priced(
+        &mut self,
+        symbol: &'static str,
+        price: &str,
+        bid: Option<&String>,
+        ask: Option<&String>,
+        mark: Option<&String>,
+    ) {
         let (now, price) = (self.now_ms, read(price));
         let or_price = |text: Option<&String>| text.map_or(price.clone(), |text| read(text));
-        let market = self.markets.iter_mut().find(|m| m.row.symbol == symbol).unwrap();
+        let market = self.market_mut(symbol);
         (market.bid, market.ask, market.mark) = (or_price(bid), or_price(ask), or_price(mark));
         market.price = Some((price, now));
         let Some(i) = self.position(symbol) else { return };
@@ -417,91 +349,12 @@ impl Model {
         let tripped_before = self.breaker_day;
         self.limits();
         self.s.circuit_breaker_flatten = flattens;
-        self.exits(i);
+        if self.positions[i].entered.is_positive() {
+            self.exits(i);
+        }
         if flattens && self.breaker_day != tripped_before {
             self.flatten();
         }
-    }
-
-    fn exits(&mut self, i: usize) {
-        let (s, price, now) = (self.s, self.tested(i), self.now_ms);
-        let row = self.row(self.positions[i].symbol).clone();
-        let tick = read(row.tick);
-        let p = &mut self.positions[i];
-        p.tested.push(price.clone());
-        if p.closing.is_some() {
-            return;
-        }
-        let average = &p.paid / &p.entered;
-        let ahead = |level: &Q, of: &Q| (level - of) * &p.sign;
-        let r = ahead(&price, &average) / &p.r;
-        if !ahead(&price, &p.stop).is_positive() {
-            return self.close(i, "STOP_LOSS", &price);
-        }
-        if !ahead(&price, &p.target).is_negative() {
-            return self.close(i, "TAKE_PROFIT", &price);
-        }
-        if s.enable_partial_tp && !p.partial_tried && r >= q(s.partial_tp_at_r) {
-            p.partial_tried = true;
-            let part = floor_to(&(&p.entered * q(s.partial_tp_percent)), &read(row.step));
-            let rest = &p.entered - &p.exited - &part;
-            let enough = |lots: &Q| {
-                lots.is_positive() && *lots >= read(row.min_qty) && lots * &price >= read(row.min_notional)
-            };
-            if enough(&part) && enough(&rest) {
-                self.exit(i, "PARTIAL_TP", &part, &price, true);
-            }
-        }
-        let p = &mut self.positions[i];
-        let sign = p.sign.clone();
-        let mut moves = Vec::new();
-        if s.enable_breakeven && r >= q(s.breakeven_at_r) {
-            let level = &average * (int(1) + &sign * q(s.breakeven_offset_pct));
-            moves.push(("BREAKEVEN", away(&level, &sign, &tick)));
-        }
-        if s.enable_trailing && r >= q(s.trailing_start_r) {
-            let best = p.tested.iter().max_by(|a, b| (*a * &sign).cmp(&(*b * &sign))).unwrap();
-            let level = best - &sign * &p.atr * q(s.trailing_distance_atr);
-            moves.push(("TRAILING", away(&level, &sign, &tick)));
-        }
-        for (kind, level) in moves {
-            let (better, inside) = ((&level - &p.stop) * &sign, (&price - &level) * &sign);
-            if better.is_positive() && inside >= &tick * int(2) {
-                p.stop = level;
-                let stop = plain(&p.stop, 2);
-                self.said
-                    .push(json!({"type": "stop_moved", "symbol": row.symbol, "kind": kind, "stop": stop}));
-            }
-        }
-        let held = int(now - p.opened_ms.unwrap());
-        let late = held > q(s.max_hours_no_progress) * int(3_600_000);
-        if s.enable_time_exit && late && r < Q::new(1.into(), 2.into()) {
-            self.close(i, "TIME_EXIT", &price);
-        }
-    }
-
-    fn close(&mut self, i: usize, signal: &'static str, price: &Q) {
-        let p = &mut self.positions[i];
-        if p.closing.is_some() {
-            return;
-        }
-        p.closing = Some(signal);
-        let open = &p.entered - &p.exited - &p.leaving;
-        self.exit(i, signal, &open, price, false);
-    }
-
-    fn exit(&mut self, i: usize, signal: &str, quantity: &Q, price: &Q, partial: bool) {
-        let p = &mut self.positions[i];
-        p.leaving += quantity;
-        let due = Due { symbol: p.symbol, quantity: quantity.clone(), price: price.clone(), partial };
-        self.due.push(due);
-        let p = &self.positions[i];
-        let r = (price - &p.paid / &p.entered) * &p.sign / &p.r;
-        let quantity = plain(quantity, places(self.row(p.symbol).step));
-        self.said.push(json!({
-            "type": "exit", "symbol": p.symbol, "signal": signal, "quantity": quantity,
-            "price": plain(price, 2), "r": ratio(&r),
-        }));
     }
 
     fn signal(&mut self, line: &SignalLine) {
@@ -525,15 +378,17 @@ impl Model {
             }
         }
         if let Some(ema) = &line.ema {
-            let market = self.markets.iter_mut().find(|m| m.row.symbol == symbol).unwrap();
-            market.ema = Some(read(ema));
+            self.market_mut(symbol).ema = Some(read(ema));
         }
-        let mut rules = Vec::new();
         if line.action == "HOLD" {
-            self.said.push(decision(line, None, "hold", &rules));
+            self.said.push(decision(line, None, "hold", &[]));
             return;
         }
-        let sized = self.judge(line, &mut rules);
+        let mut seen = std::mem::take(&mut self.seen);
+        let mut checks = Checks { rules: Vec::new(), seen: &mut seen };
+        let sized = self.judge(line, &mut checks);
+        let rules = checks.rules;
+        self.seen = seen;
         let reason =
             if sized.is_some() { "" } else { rules.last().unwrap().as_str().trim_start_matches('!') };
         let said = decision(line, sized.as_ref().map(|(size, _)| size.clone()), reason, &rules);
