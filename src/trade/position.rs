@@ -307,3 +307,6 @@ impl Trade {
             || self.orders.iter().any(unanswered)
     }
 }
+
+#[cfg(test)]
+mod tests;
