@@ -204,6 +204,7 @@ fn the_breaker_trips_once_a_day_and_holds_across_midnight() {
     let late = TimeNs(NS_PER_DAY - NS_PER_HOUR);
     assert!(lose(&mut c, 501, late).contains(&Limit::CircuitBreaker));
     assert!(!lose(&mut c, 100, late).contains(&Limit::CircuitBreaker));
+    assert_eq!(refusal(&c, late, &[]), Some(Rule::CircuitBreaker));
     roll(&mut c, TimeNs(NS_PER_DAY));
     let end = late + 4 * NS_PER_HOUR;
     assert_eq!(refusal(&c, end - 1, &[]), Some(Rule::CircuitBreaker));
@@ -301,13 +302,15 @@ fn exposure_and_open_risk_include_their_limit() {
         [Holding { exposure, stop_loss, ..holding(Side::Buy, Correlation::Undefined) }]
     };
     let mut c = controller(10_000);
+    assert_eq!(refused(&c, &held(Dec::int(7_500) - UNIT, Dec::ZERO), &s), None);
     assert_eq!(refused(&c, &held(Dec::int(7_500), Dec::ZERO), &s), None, "80% of equity exactly");
-    assert_eq!(refused(&c, &held(Dec::int(7_500) + Dec(1), Dec::ZERO), &s), Some(Rule::Exposure));
+    assert_eq!(refused(&c, &held(Dec::int(7_500) + UNIT, Dec::ZERO), &s), Some(Rule::Exposure));
     // 3% of the day's peak is 300: 100 lost, 22.50 for this trade, 177.50 in the other's stop.
     lose(&mut c, 100, TimeNs(1));
     let stops = Dec::new(1_775, 1);
+    assert_eq!(refused(&c, &held(Dec::ZERO, stops - UNIT), &s), None);
     assert_eq!(refused(&c, &held(Dec::ZERO, stops), &s), None);
-    assert_eq!(refused(&c, &held(Dec::ZERO, stops + Dec(1)), &s), Some(Rule::OpenRisk));
+    assert_eq!(refused(&c, &held(Dec::ZERO, stops + UNIT), &s), Some(Rule::OpenRisk));
     let off = Settings { enable_open_risk: false, ..s };
     assert_eq!(refused(&c, &held(Dec::ZERO, Dec::int(5_000)), &off), None);
 }
@@ -360,6 +363,7 @@ fn one_position_an_instrument_and_so_many_in_all() {
     let hedge = holding(Side::Sell, Correlation::Known { covariance: 1, variance_a: 1, variance_b: 1 });
     assert_eq!(refusal(&c, TimeNs(1), &[hedge; 3]), None);
     assert_eq!(refusal(&c, TimeNs(1), &[hedge; 4]), Some(Rule::Concurrent));
+    assert_eq!(refusal(&c, TimeNs(1), &[hedge; 5]), Some(Rule::Concurrent));
     let same = Holding { same_instrument: true, ..hedge };
     assert_eq!(refusal(&c, TimeNs(1), &[same]), Some(Rule::Position));
 }
