@@ -322,3 +322,14 @@ fn a_wallet_that_differs_is_taken_over_after_five_seconds() {
     m.timer();
     assert_eq!(m.desk.engine.controller().wallet(), Some(Dec::int(9_900)));
 }
+
+#[test]
+fn no_exit_is_tested_at_a_crossed_quote() {
+    for side in SIDES {
+        let (mut m, _) = Mirror::held(side);
+        let target = m.ahead(56_250);
+        let (bid, ask) = if side == Side::Buy { (target, target - 1) } else { (target + 1, target) };
+        assert!(m.desk.quote(bid, ask).is_empty(), "{side:?}");
+        assert_eq!(exits(&m.desk.quote(target, target)), 1, "{side:?}: bid and ask may be equal");
+    }
+}
