@@ -310,27 +310,27 @@ mod tests {
 
     #[test]
     fn what_is_worth_less_than_the_least_is_raised_and_what_is_worth_it_is_not() {
-        // 0.5% of 1,000 over 2,250 is worth 111.11…, or 0.002 after rounding down.
+        // 0.5% of 1,012.50 over 2,250 is 0.00225, worth 112.50.
         let btc = btcusdt();
-        let unsure = Confidence::exact(Dec::new(50, 2));
-        let small = SizingInput { equity: Dec::int(1_000), confidence: unsure, ..input(&btc) };
+        let (equity, unsure) = (Dec::new(10_125, 1), Confidence::exact(Dec::new(50, 2)));
+        let small = SizingInput { equity, confidence: unsure, ..input(&btc) };
         let with_least = |least: Dec| {
             let s = Settings { min_position_usd: least, ..Settings::DEFAULT };
             sized(&small, &s).map(|plan| plan.quantity)
         };
-        assert_eq!(with_least(Dec::int(100)), Ok(Lots(2)), "worth the least itself after rounding");
-        assert_eq!(with_least(Dec::int(100) + Dec::new(1, 6)), Err(Rule::MinPosition), "and then less");
-        assert_eq!(with_least(Dec::new(111_111_111, 6)), Err(Rule::MinPosition));
-        assert_eq!(with_least(Dec::new(111_111_112, 6)), Ok(Lots(3)), "raised: 6.75 of 15");
-        // A cap of the least position itself does not raise; one below it does, and then does not fit.
+        let least = Dec::new(1_125, 1);
+        assert_eq!(with_least(Dec::int(100)), Ok(Lots(2)), "rounded down it is worth 100");
+        assert_eq!(with_least(Dec::int(100) + Dec(1)), Err(Rule::MinPosition), "and that is too little");
+        assert_eq!(with_least(least), Err(Rule::MinPosition), "the least itself is not raised");
+        assert_eq!(with_least(least + Dec(1)), Ok(Lots(3)), "raised: 6.75 of 15.1875");
+        // Neither does a cap of the least raise: 49 hold no 0.001. One below it does, and then does not fit.
         let capped = |cap: Dec| {
-            let s = Settings { min_position_usd: Dec::int(50), max_position_usd: cap, ..Settings::DEFAULT };
+            let s = Settings { min_position_usd: Dec::int(49), max_position_usd: cap, ..Settings::DEFAULT };
             sized(&input(&btc), &s).map(|plan| plan.quantity)
         };
-        assert_eq!(
-            (capped(Dec::int(50)), capped(Dec::int(50) - Dec(1))),
-            (Ok(Lots(1)), Err(Rule::MinPosition))
-        );
+        let least = Dec::int(49);
+        assert_eq!((capped(least), capped(least - Dec(1))), (Err(Rule::MinQuantity), Err(Rule::MinPosition)));
+        assert_eq!(capped(Dec::int(50)), Ok(Lots(1)));
     }
 
     #[test]
