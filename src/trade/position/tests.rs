@@ -1,7 +1,7 @@
 //! What a trade has open, on its way and at risk, and its account, long and short.
 
 use super::*;
-use crate::event::{FillCause, Order, OrderKind, WorkingType, btcusdt};
+use crate::event::{FillCause, InstrumentSpec, Order, OrderKind, SizeUnit, WorkingType, btcusdt};
 use crate::risk::config::Settings;
 
 const SIDES: [Side; 2] = [Side::Buy, Side::Sell];
@@ -234,6 +234,30 @@ fn exits_release_the_average_cost_at_the_venues_last_place() {
         assert_eq!(after(&mut trade), Dec::new(199_993_333, 8), "{side:?}");
         assert_eq!(after(&mut trade), Dec::new(29_999, 4), "{side:?}: in the end it is exact");
         assert_eq!(trade.gross_tick_lots(Ticks(1)) * sign, 510_000 * 3 - 1_500_001, "nothing is open");
+    }
+}
+
+/// A tick-lot of 1e-9 is below the venue's last place.
+#[test]
+fn the_last_part_releases_all_that_is_left_however_small() {
+    let fine = Instrument::from_spec(&InstrumentSpec {
+        symbol: "FINEUSDT",
+        tick: "0.00001",
+        step: "0.0001",
+        min_quantity: "0.0001",
+        max_quantity: "",
+        min_notional: "0",
+        taker_fee: "0",
+        maintenance_margin: "0",
+        size_unit: SizeUnit::Base,
+    })
+    .unwrap();
+    for side in SIDES {
+        let mut trade = approved(side);
+        let at = fill(Ticks(1_234_567), 1, Dec::ZERO);
+        trade.book_entry(&at, &fine, TimeNs(5));
+        trade.book_exit(&at, Ticks::ZERO, &fine);
+        assert_eq!(trade.realised, Dec::ZERO, "{side:?}");
     }
 }
 
