@@ -466,8 +466,11 @@ mod tests {
         let equal = Conditions { price: Ticks(480_000), ..above };
         let short = |confidence, c: &Conditions, regime| refusal(Side::Sell, confidence, c, regime, &s);
         assert_eq!(short(Dec::ONE, &above, Some(&rising)), Some(Rule::Regime));
+        let risen = Regime { price: rising.price + Dec(1), ..rising };
+        assert_eq!(short(Dec::ONE, &above, Some(&risen)), Some(Rule::Regime));
         assert_eq!(short(Dec::ONE, &equal, Some(&rising)), Some(Rule::Regime), "below is strict");
         assert_eq!(short(sure, &below, Some(&rising)), None);
+        assert_eq!(short(sure + Dec(1), &below, Some(&rising)), None);
         assert_eq!(short(sure - Dec(1), &below, Some(&rising)), Some(Rule::Regime));
         assert_eq!(short(Dec::ZERO, &above, Some(&calm)), None);
         let without = Regime { ema: Dec::ZERO, ..calm };
