@@ -63,3 +63,48 @@ impl Instruments {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::{InstrumentSpec, SizeUnit};
+
+    fn instrument(tick: &str) -> Instrument {
+        Instrument::from_spec(&InstrumentSpec {
+            symbol: "X",
+            tick,
+            step: "0.001",
+            min_quantity: "0.001",
+            max_quantity: "",
+            min_notional: "5",
+            taker_fee: "0",
+            maintenance_margin: "0",
+            size_unit: SizeUnit::Base,
+        })
+        .unwrap()
+    }
+
+    proptest! {
+        /// A scale answers only what the instrument's own parser answers, and alike.
+        #[test]
+        fn scales_agree_with_the_instrument(
+            text in prop_oneof![
+                "[0-9]{1,8}(\\.[0-9]{1,4}0{0,4})?",
+                "[-+0-9.eE ]{0,20}",
+                "[0-9]{15,20}",
+            ],
+            tick in prop::sample::select(vec!["0.1", "0.01", "0.05", "0.25", "1", "2.5", "100", "0.0000001"]),
+        ) {
+            let instrument = instrument(tick);
+            let bytes = text.as_bytes();
+            if let Some(ticks) = Scale::of(instrument.tick).unwrap().parse(bytes) {
+                prop_assert_eq!(instrument.parse_price(bytes).map(|t| t.0), Ok(ticks));
+            }
+            if let Some(size) = Scale::of(instrument.size_step).unwrap().parse(bytes) {
+                prop_assert_eq!(instrument.parse_size(bytes).map(|t| t.0), Ok(size));
+            }
+        }
+    }
+}

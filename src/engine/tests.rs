@@ -1,5 +1,6 @@
 //! The engine driven by hand, event by event: what comes out, and in which order.
 
+mod protection;
 mod regressions;
 mod scenario;
 mod snapshot;

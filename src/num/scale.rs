@@ -63,23 +63,6 @@ fn push(value: u64, byte: &u8) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Instrument, InstrumentSpec, SizeUnit};
-    use proptest::prelude::*;
-
-    fn instrument(tick: &str, step: &str) -> Instrument {
-        Instrument::from_spec(&InstrumentSpec {
-            symbol: "X",
-            tick,
-            step,
-            min_quantity: step,
-            max_quantity: "",
-            min_notional: "5",
-            taker_fee: "0",
-            maintenance_margin: "0",
-            size_unit: SizeUnit::Base,
-        })
-        .unwrap()
-    }
 
     #[test]
     fn a_unit_beyond_64_bits_has_no_scale() {
@@ -96,27 +79,5 @@ mod tests {
         assert_eq!(scale.parse(b"63943.9500000"), Some(1_278_879));
         assert_eq!(scale.parse(b"7"), Some(140));
         assert_eq!(scale.parse(b"63943.91"), None);
-    }
-
-    proptest! {
-        /// It answers only what the instrument's own parser answers, and alike.
-        #[test]
-        fn agrees_with_the_instrument(
-            text in prop_oneof![
-                "[0-9]{1,8}(\\.[0-9]{1,4}0{0,4})?",
-                "[-+0-9.eE ]{0,20}",
-                "[0-9]{15,20}",
-            ],
-            tick in prop::sample::select(vec!["0.1", "0.01", "0.05", "0.25", "1", "2.5", "100", "0.0000001"]),
-        ) {
-            let instrument = instrument(tick, "0.001");
-            let bytes = text.as_bytes();
-            if let Some(ticks) = Scale::of(instrument.tick).unwrap().parse(bytes) {
-                prop_assert_eq!(instrument.parse_price(bytes).map(|t| t.0), Ok(ticks));
-            }
-            if let Some(size) = Scale::of(instrument.size_step).unwrap().parse(bytes) {
-                prop_assert_eq!(instrument.parse_size(bytes).map(|t| t.0), Ok(size));
-            }
-        }
     }
 }

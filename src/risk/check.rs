@@ -117,3 +117,93 @@ impl Checks {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_by_their_code_and_ratios_divided() {
+        let ratio = |numerator, denominator, scale| Observed::Ratio { numerator, denominator, scale };
+        for (observed, expected) in [
+            (Observed::Number(Dec::new(-15, 1)), Dec::new(-15, 1)),
+            (Observed::count(7), Dec::int(7)),
+            (ratio(3, 8, 20_000), Dec::int(7_500)),
+            (ratio(2, 3, 1), Dec(666_666_666_666_666_667)),
+            (ratio(i128::MAX, 1, 2), Dec::MAX),
+            (ratio(1, 0, 1), Dec::MAX),
+            (Observed::Consensus(Consensus::Strong), Dec::int(Consensus::Strong as i64)),
+            (
+                Observed::ConsensusSet(ConsensusSet::of(&[Consensus::Weak])),
+                Dec::int(1 << Consensus::Weak as u8),
+            ),
+            (Observed::State(TradingState::Halted), Dec::int(TradingState::Halted as i64)),
+            (Observed::Missing, Dec::ZERO),
+        ] {
+            assert_eq!(observed.to_dec(), expected, "{observed:?}");
+        }
+    }
+
+    #[test]
+    fn a_comparison_that_left_its_range_failed() {
+        let mut checks = Checks::default();
+        let mut note = |passed| checks.note_option(Rule::Trend, passed, Observed::Missing, Observed::Missing);
+        assert_eq!((note(Some(true)), note(Some(false)), note(None)), (true, false, false));
+        assert_eq!(checks.failure().map(|check| check.rule), Some(Rule::Trend));
+        checks.clear();
+        assert_eq!((checks.failure(), checks.iter().count()), (None, 0));
+    }
+
+    fn digest(rule: Rule, passed: bool, observed: Observed, threshold: Observed) -> u64 {
+        let mut checks = Checks::default();
+        checks.note(rule, passed, observed, threshold);
+        checks.digest()
+    }
+
+    #[test]
+    fn the_fingerprint_sees_every_bit_of_what_was_compared() {
+        let number = |raw: i128| Observed::Number(Dec(raw));
+        let ratio = |numerator, denominator| Observed::Ratio { numerator, denominator, scale: 1 };
+        let of = |observed, threshold| digest(Rule::Trend, true, observed, threshold);
+        for ones in [0i128, -1] {
+            for bit in (0..128).map(|bit| ones ^ (1 << bit)) {
+                let numbers = of(number(ones), number(ones));
+                assert_ne!(of(number(bit), number(ones)), numbers, "{bit:x}");
+                assert_ne!(of(number(ones), number(bit)), numbers, "{bit:x}");
+                let ratios = of(ratio(ones, ones), number(ones));
+                assert_ne!(of(ratio(bit, ones), number(ones)), ratios, "{bit:x}");
+                assert_ne!(of(ratio(ones, bit), number(ones)), ratios, "{bit:x}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_sees_the_rule_its_outcome_and_the_order() {
+        let missing = Observed::Missing;
+        let mut seen: Vec<u64> = Rule::ALL
+            .iter()
+            .flat_map(|rule| [true, false].map(|passed| digest(*rule, passed, missing, missing)))
+            .collect();
+        let two = |first, second| {
+            let mut checks = Checks::default();
+            checks.note(first, true, missing, missing);
+            checks.note(second, true, missing, missing);
+            checks.digest()
+        };
+        seen.extend([
+            two(Rule::Trend, Rule::Volume),
+            two(Rule::Volume, Rule::Trend),
+            Checks::default().digest(),
+        ]);
+        // Values of different kinds with the same code.
+        for other in
+            [Observed::Consensus(Consensus::Weak), Observed::State(TradingState::Active), Observed::count(0)]
+        {
+            seen.push(digest(Rule::Trend, true, other, missing));
+        }
+        let all = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), all);
+    }
+}

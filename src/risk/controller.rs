@@ -99,16 +99,18 @@ impl Controller {
         self.wallet.map(|wallet| money::add(wallet, self.unrealised))
     }
 
+    /// Highest equity of the UTC day.
     pub fn day_peak(&self) -> Dec {
         self.day_peak
     }
 
-    pub fn state(&self) -> TradingState {
-        self.state
-    }
-
+    /// Net losses in a row.
     pub fn losses(&self) -> u32 {
         self.losses
+    }
+
+    pub fn state(&self) -> TradingState {
+        self.state
     }
 
     /// Largest drawdown from a day's peak so far, half to even at 18 places.
@@ -130,16 +132,14 @@ impl Controller {
         if now < self.next_roll {
             return;
         }
-        self.next_roll = TimeNs((now.day() + 1).saturating_mul(NS_PER_DAY));
+        self.day = now.day();
+        self.next_roll = TimeNs((self.day + 1).saturating_mul(NS_PER_DAY));
         let equity = self.equity().unwrap_or(Dec::ZERO);
-        if now.day() > self.day {
-            self.day = now.day();
-            self.set_day_peak(equity);
-            if std::mem::take(&mut self.daily_latched) {
-                note(changes, Limit::Daily, false, Dec::ZERO, s.max_daily_dd_pct, TimeNs(0));
-            }
-            self.leave_recovery(changes, s);
+        self.set_day_peak(equity);
+        if std::mem::take(&mut self.daily_latched) {
+            note(changes, Limit::Daily, false, Dec::ZERO, s.max_daily_dd_pct, TimeNs(0));
         }
+        self.leave_recovery(changes, s);
         if now.week() > self.week {
             self.week = now.week();
             self.week_peak = equity;
@@ -355,14 +355,11 @@ fn uncorrelated(side: Side, holdings: &[Holding], s: &Settings, checks: &mut Che
         return true;
     }
     let limit = s.max_correlation;
-    let worst = holdings.iter().find(|h| {
-        let sign = side.sign() * h.side.sign();
-        h.correlation.at_most(sign, limit) != Some(true)
-    });
+    let sign = |h: &Holding| if h.side == side { 1 } else { -1 };
+    let worst = holdings.iter().find(|h| h.correlation.at_most(sign(h), limit) != Some(true));
     // Compared squared: ρ × |ρ| against the threshold's square.
     let observed = worst.map_or(Observed::Number(Dec::ZERO), |h| {
-        let sign = side.sign() * h.side.sign();
-        h.correlation.signed_square(sign).map_or(Observed::Missing, Observed::Number)
+        h.correlation.signed_square(sign(h)).map_or(Observed::Missing, Observed::Number)
     });
     let squared = limit.mul(limit, Rounding::HalfEven).unwrap_or(Dec::ONE);
     checks.note(Rule::Correlation, worst.is_none(), observed, Observed::Number(squared))

@@ -268,66 +268,138 @@ mod tests {
         refusal(Side::Buy, Dec::new(75, 2), c, None, s)
     }
 
+    /// The rule that refuses a long and, with the EMA as far above the price as it was below, a short.
+    fn both(c: &Conditions, s: &Settings) -> Option<Rule> {
+        let mirrored = Conditions { ema: c.ema.map(|ema| Dec::int(100_000) - ema), ..*c };
+        let short = refusal(Side::Sell, Dec::new(75, 2), &mirrored, None, s);
+        assert_eq!(long(c, s), short, "{c:?}");
+        short
+    }
+
     #[test]
     fn limits_include_their_value_and_nothing_beyond() {
         let s = Settings::DEFAULT;
         let unit = Dec(1);
         let m = market();
-        let price = |ticks: i64| Conditions { price: Ticks(ticks), ..m };
-        let book = |bid: i64, ask: i64| Conditions {
-            spread: Some(Spread::Book { bid: Ticks(bid), ask: Ticks(ask) }),
-            ..m
-        };
+        let aged = |ns: i64| Conditions { quote_age_ns: Some(5_000 * NS_PER_MS + ns), ..m };
+        let lagging = |ns: i64| Conditions { feed_lag_ns: 500 * NS_PER_MS + ns, ..m };
+        let traded = |volume: Dec| Conditions { volume_24h: Some(volume), ..m };
+        let spread = |spread| Conditions { spread: Some(spread), ..m };
+        let book = |bid: i64, ask: i64| spread(Spread::Book { bid: Ticks(bid), ask: Ticks(ask) });
+        let bps = |bps: Dec| spread(Spread::Bps(bps));
+        let atr = |atr| Conditions { atr: Some(atr), ..m };
         let cases = [
             (m, None),
-            (Conditions { quote_age_ns: Some(5_000 * NS_PER_MS), ..m }, None),
-            (Conditions { quote_age_ns: Some(5_000 * NS_PER_MS + 1), ..m }, Some(Rule::Stale)),
+            (aged(-1), None),
+            (aged(0), None),
+            (aged(1), Some(Rule::Stale)),
             (Conditions { quote_age_ns: None, ..m }, Some(Rule::Stale)),
-            (Conditions { feed_lag_ns: 500 * NS_PER_MS, ..m }, None),
-            (Conditions { feed_lag_ns: 500 * NS_PER_MS + 1, ..m }, Some(Rule::FeedLag)),
-            (price(480_000), None),
-            (price(479_999), Some(Rule::Trend)),
-            (Conditions { volume_24h: Some(s.min_volume_24h), ..m }, None),
-            (Conditions { volume_24h: Some(s.min_volume_24h - unit), ..m }, Some(Rule::Volume)),
+            (lagging(-1), None),
+            (lagging(0), None),
+            (lagging(1), Some(Rule::FeedLag)),
+            (traded(s.min_volume_24h - unit), Some(Rule::Volume)),
+            (traded(s.min_volume_24h), None),
+            (traded(s.min_volume_24h + unit), None),
             // 50 bps of a mid of 500,000 ticks is 2,500 ticks.
+            (book(498_751, 501_250), None),
             (book(498_750, 501_250), None),
             (book(498_749, 501_250), Some(Rule::Spread)),
-            (Conditions { spread: Some(Spread::Bps(Dec::int(50))), ..m }, None),
-            (Conditions { spread: Some(Spread::Bps(Dec::int(50) + unit)), ..m }, Some(Rule::Spread)),
+            (bps(Dec::int(50) - unit), None),
+            (bps(Dec::int(50)), None),
+            (bps(Dec::int(50) + unit), Some(Rule::Spread)),
             // Two fees of 25 and a spread of 50, twice: 200; the stop is 1.5 ATR away.
-            (Conditions { atr: Some(Dec::new(13_333_333_333, 8)), ..m }, Some(Rule::Cost)),
-            (Conditions { atr: Some(Dec::new(13_333_333_334, 8)), ..m }, None),
+            (atr(Dec::new(13_333_333_333, 8)), Some(Rule::Cost)),
+            (atr(Dec::new(13_333_333_334, 8)), None),
+            // The same with the spread given: 5 bps less are 25 less, twice.
+            (Conditions { spread: Some(Spread::Bps(Dec::int(5))), ..atr(Dec::int(100)) }, None),
+            (
+                Conditions { spread: Some(Spread::Bps(Dec::int(5))), ..atr(Dec::int(100) - unit) },
+                Some(Rule::Cost),
+            ),
         ];
         for (i, (conditions, expected)) in cases.iter().enumerate() {
-            assert_eq!(long(conditions, &s), *expected, "case {i}");
+            assert_eq!(both(conditions, &s), *expected, "case {i}");
         }
+    }
+
+    #[test]
+    fn the_cost_rule_is_off_at_a_factor_of_zero() {
+        let cheap = Conditions { atr: Some(Dec(1)), ..market() };
+        assert_eq!(both(&cheap, &Settings::DEFAULT), Some(Rule::Cost));
+        assert_eq!(both(&cheap, &Settings { min_stop_cost: Dec::ZERO, ..Settings::DEFAULT }), None);
+    }
+
+    #[test]
+    fn cost_shows_the_stops_distance_and_the_least_allowed_in_price() {
+        let mut checks = Checks::default();
+        let shown = |c: &Conditions, checks: &mut Checks| {
+            checks.clear();
+            passes(Side::Buy, &signal(Dec::ONE), c, None, &Settings::DEFAULT, checks);
+            let check = *checks.iter().last().unwrap();
+            assert_eq!(check.rule, Rule::Cost);
+            (check.observed, check.threshold)
+        };
+        let number = |value| Observed::Number(Dec::int(value));
+        assert_eq!(shown(&market(), &mut checks), (number(2_250), number(200)));
+        let given = Conditions { spread: Some(Spread::Bps(Dec::int(5))), ..market() };
+        assert_eq!(shown(&given, &mut checks), (number(2_250), number(150)));
     }
 
     #[test]
     fn what_is_missing_or_senseless_is_not_ready() {
         let m = market();
-        let crossed = Spread::Book { bid: Ticks(2), ask: Ticks(1) };
+        let book = |bid, ask| Some(Spread::Book { bid: Ticks(bid), ask: Ticks(ask) });
         for conditions in [
             Conditions { price: Ticks(0), ..m },
+            Conditions { price: Ticks(Ticks::PRICE_MAX.0 + 1), ..m },
             Conditions { spread: None, ..m },
-            Conditions { spread: Some(crossed), ..m },
-            Conditions { spread: Some(Spread::Bps(Dec::int(-1))), ..m },
+            Conditions { spread: book(500_001, 500_000), ..m },
+            Conditions { spread: book(0, 500_000), ..m },
+            Conditions { spread: book(500_000, Ticks::PRICE_MAX.0 + 1), ..m },
+            Conditions { spread: Some(Spread::Bps(-Dec(1))), ..m },
             Conditions { atr: None, ..m },
             Conditions { atr: Some(Dec::ZERO), ..m },
+            Conditions { atr: Some(-Dec(1)), ..m },
             Conditions { ema: None, ..m },
+            Conditions { ema: Some(Dec::ZERO), ..m },
             Conditions { volume_24h: None, ..m },
             Conditions { funded: false, ..m },
         ] {
-            assert_eq!(long(&conditions, &Settings::DEFAULT), Some(Rule::Ready), "{conditions:?}");
+            for side in [Side::Buy, Side::Sell] {
+                let refused = refusal(side, Dec::ONE, &conditions, None, &Settings::DEFAULT);
+                assert_eq!(refused, Some(Rule::Ready), "{side:?} {conditions:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_least_of_everything_is_ready() {
+        let m = market();
+        let equal = Some(Spread::Book { bid: Ticks(500_000), ask: Ticks(500_000) });
+        assert_eq!(both(&Conditions { spread: equal, ..m }, &Settings::DEFAULT), None);
+        assert_eq!(both(&Conditions { spread: Some(Spread::Bps(Dec::ZERO)), ..m }, &Settings::DEFAULT), None);
+        let open = Settings { require_trend: false, ..Settings::DEFAULT };
+        for (least, refused) in [
+            (Conditions { atr: Some(Dec(1)), ..m }, Some(Rule::Cost)),
+            (Conditions { ema: Some(Dec(1)), ..m }, None),
+            (Conditions { volume_24h: Some(Dec::ZERO), ..m }, Some(Rule::Volume)),
+        ] {
+            assert_eq!(both(&least, &open), refused, "{least:?}");
         }
     }
 
     #[test]
     fn confidence_is_raised_in_high_volatility() {
         let (s, m) = (Settings::DEFAULT, market());
-        let at = |c: &Conditions, confidence, s: &Settings| refusal(Side::Buy, confidence, c, None, s);
-        assert_eq!(at(&m, s.min_confidence, &s), None);
+        let at = |c: &Conditions, confidence, s: &Settings| {
+            let short = Conditions { ema: Some(Dec::int(52_000)), ..*c };
+            let refused = refusal(Side::Sell, confidence, &short, None, s);
+            assert_eq!(refusal(Side::Buy, confidence, c, None, s), refused);
+            refused
+        };
         assert_eq!(at(&m, s.min_confidence - Dec(1), &s), Some(Rule::Confidence));
+        assert_eq!(at(&m, s.min_confidence, &s), None);
+        assert_eq!(at(&m, s.min_confidence + Dec(1), &s), None);
         // Exactly 5% of the price is not above 5%.
         let edge = Conditions { atr: Some(Dec::int(2_500)), ..m };
         let above = Conditions { atr: Some(Dec::int(2_500) + Dec(1)), ..m };
@@ -335,6 +407,29 @@ mod tests {
         assert_eq!(at(&above, s.high_vol_confidence - Dec(1), &s), Some(Rule::Confidence));
         assert_eq!(at(&above, s.high_vol_confidence, &s), None);
         assert_eq!(at(&above, s.min_confidence, &Settings { volatility_gate: false, ..s }), None);
+        // The larger of the two needs is in force, whichever that is.
+        let sure = Settings { min_confidence: Dec::new(9, 1), ..s };
+        assert_eq!(at(&above, sure.min_confidence - Dec(1), &sure), Some(Rule::Confidence));
+        assert_eq!(at(&above, sure.min_confidence, &sure), None);
+    }
+
+    #[test]
+    fn only_a_consensus_of_the_set_passes() {
+        let s = Settings::DEFAULT;
+        for (consensus, refused) in [
+            (Consensus::Unanimous, None),
+            (Consensus::Strong, None),
+            (Consensus::Split, Some(Rule::Consensus)),
+            (Consensus::Weak, Some(Rule::Consensus)),
+        ] {
+            for (side, ema) in [(Side::Buy, 48_000), (Side::Sell, 52_000)] {
+                let mut checks = Checks::default();
+                let resolved = Resolved { consensus, ..signal(Dec::ONE) };
+                let conditions = Conditions { ema: Some(Dec::int(ema)), ..market() };
+                passes(side, &resolved, &conditions, None, &s, &mut checks);
+                assert_eq!(checks.failure().map(|check| check.rule), refused, "{consensus:?} {side:?}");
+            }
+        }
     }
 
     #[test]
@@ -343,9 +438,14 @@ mod tests {
         let at = |side, ticks: i64, s: &Settings| {
             refusal(side, Dec::new(75, 2), &Conditions { price: Ticks(ticks), ..market() }, None, s)
         };
+        let refused = Some(Rule::Trend);
+        let around = |side, ticks: i64, s: &Settings| [-1i64, 0, 1].map(|by| at(side, ticks + by, s));
         // 48,000 ∓ 1%: 47,520 and 48,480.
-        assert_eq!((at(Side::Buy, 475_200, &s), at(Side::Buy, 475_199, &s)), (None, Some(Rule::Trend)));
-        assert_eq!((at(Side::Sell, 484_800, &s), at(Side::Sell, 484_801, &s)), (None, Some(Rule::Trend)));
+        assert_eq!(around(Side::Buy, 475_200, &s), [refused, None, None]);
+        assert_eq!(around(Side::Sell, 484_800, &s), [None, None, refused]);
+        let strict = Settings::DEFAULT;
+        assert_eq!(around(Side::Buy, 480_000, &strict), [refused, None, None]);
+        assert_eq!(around(Side::Sell, 480_000, &strict), [None, None, refused]);
         assert_eq!(at(Side::Sell, 500_000, &Settings { require_trend: false, ..s }), None);
     }
 
@@ -366,11 +466,15 @@ mod tests {
         let equal = Conditions { price: Ticks(480_000), ..above };
         let short = |confidence, c: &Conditions, regime| refusal(Side::Sell, confidence, c, regime, &s);
         assert_eq!(short(Dec::ONE, &above, Some(&rising)), Some(Rule::Regime));
+        let risen = Regime { price: rising.price + Dec(1), ..rising };
+        assert_eq!(short(Dec::ONE, &above, Some(&risen)), Some(Rule::Regime));
         assert_eq!(short(Dec::ONE, &equal, Some(&rising)), Some(Rule::Regime), "below is strict");
         assert_eq!(short(sure, &below, Some(&rising)), None);
+        assert_eq!(short(sure + Dec(1), &below, Some(&rising)), None);
         assert_eq!(short(sure - Dec(1), &below, Some(&rising)), Some(Rule::Regime));
         assert_eq!(short(Dec::ZERO, &above, Some(&calm)), None);
-        for unknown in [None, Some(&stale)] {
+        let without = Regime { ema: Dec::ZERO, ..calm };
+        for unknown in [None, Some(&stale), Some(&without)] {
             assert_eq!(short(Dec::ONE, &below, unknown), Some(Rule::Regime));
             assert_eq!(refusal(Side::Buy, Dec::ONE, &above, unknown, &s), None);
         }

@@ -144,14 +144,48 @@ mod tests {
     }
 
     #[test]
+    fn an_average_is_rounded_half_to_even_at_eighteen_places_when_shown() {
+        let at = |cost, lots| AveragePrice { cost, quantity: Lots(lots) }.to_dec(Dec::new(1, 1));
+        assert_eq!(at(301, 3), Dec(10_033_333_333_333_333_333));
+        assert_eq!(at(302, 3), Dec(10_066_666_666_666_666_667));
+        assert_eq!(AveragePrice::at(Ticks(301)).to_dec(Dec::new(1, 1)), Dec::new(301, 1));
+        assert_eq!(at(0, 0), Dec::ZERO, "nothing was bought");
+    }
+
+    #[test]
+    fn breakeven_lies_beyond_the_average_and_rounds_away_from_the_price() {
+        // Three lots at an average of 1,000⅓; 0.1% more are 1,001.33…, less 999.33….
+        let entry = AveragePrice { cost: 3_001, quantity: Lots(3) };
+        assert_eq!(breakeven(Side::Buy, entry, Dec::new(1, 3)), Some(Ticks(1_001)));
+        assert_eq!(breakeven(Side::Sell, entry, Dec::new(1, 3)), Some(Ticks(1_000)));
+        assert_eq!(breakeven(Side::Buy, entry, Dec::ZERO), Some(Ticks(1_000)));
+        assert_eq!(breakeven(Side::Sell, entry, Dec::ZERO), Some(Ticks(1_001)));
+    }
+
+    #[test]
+    fn the_trailing_stop_is_its_distance_behind_the_best_and_rounds_away_from_it() {
+        // 1.25 × 0.5 at a tick of 0.1 are 6.25 ticks.
+        let at = |side| trailing(side, Ticks(1_000), Dec::new(125, 2), Dec::new(5, 1), Dec::new(1, 1));
+        assert_eq!((at(Side::Buy), at(Side::Sell)), (Some(Ticks(993)), Some(Ticks(1_007))));
+    }
+
+    #[test]
     fn liquidation_must_be_one_distance_behind_the_stop() {
-        let far =
-            |stop, leverage| liquidation_is_far(Side::Buy, Ticks(1_000), Ticks(stop), leverage, Dec::ZERO);
-        // Leverage 5 liquidates at 800: a stop at 900 is exactly one distance above it.
-        assert_eq!(far(900, 5), Some(true));
-        assert_eq!(far(899, 5), Some(false));
-        assert_eq!(far(900, 6), Some(false));
-        let short = |stop| liquidation_is_far(Side::Sell, Ticks(1_000), Ticks(stop), 5, Dec::ZERO);
-        assert_eq!((short(1_100), short(1_101)), (Some(true), Some(false)));
+        let far = |side, stop, leverage, maintenance| {
+            liquidation_is_far(side, Ticks(1_000), Ticks(stop), leverage, maintenance).unwrap()
+        };
+        // Leverage 5 liquidates at 800 and 1,200: a stop at 900 or 1,100 is exactly one distance inside.
+        let long = |stop| far(Side::Buy, stop, 5, Dec::ZERO);
+        assert_eq!((long(901), long(900), long(899)), (true, true, false));
+        let short = |stop| far(Side::Sell, stop, 5, Dec::ZERO);
+        assert_eq!((short(1_099), short(1_100), short(1_101)), (true, true, false));
+        let levered = |leverage| {
+            (far(Side::Buy, 900, leverage, Dec::ZERO), far(Side::Sell, 1_100, leverage, Dec::ZERO))
+        };
+        assert_eq!((levered(4), levered(6)), ((true, true), (false, false)));
+        // With a maintenance margin of an eighth: 750 / 0.875 = 857.14…: a stop at 928.57…; 1,250 / 1.125 = 1,111.1…: at 1,055.5….
+        let margin = |side, stop| far(side, stop, 4, Dec::new(125, 3));
+        assert_eq!((margin(Side::Buy, 929), margin(Side::Buy, 928)), (true, false));
+        assert_eq!((margin(Side::Sell, 1_055), margin(Side::Sell, 1_056)), (true, false));
     }
 }

@@ -47,6 +47,22 @@ mod tests {
         assert_eq!(add(MONEY_MAX, Dec(i128::MAX)), MONEY_MAX);
         assert_eq!(add(Dec(i128::MIN), Dec(-1)), Dec(-MONEY_MAX.0));
         assert_eq!(sum([Dec::ONE, Dec::int(2)].into_iter()), Dec::int(3));
-        assert!(is_money(MONEY_MAX) && !is_money(Dec(MONEY_MAX.0 + 1)) && !is_money(Dec(i128::MIN)));
+    }
+
+    #[test]
+    fn an_amount_from_outside_is_within_the_range_ends_included() {
+        for end in [MONEY_MAX.0, -MONEY_MAX.0] {
+            let beyond = Dec(end + end.signum());
+            assert!(is_money(Dec(end)) && is_money(Dec(end - end.signum())) && !is_money(beyond));
+        }
+        assert!(!is_money(Dec(i128::MIN)) && !is_money(Dec(i128::MAX)));
+    }
+
+    #[test]
+    fn tick_lots_beyond_the_range_are_its_end_and_never_nothing() {
+        // A tick of 0.1 and a step of 0.001.
+        let btc = crate::event::btcusdt();
+        assert_eq!(of(&btc, 500_000 * -10), Dec::int(-500));
+        assert_eq!((of(&btc, i128::MAX), of(&btc, i128::MIN)), (MONEY_MAX, -MONEY_MAX));
     }
 }

@@ -83,12 +83,50 @@ mod tests {
     }
 
     #[test]
+    fn a_size_needs_a_price_and_an_atr() {
+        let btc = btcusdt();
+        let refusal = |price: i64, atr: Dec| {
+            let input = SizingInput {
+                side: Side::Buy,
+                price: Ticks(price),
+                atr,
+                equity: Dec::int(10_000),
+                confidence: Confidence::exact(Dec::ZERO),
+                multiplier: Dec::ONE,
+                instrument: &btc,
+                leverage: None,
+            };
+            let mut checks = Checks::default();
+            size(&input, &in_force(&OFF), &mut checks);
+            checks.failure().map(|check| check.rule)
+        };
+        assert_eq!(refusal(0, Dec::int(1_500)), Some(Rule::Ready));
+        assert_eq!(refusal(500_000, Dec::ZERO), Some(Rule::Ready));
+        // The smallest ATR still puts the stop a tick away, and so the target on the price.
+        assert_eq!(refusal(500_000, Dec(1)), Some(Rule::Levels));
+        assert_eq!(refusal(500_000, Dec::int(1_500)), None);
+    }
+
+    #[test]
     fn the_layer_on_leaves_every_setting_alone() {
         assert_eq!(in_force(&Settings::DEFAULT), Settings::DEFAULT);
-        let off = in_force(&OFF);
-        assert!(
-            !(off.enable_breakeven || off.enable_partial_tp || off.enable_trailing || off.enable_time_exit)
-        );
-        assert!(!(off.enable_circuit_breaker || off.enable_recovery_mode || off.enable_streak_protection));
+    }
+
+    #[test]
+    fn the_layer_off_switches_off_what_limits_scales_or_moves_and_nothing_else() {
+        let expected = Settings {
+            enable_circuit_breaker: false,
+            max_daily_dd_pct: Dec::ONE,
+            max_weekly_dd_pct: Dec::ONE,
+            enable_recovery_mode: false,
+            enable_streak_protection: false,
+            min_position_usd: Dec::ZERO,
+            enable_breakeven: false,
+            enable_partial_tp: false,
+            enable_trailing: false,
+            enable_time_exit: false,
+            ..OFF
+        };
+        assert_eq!(in_force(&OFF), expected);
     }
 }

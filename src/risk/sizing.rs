@@ -138,12 +138,9 @@ pub(super) fn price_levels(input: &SizingInput, s: &Settings, checks: &mut Check
     let (entry, tick) = (AveragePrice::at(input.price), input.instrument.tick);
     let stop = levels::stop(input.side, entry, input.atr, s.sl_multiplier, tick);
     let target = levels::target(input.side, entry, input.atr, s.tp_multiplier, tick);
+    // Rounded away from the price, a stop is never at it.
     let valid = stop.zip(target).filter(|(stop, target)| {
-        input.atr.0 > 0
-            && stop.is_price()
-            && target.is_price()
-            && *target != input.price
-            && *stop != input.price
+        input.atr.0 > 0 && stop.is_price() && target.is_price() && *target != input.price
     });
     let observed = Observed::Number(input.atr);
     checks.note(Rule::Levels, valid.is_some(), observed, Observed::Missing).then_some(())?;
@@ -223,10 +220,20 @@ mod tests {
         }
     }
 
-    /// The plan, or the rule that refused.
-    fn sized(input: &SizingInput, s: &Settings) -> Result<Plan, Rule> {
+    fn sized_alone(input: &SizingInput, s: &Settings) -> Result<Plan, Rule> {
         let mut checks = Checks::default();
         size(input, s, &mut checks).ok_or_else(|| checks.failure().map_or(Rule::None, |check| check.rule))
+    }
+
+    /// The long's plan, or the rule that refused; the short's is its mirror.
+    fn sized(input: &SizingInput, s: &Settings) -> Result<Plan, Rule> {
+        let long = sized_alone(input, s);
+        let short = sized_alone(&SizingInput { side: Side::Sell, ..*input }, s);
+        let mirror = |level: Ticks| input.price + input.price - level;
+        let mirrored =
+            |p: Plan| Plan { side: Side::Buy, stop: mirror(p.stop), target: mirror(p.target), ..p };
+        assert_eq!(long, short.map(mirrored));
+        long
     }
 
     #[test]
@@ -246,8 +253,11 @@ mod tests {
     fn confidence_moves_the_risk_within_its_bounds() {
         let s = Settings::DEFAULT;
         let at = |percent: i64, s: &Settings| risk_fraction(Confidence::exact(Dec::new(percent, 2)), s);
-        assert_eq!((at(85, &s), at(84, &s)), (Dec::new(15, 3), Dec::new(1, 2)));
-        assert_eq!((at(60, &s), at(59, &s)), (Dec::new(1, 2), Dec::new(5, 3)));
+        let around = |percent: i64| {
+            [-1, 0, 1].map(|by| risk_fraction(Confidence::exact(Dec::new(percent, 2) + Dec(by)), &s))
+        };
+        let (low, plain, high) = (Dec::new(5, 3), Dec::new(1, 2), Dec::new(15, 3));
+        assert_eq!((around(60), around(85)), ([low, plain, plain], [plain, high, high]));
         let flat = Settings { signal_quality_adj: false, ..s };
         assert_eq!((at(95, &flat), at(10, &flat)), (Dec::new(1, 2), Dec::new(1, 2)));
         let narrow = Settings { min_risk_pct: Dec::new(8, 3), max_risk_pct: Dec::new(12, 3), ..s };
@@ -282,20 +292,134 @@ mod tests {
     }
 
     #[test]
+    fn the_cap_is_the_smaller_of_leverage_and_the_largest_position() {
+        let btc = btcusdt();
+        let quantity = |leverage: Dec, position: Dec| {
+            let s = Settings { max_leverage: leverage, max_position_usd: position, ..Settings::DEFAULT };
+            sized(&input(&btc), &s).unwrap().quantity
+        };
+        // 0.001 is worth 50.
+        let (much, cap) = (Dec::int(100_000), Dec::int(500));
+        assert_eq!(quantity(Dec::int(30), cap), Lots(10));
+        assert_eq!(
+            (quantity(Dec::int(30), cap - Dec(1)), quantity(Dec::int(30), cap + Dec(1))),
+            (Lots(9), Lots(10))
+        );
+        // 0.05 of 10,000 are the same 500; a millionth less or more is a cent.
+        assert_eq!(quantity(Dec::new(5, 2), much), Lots(10));
+        assert_eq!(
+            (quantity(Dec::new(49_999, 6), much), quantity(Dec::new(50_001, 6), much)),
+            (Lots(9), Lots(10))
+        );
+    }
+
+    #[test]
+    fn the_budget_is_met_exactly_or_not_at_all() {
+        // 100 at risk are 0.040 of 2,500 each.
+        let btc = btcusdt();
+        let s = Settings { max_position_usd: Dec::int(1_000_000), ..Settings::DEFAULT };
+        let with_atr = |atr: Dec| sized(&SizingInput { atr, ..input(&btc) }, &s).unwrap().quantity;
+        let atr = Dec(Dec::int(5_000).0 / 3);
+        assert_eq!((with_atr(atr), with_atr(atr + Dec(1))), (Lots(40), Lots(39)));
+    }
+
+    #[test]
+    fn what_is_worth_less_than_the_least_is_raised_and_what_is_worth_it_is_not() {
+        // 0.5% of 1,012.50 over 2,250 is 0.00225, worth 112.50.
+        let btc = btcusdt();
+        let (equity, unsure) = (Dec::new(10_125, 1), Confidence::exact(Dec::new(50, 2)));
+        let small = SizingInput { equity, confidence: unsure, ..input(&btc) };
+        let with_least = |least: Dec| {
+            let s = Settings { min_position_usd: least, ..Settings::DEFAULT };
+            sized(&small, &s).map(|plan| plan.quantity)
+        };
+        let least = Dec::new(1_125, 1);
+        assert_eq!(with_least(Dec::int(100)), Ok(Lots(2)), "rounded down it is worth 100");
+        assert_eq!(with_least(Dec::int(100) + Dec(1)), Err(Rule::MinPosition), "and that is too little");
+        assert_eq!(with_least(least), Err(Rule::MinPosition), "the least itself is not raised");
+        assert_eq!(with_least(least + Dec(1)), Ok(Lots(3)), "raised: 6.75 of 15.1875");
+        // Neither does a cap of the least raise: 49 hold no 0.001. One below it does, and then does not fit.
+        let capped = |cap: Dec| {
+            let s = Settings { min_position_usd: Dec::int(49), max_position_usd: cap, ..Settings::DEFAULT };
+            sized(&input(&btc), &s).map(|plan| plan.quantity)
+        };
+        let least = Dec::int(49);
+        assert_eq!((capped(least), capped(least - Dec(1))), (Err(Rule::MinQuantity), Err(Rule::MinPosition)));
+        assert_eq!(capped(Dec::int(50)), Ok(Lots(1)));
+    }
+
+    #[test]
+    fn a_raised_quantity_stays_within_the_cap_and_the_largest_risk() {
+        let btc = btcusdt();
+        let unsure = Confidence::exact(Dec::new(50, 2));
+        let raised = |equity: Dec, cap: Dec| {
+            let s = Settings { min_position_usd: Dec::int(75), max_position_usd: cap, ..Settings::DEFAULT };
+            let small = SizingInput { equity, confidence: unsure, ..input(&btc) };
+            sized(&small, &s).map(|plan| plan.quantity)
+        };
+        // 0.002 is worth 100 and risks 4.50, which is 1.5% of 300.
+        let (equity, cap) = (Dec::int(300), Dec::int(100));
+        assert_eq!((raised(equity, cap), raised(equity + Dec(1), cap + Dec(1))), (Ok(Lots(2)), Ok(Lots(2))));
+        assert_eq!(raised(equity, cap - Dec(1)), Err(Rule::MinPosition));
+        assert_eq!(raised(equity - Dec(1), cap), Err(Rule::MinPosition));
+    }
+
+    #[test]
     fn the_venues_minimums_and_levels_refuse() {
         let btc = btcusdt();
         let s = Settings::DEFAULT;
-        let strict = Instrument { min_quantity: Lots(11), ..btc };
-        assert_eq!(sized(&input(&strict), &s), Err(Rule::MinQuantity));
-        let dear = Instrument { min_notional: Dec::int(500) + Dec(1), ..btc };
-        assert_eq!(sized(&input(&dear), &s), Err(Rule::MinNotional));
-        let largest = Instrument { max_quantity: Lots(3), ..btc };
-        assert_eq!(sized(&input(&largest), &s).unwrap().quantity, Lots(3));
-        assert_eq!(sized(&SizingInput { atr: Dec::int(40_000), ..input(&btc) }, &s), Err(Rule::Levels));
-        assert_eq!(sized(&SizingInput { atr: Dec::ZERO, ..input(&btc) }, &s), Err(Rule::Levels));
+        let quantity =
+            |instrument: Instrument, s: &Settings| sized(&input(&instrument), s).map(|p| p.quantity);
+        let lots = |least| quantity(Instrument { min_quantity: Lots(least), ..btc }, &s);
+        assert_eq!((lots(9), lots(10), lots(11)), (Ok(Lots(10)), Ok(Lots(10)), Err(Rule::MinQuantity)));
+        let worth = |by: i128| quantity(Instrument { min_notional: Dec::int(500) + Dec(by), ..btc }, &s);
+        assert_eq!((worth(-1), worth(0), worth(1)), (Ok(Lots(10)), Ok(Lots(10)), Err(Rule::MinNotional)));
+        let most = |most| quantity(Instrument { max_quantity: Lots(most), ..btc }, &s);
+        assert_eq!((most(3), most(10), most(11)), (Ok(Lots(3)), Ok(Lots(10)), Ok(Lots(10))));
+        // Nothing is no quantity, even where the venue has no minimum.
+        let free = Instrument { min_quantity: Lots(0), min_notional: Dec::ZERO, ..btc };
+        let nothing = Settings { min_position_usd: Dec::ZERO, max_position_usd: Dec::int(49), ..s };
+        assert_eq!(quantity(free, &nothing), Err(Rule::MinQuantity));
         assert_eq!(sized(&SizingInput { leverage: Some(20), ..input(&btc) }, &s), Err(Rule::Liquidation));
         assert!(sized(&SizingInput { leverage: None, ..input(&btc) }, &s).is_ok());
         assert_eq!(sized(&SizingInput { equity: Dec::ZERO, ..input(&btc) }, &s), Err(Rule::MinPosition));
+        assert_eq!(sized(&SizingInput { equity: -Dec::ONE, ..input(&btc) }, &s), Err(Rule::MinPosition));
+    }
+
+    #[test]
+    fn both_levels_are_prices_and_neither_is_the_price() {
+        let btc = btcusdt();
+        let s = Settings::DEFAULT;
+        let levels = |side, price: i64, atr: Dec| {
+            let input = SizingInput { side, price: Ticks(price), atr, ..input(&btc) };
+            price_levels(&input, &s, &mut Checks::default())
+        };
+        for side in [Side::Buy, Side::Sell] {
+            assert_eq!(levels(side, 500_000, Dec::ZERO), None);
+            assert_eq!(levels(side, 500_000, -Dec::int(1_500)), None);
+        }
+        // A long's stop, 15 ticks below; a short's target, 37 below.
+        assert_eq!(levels(Side::Buy, 16, Dec::ONE), Some((Ticks(1), Ticks(53))));
+        assert_eq!(levels(Side::Buy, 15, Dec::ONE), None);
+        assert_eq!(levels(Side::Sell, 38, Dec::ONE), Some((Ticks(53), Ticks(1))));
+        assert_eq!(levels(Side::Sell, 37, Dec::ONE), None);
+        // At the other end a target, and a stop, beyond the largest price.
+        let end = Ticks::PRICE_MAX.0;
+        assert!(
+            levels(Side::Buy, end - 37, Dec::ONE).is_some()
+                && levels(Side::Buy, end - 36, Dec::ONE).is_none()
+        );
+        assert!(
+            levels(Side::Sell, end - 15, Dec::ONE).is_some()
+                && levels(Side::Sell, end - 14, Dec::ONE).is_none()
+        );
+        // A target of less than a tick is rounded onto the price: 3.75 of 0.02666… are 0.1.
+        let least = Dec(Dec::new(8, 2).0 / 3 + 1);
+        for (side, sign) in [(Side::Buy, 1i64), (Side::Sell, -1)] {
+            let at = |by: i64| Ticks(1_000 + sign * by);
+            assert_eq!(levels(side, 1_000, least), Some((at(-1), at(1))));
+            assert_eq!(levels(side, 1_000, least - Dec(1)), None);
+        }
     }
 
     proptest! {
@@ -322,7 +446,7 @@ mod tests {
                 instrument: &btc,
                 leverage: None,
             };
-            let Ok(plan) = sized(&input, &s) else { return Ok(()) };
+            let Ok(plan) = sized_alone(&input, &s) else { return Ok(()) };
             let risk = risk_fraction(input.confidence, &s);
             let keeps = |lots: i128| {
                 // lots × step × ATR × 1.5 ≤ equity × risk × multiplier, in whole units of 1e-30.

@@ -202,4 +202,62 @@ mod tests {
             }
         }
     }
+
+    fn order(purpose: Purpose, state: OrderState, filled: i64, reported: i64) -> LiveOrder {
+        let order = Order {
+            id: OrderId(7),
+            trade: OrderId(1),
+            quantity: Lots(10),
+            trigger: Ticks(477_500),
+            reference: Ticks(500_000),
+            side: Side::Sell,
+            kind: OrderKind::StopMarket,
+            purpose,
+            working_type: crate::event::WorkingType::ContractPrice,
+            reduce_only: true,
+            pad: [0; 3],
+        };
+        let sent = LiveOrder::sent(&order, false, TimeNs(5));
+        assert_eq!((sent.sent_ns, sent.queried_ns, sent.state), (TimeNs(5), TimeNs(5), OrderState::Sent));
+        LiveOrder { state, filled: Lots(filled), reported: Lots(reported), ..sent }
+    }
+
+    #[test]
+    fn an_order_owes_its_rest_and_one_that_ended_what_its_last_word_spoke_of() {
+        use OrderState::*;
+        for state in OrderState::ALL {
+            let ended = matches!(state, Canceled | Expired | Rejected);
+            let owed = |filled, reported| order(Purpose::Exit, state, filled, reported).outstanding();
+            let (rest, reported) = if ended { (0, 1) } else { (6, 6) };
+            assert_eq!((owed(4, 4), owed(4, 5)), (Lots(rest), Lots(reported)), "{state:?}");
+            assert_eq!(owed(11, 10), Lots(0), "{state:?}: never less than nothing");
+            assert_eq!(order(Purpose::Exit, state, 4, 4).unfilled(), Lots(6));
+        }
+    }
+
+    #[test]
+    fn an_order_is_done_when_filled_or_ended_with_all_it_reported() {
+        use OrderState::*;
+        for state in OrderState::ALL {
+            let done = |filled, reported| order(Purpose::Exit, state, filled, reported).is_done();
+            assert!(!done(9, 10) && done(10, 10), "{state:?}: fills count, whatever the state");
+            assert_eq!(done(4, 4), matches!(state, Canceled | Expired | Rejected), "{state:?}");
+        }
+    }
+
+    #[test]
+    fn everything_but_a_resting_stop_is_in_flight_until_it_is_done() {
+        use OrderState::*;
+        for state in OrderState::ALL {
+            let done = matches!(state, Canceled | Expired | Rejected);
+            for purpose in [Purpose::Entry, Purpose::Stop, Purpose::Exit] {
+                let order = order(purpose, state, 0, 0);
+                let rests = purpose == Purpose::Stop && state == Working;
+                assert_eq!(order.is_in_flight(), !done && !rests, "{purpose:?} {state:?}");
+                let cancelled = LiveOrder { cancel_sent: Some(TimeNs(6)), ..order };
+                assert_eq!(cancelled.is_in_flight(), !done, "{purpose:?} {state:?}, its cancel sent");
+                assert_eq!(order.rests(), matches!(state, Working | Triggered), "{state:?}");
+            }
+        }
+    }
 }

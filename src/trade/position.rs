@@ -342,3 +342,6 @@ impl Trade {
             || self.orders.iter().any(unanswered)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -243,15 +243,13 @@ fn newlines(text: &str) -> usize {
     text.bytes().filter(|byte| *byte == b'\n').count()
 }
 
-/// The value as the user wrote it; what is no plain value is shown as it stands in the file, and no
-/// setting allows it.
+/// The value as the user wrote it: words without their quotes, all else as it stands in the file. What
+/// is no plain value is allowed by no setting.
 fn plain<'a>(value: &'a Spanned<DeValue>, text: &'a str) -> &'a str {
     match value.get_ref() {
         DeValue::String(string) => string,
         DeValue::Integer(digits) if digits.radix() == 10 => digits.as_str(),
         DeValue::Float(digits) => digits.as_str(),
-        DeValue::Boolean(true) => "true",
-        DeValue::Boolean(false) => "false",
         _ => text.get(value.span()).unwrap_or("a table"),
     }
 }

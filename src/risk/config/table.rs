@@ -403,3 +403,16 @@ settings! {
     QT_MLOCK mlock: LockMemory = LockMemory::Try, Allowed::Words(LockMemory::WORDS), "";
 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Dec, dec};
+
+    #[test]
+    fn decimals_of_the_table_are_plain_and_malformed_ones_end_the_compilation() {
+        assert_eq!((dec("0.25"), dec("1000")), (Dec::new(25, 2), Dec::int(1_000)));
+        for malformed in ["0.2.5", "-1", "1e3", " 1"] {
+            assert!(std::panic::catch_unwind(|| dec(malformed)).is_err(), "{malformed:?}");
+        }
+    }
+}

@@ -376,7 +376,8 @@ fn read_interval(text: &str) -> Option<u32> {
     let (unit, unit_s) = INTERVAL_UNITS.into_iter().find(|(unit, _)| text.ends_with(*unit))?;
     let count = text.strip_suffix(unit).filter(|count| count.bytes().all(|b| b.is_ascii_digit()))?;
     let seconds = count.parse::<u32>().ok()?.checked_mul(unit_s)?;
-    (seconds > 0 && DAY_S.is_multiple_of(seconds)).then_some(seconds)
+    // No day is a multiple of nothing.
+    DAY_S.is_multiple_of(seconds).then_some(seconds)
 }
 
 fn print_interval(seconds: u32) -> String {

@@ -92,6 +92,20 @@ fn the_gateway_must_let_through_what_the_engine_decides() {
     assert!(from_env(&[("QT_GATE_MAX_ORDER_USD", "500"), ("QT_GATE_MAX_POSITION_USD", "500")]).is_ok());
 }
 
+#[test]
+fn with_the_layer_off_the_gateway_must_let_through_the_fixed_position() {
+    for name in ["QT_GATE_MAX_ORDER_USD", "QT_GATE_MAX_POSITION_USD"] {
+        // The other one is 1,000.
+        let with = |layer: &str, fixed: &str| {
+            from_env(&[("RM_ENABLE_RISK_LAYER", layer), ("RM_OFF_POSITION_USD", fixed), (name, "600")])
+        };
+        assert!(with("false", "600").is_ok(), "{name}");
+        let error = with("false", "600.000001").unwrap_err().to_string();
+        assert!(error.starts_with("RM_OFF_POSITION_USD=600.000001 (environment)"), "{error}");
+        assert!(with("true", "600.000001").is_ok(), "{name}: not asked for while the layer is on");
+    }
+}
+
 /// A secret is a name that may stand in the environment, and a value nobody sees.
 #[test]
 fn secrets_are_passed_over_and_never_shown() {

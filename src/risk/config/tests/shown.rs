@@ -95,3 +95,12 @@ fn the_digest_sees_every_setting_that_decides() {
     digests.dedup();
     assert_eq!(digests.len(), deciding + 1);
 }
+
+#[test]
+fn a_text_of_bounded_length_is_shown_as_it_was_given() {
+    let prefix = OrderPrefix::new("qt9").unwrap();
+    assert_eq!((prefix.to_string(), format!("{prefix:?}")), ("qt9".into(), "\"qt9\"".into()));
+    assert!(!prefix.is_empty() && OrderPrefix::new("").unwrap().is_empty());
+    assert_eq!(OrderPrefix::new("123456789012").map(|text| text.to_string()), Some("123456789012".into()));
+    assert_eq!(OrderPrefix::new("1234567890123"), None);
+}
