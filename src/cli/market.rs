@@ -7,7 +7,7 @@ use crate::event::{Bar, Event, EventBody, InstrumentTable};
 use crate::num::{Dec, InstrumentId, TimeNs};
 use crate::risk::config::{Key, Preset, Settings};
 use crate::sim::market::{
-    Gaps, MadeCandles, MarketSource, Merge, SourceError, Survey, Synthetic, SyntheticConfig, open,
+    Gaps, MadeCandles, MarketSource, Merge, Source, SourceError, Survey, Synthetic, SyntheticConfig, open,
 };
 use crate::venue::{binance, builtin_instruments};
 
@@ -76,7 +76,7 @@ struct Made {
 }
 
 /// A made market that can be looked at: both kinds of source know their past.
-enum Source {
+enum MadeSource {
     Streams(Box<Synthetic>),
     Candles(Box<MadeCandles>),
 }
@@ -127,33 +127,41 @@ impl Made {
         }
     }
 
-    fn open(&self, config: SyntheticConfig) -> Result<Source, SourceError> {
+    fn open(&self, config: SyntheticConfig) -> Result<MadeSource, SourceError> {
         Ok(match self.kind {
-            Kind::Candles(_) => Source::Candles(Box::new(MadeCandles::new(config, self.seed)?)),
-            _ => Source::Streams(Box::new(Synthetic::new(config, self.seed)?)),
+            Kind::Candles(_) => MadeSource::Candles(Box::new(MadeCandles::new(config, self.seed)?)),
+            _ => MadeSource::Streams(Box::new(Synthetic::new(config, self.seed)?)),
         })
     }
 }
 
-impl Source {
+impl MadeSource {
     fn start(&self) -> TimeNs {
         match self {
-            Source::Streams(source) => source.start(),
-            Source::Candles(source) => source.start(),
+            MadeSource::Streams(source) => source.start(),
+            MadeSource::Candles(source) => source.start(),
         }
     }
 
     fn history(&self, interval_s: u32, bars: usize) -> Vec<(InstrumentId, Bar)> {
         match self {
-            Source::Streams(source) => source.history(interval_s, bars),
-            Source::Candles(source) => source.history(interval_s, bars),
+            MadeSource::Streams(source) => source.history(interval_s, bars),
+            MadeSource::Candles(source) => source.history(interval_s, bars),
         }
     }
 
     fn into_frames(self) -> Box<dyn MarketSource> {
         match self {
-            Source::Streams(source) => source,
-            Source::Candles(source) => source,
+            MadeSource::Streams(source) => source,
+            MadeSource::Candles(source) => Box::new(source.into_frames()),
+        }
+    }
+
+    /// Candles need no frames.
+    fn into_source(self) -> Source {
+        match self {
+            MadeSource::Streams(source) => Source::Frames(source),
+            MadeSource::Candles(source) => Source::Events(Box::new(source.into_events())),
         }
     }
 }
@@ -264,8 +272,8 @@ impl Market {
                 return Err(Failure::refused(line));
             }
             let config = made.config(settings, start, None);
-            let market = Market::made(&made, config, settings)?;
-            return known(symbol, &market.1.instruments).map(|()| market);
+            let (source, market) = Market::made(&made, config, settings)?;
+            return known(symbol, &market.instruments).map(|()| (source.into_frames(), market));
         }
         let table = instruments(instrument_file.map(PathBuf::as_path), &taker_fee)?;
         known(symbol, &table)?;
@@ -311,10 +319,12 @@ impl Market {
         name: &str,
         settings: &Settings,
         funding_rate: Dec,
-    ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
+    ) -> Result<(Source, Market), Failure> {
         match named(name)? {
             Named::Made(made) => {
-                Market::made(&made, made.config(settings, None, Some(funding_rate)), settings)
+                let config = made.config(settings, None, Some(funding_rate));
+                let (source, market) = Market::made(&made, config, settings)?;
+                Ok((source.into_source(), market))
             }
             Named::File(_) => {
                 let files = "files are --candles, --trades or --frames";
@@ -327,7 +337,7 @@ impl Market {
         made: &Made,
         config: SyntheticConfig,
         settings: &Settings,
-    ) -> Result<(Box<dyn MarketSource>, Market), Failure> {
+    ) -> Result<(MadeSource, Market), Failure> {
         let instruments = config.instruments(&settings.taker_fee.to_string())?;
         let preset = describe(made.kind, &config, settings);
         let source = made.open(config)?;
@@ -343,7 +353,7 @@ impl Market {
             description: format!("{}, seed {}", made.kind.name(), made.seed),
             preset: Some(preset),
         };
-        Ok((source.into_frames(), market))
+        Ok((source, market))
     }
 }
 

@@ -6,7 +6,7 @@
 //! sockets, a run is the same.
 
 use super::link::{Delivery, Link};
-use super::market::{EventSource, MarketSource, SourceCounts, SourceError};
+use super::market::{MarketSource, Source, SourceCounts, SourceError, Watch};
 use crate::event::Event;
 use crate::num::{InstrumentId, TimeNs};
 
@@ -21,12 +21,6 @@ pub enum Due {
     Frame(TimeNs),
     /// Nothing by the limit.
     Nothing,
-}
-
-/// Where the market comes from.
-enum Source {
-    Frames(Box<dyn MarketSource>),
-    Events(Box<dyn EventSource>),
 }
 
 /// A market and the venue that trades on it.
@@ -51,20 +45,12 @@ impl Exchange {
         Exchange::open(Source::Frames(source), None, link)
     }
 
-    /// As [`Exchange::new`], of a market that needs no decoding. Quotes that only repeat the last one are
-    /// left out where nothing is held, but for those of `watched`.
+    /// As [`Exchange::new`], of a market of either kind. Quotes that only repeat the last one may be left
+    /// out of events where nothing is held, but for those of `watched`.
     ///
     /// # Errors
     /// The market can't be read.
-    pub fn of_events(
-        source: Box<dyn EventSource>,
-        watched: Option<InstrumentId>,
-        link: Link,
-    ) -> Result<Exchange, SourceError> {
-        Exchange::open(Source::Events(source), watched, link)
-    }
-
-    fn open(source: Source, watched: Option<InstrumentId>, link: Link) -> Result<Exchange, SourceError> {
+    pub fn open(source: Source, watched: Option<InstrumentId>, link: Link) -> Result<Exchange, SourceError> {
         let (frame, event) = (Vec::new(), Event::NOTHING);
         let mut exchange = Exchange { source, link, frame, event, watched, frame_due: None };
         exchange.read_on()?;
@@ -128,8 +114,12 @@ impl Exchange {
             }
             Source::Events(source) => {
                 let (link, watched) = (&self.link, self.watched);
-                let quiet = |id| watched != Some(id) && link.is_quiet(id);
-                let there = source.next_event(&mut self.event, &quiet)?;
+                let venue = link.venue();
+                let watch = Watch {
+                    held: &|symbol| venue.side(symbol),
+                    quiet: &|id| watched != Some(id) && link.is_quiet(id),
+                };
+                let there = source.next_event(&mut self.event, &watch)?;
                 self.frame_due = there.then_some(self.event.recv_ns);
             }
         }

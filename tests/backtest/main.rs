@@ -9,7 +9,7 @@ mod days;
 mod funding;
 mod made;
 mod oracle;
-mod trades;
+mod events;
 
 use std::ffi::OsStr;
 use std::fs;

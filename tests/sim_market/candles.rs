@@ -14,8 +14,10 @@ fn config(gaps: Option<Gaps>) -> SyntheticConfig {
 
 /// The frames of the first hours; their times must not go back.
 fn hours(config: SyntheticConfig, seed: u64, hours: i64) -> Vec<Timed> {
-    let mut source = MadeCandles::new(config, seed).unwrap();
-    let end = source.start() + hours * NS_PER_HOUR;
+    let made = MadeCandles::new(config, seed).unwrap();
+    let start = made.start();
+    let mut source = made.into_frames();
+    let end = start + hours * NS_PER_HOUR;
     let (mut frames, mut frame, mut last) = (Vec::new(), Vec::new(), TimeNs(0));
     while let Some(time) = source.next_frame(&mut frame).unwrap().filter(|time| *time < end) {
         assert!(time >= last, "{time} after {last}");

@@ -7,9 +7,9 @@ use std::path::Path;
 use proptest::prelude::*;
 use quantum_trader::decode::{Decoded, Decoder};
 use quantum_trader::event::{Event, EventBody, Symbol};
-use quantum_trader::num::{Dec, InstrumentId, Ticks};
+use quantum_trader::num::{Dec, Ticks};
 use quantum_trader::sim::market::{
-    BytesRead, EventSource, MergeEvents, SourceError, Unrecorded, open_events, open_with,
+    BytesRead, EventSource, MergeEvents, SourceError, Unrecorded, Watch, open_events, open_with,
 };
 
 use crate::{recorded, table};
@@ -37,14 +37,11 @@ fn decoded(path: &Path, count: usize) -> (Vec<Event>, Option<SourceError>) {
     (events, None)
 }
 
-fn direct(
-    source: &mut dyn EventSource,
-    count: usize,
-    quiet: &dyn Fn(InstrumentId) -> bool,
-) -> (Vec<Event>, Option<SourceError>) {
+fn direct(source: &mut dyn EventSource, count: usize, quiet: bool) -> (Vec<Event>, Option<SourceError>) {
+    let watch = Watch { held: &|_| None, quiet: &|_| quiet };
     let (mut events, mut event) = (Vec::new(), Event::NOTHING);
     while events.len() < count {
-        match source.next_event(&mut event, quiet) {
+        match source.next_event(&mut event, &watch) {
             Ok(true) => events.push(event),
             Ok(false) => return (events, None),
             Err(error) => return (events, Some(error)),
@@ -54,13 +51,15 @@ fn direct(
 }
 
 fn events_of(path: &Path) -> Box<dyn EventSource> {
-    open_events(path, &table(), None, &made, &BytesRead::default()).unwrap().expect("a file of trades")
+    open_events(path, &table(), None, &made, &BytesRead::default()).unwrap().expect("trades or candles")
 }
 
-/// The quotes that come just before their trades, and the trades: what is left when nothing is held.
+/// The quotes that come just before their trades or bars, and these: what is left when nothing is held.
 fn without_repeats(events: &[Event]) -> Vec<Event> {
-    let follows =
-        |i: usize| matches!(events.get(i + 1), Some(next) if matches!(next.body, EventBody::AggTrade(_)));
+    let follows = |i: usize| {
+        let next = events.iter().skip(i + 1).find(|next| !matches!(next.body, EventBody::MarkPrice(_)));
+        next.is_some_and(|next| matches!(next.body, EventBody::AggTrade(_) | EventBody::Bar(_)))
+    };
     let kept = |(i, event): (usize, &Event)| match event.body {
         EventBody::Quote(_) => follows(i).then_some(*event),
         EventBody::MarkPrice(_) => None,
@@ -81,10 +80,10 @@ fn unnumbered(mut events: Vec<Event>) -> Vec<Event> {
 
 fn agrees(path: &Path, count: usize) {
     let (expected, why) = decoded(path, count);
-    let (loud, why_loud) = direct(events_of(path).as_mut(), count, &|_| false);
+    let (loud, why_loud) = direct(events_of(path).as_mut(), count, false);
     assert_eq!((&loud, &why_loud), (&expected, &why));
     if loud.len() < count {
-        let (quiet, why_quiet) = direct(events_of(path).as_mut(), count, &|_| true);
+        let (quiet, why_quiet) = direct(events_of(path).as_mut(), count, true);
         assert_eq!(unnumbered(quiet), unnumbered(without_repeats(&expected)));
         assert_eq!(why_quiet, why);
     }
@@ -99,6 +98,42 @@ fn recorded_trades_decoded_and_direct_are_the_same_events() {
         let Some(path) = recorded(name) else { return };
         agrees(&path, 60_000);
     }
+}
+
+#[test]
+fn recorded_candles_decoded_and_direct_are_the_same_events() {
+    for name in [
+        "candles/binance_um_btcusdt_1m_20250504_20250624.csv.zst",
+        "candles/bitmex_xbtusd_1m_20180101_20180105_from_trades.csv.zst",
+    ] {
+        let Some(path) = recorded(name) else { return };
+        agrees(&path, 60_000);
+    }
+}
+
+/// Candles with pauses between them, blank columns, and bars in which nothing traded.
+fn candles() -> impl Strategy<Value = String> {
+    let candle = (prop_oneof![4 => Just(1i64), 1 => 1i64..9], 900i64..1_100, 0i64..30, 0i64..30, 0u32..5_000);
+    (prop::collection::vec(candle, 2..40), any::<bool>()).prop_map(|(candles, blank)| {
+        let (mut text, mut minute, mut open) = (String::new(), 28_333_333i64, 1_000i64);
+        for (passed, close, above, below, volume) in candles {
+            minute += passed;
+            let (high, low) = (open.max(close) + above, open.min(close) - below);
+            let end_ms = minute * 60_000 + 59_999;
+            let rest = if blank { ",,,," } else { ",1000.5,17,0.25,250.125" };
+            let volume = if volume < 500 { 0 } else { volume };
+            writeln!(
+                text,
+                "{},{open}.5,{high}.5,{low}.5,{close}.5,{}.{:03},{end_ms}{rest}",
+                minute * 60_000,
+                volume / 1_000,
+                volume % 1_000
+            )
+            .unwrap();
+            open = close;
+        }
+        text
+    })
 }
 
 /// Rows as the venue writes them, some of them wrong, with pauses of milliseconds to minutes.
@@ -138,14 +173,19 @@ proptest! {
         agrees(file(&rows, "btcusdt").path(), usize::MAX);
     }
 
+    #[test]
+    fn made_candles_decoded_and_direct_are_the_same_events(rows in candles()) {
+        agrees(file(&rows, "btcusdt").path(), usize::MAX);
+    }
+
     /// Merged, nothing is lost and time does not go back; at the same time the first file is first.
     #[test]
     fn merged_events_are_all_events_in_the_order_of_time(a in rows(), b in rows()) {
         let files = [file(&a, "btcusdt"), file(&b, "ethusdt")];
-        let alone: Vec<_> = files.iter().map(|f| direct(events_of(f.path()).as_mut(), usize::MAX, &|_| false)).collect();
+        let alone: Vec<_> = files.iter().map(|f| direct(events_of(f.path()).as_mut(), usize::MAX, false)).collect();
         prop_assume!(alone.iter().all(|(_, why)| why.is_none()));
         let mut merged = MergeEvents::new(files.iter().map(|f| events_of(f.path())).collect());
-        let (events, _) = direct(&mut merged, usize::MAX, &|_| false);
+        let (events, _) = direct(&mut merged, usize::MAX, false);
         let mut expected: Vec<Event> = alone.into_iter().flat_map(|(events, _)| events).collect();
         expected.sort_by_key(|event| (event.recv_ns, event.instrument));
         prop_assert_eq!(events, expected);

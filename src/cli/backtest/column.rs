@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::files::Source;
 use super::input::Input;
 use super::progress::{Progress, Whole};
 use crate::cli::Failure;
@@ -73,19 +72,15 @@ pub(super) fn run(input: &Input, wanted: &Wanted, stop: StopFlag) -> Result<Colu
     let read = BytesRead::default();
     let (source, market) = input.open(settings, &read)?;
     let line = link(&market, settings);
-    let mut exchange = match source {
-        Source::Frames(source) => Exchange::new(source, line)?,
-        Source::Events(source) => {
-            // How old its quotes are is a rule's matter.
-            let regime = settings.regime_symbol.and_then(|symbol| market.instruments.find(symbol.as_str()));
-            Exchange::of_events(source, regime, line)?
-        }
-    };
+    // How old its quotes are is a rule's matter.
+    let regime = settings.regime_symbol.and_then(|symbol| market.instruments.find(symbol.as_str()));
+    let mut exchange = Exchange::open(source, regime, line)?;
     let Some(first) = exchange.next_frame() else {
         return Err(Failure::refused(format!("{}: no frames", market.description)));
     };
     let (start, table) = (market.start.unwrap_or(first), &market.instruments);
-    let identity = identity(settings, &[&market.identity[..], &input.tag()].concat(), table);
+    let identity =
+        identity(settings, &[&market.identity[..], &input.tag()].concat(), market.latency_seed, table);
     let mut opening = opening(start, &identity, settings, table, true);
     opening.extend(market.history_events(start));
     let account = exchange.link().venue().snapshot().into_iter();

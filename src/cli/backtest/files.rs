@@ -14,19 +14,13 @@ use crate::event::{Instrument, InstrumentTable, Symbol};
 use crate::num::{Dec, Ticks, TimeNs};
 use crate::risk::config::{Key, Settings};
 use crate::sim::market::{
-    BytesRead, EventSource, MarketKind, MarketSource, Merge, MergeEvents, Survey, Unrecorded, common,
+    BytesRead, EventSource, MarketKind, MarketSource, Merge, MergeEvents, Source, Survey, Unrecorded, common,
     market_kind, open, open_events, open_with, symbol_in_name,
 };
 
 /// Beyond this a finer tick is not the venue's with a few odd prices in it but another market's: what
 /// the venue's tick is worth then says nothing about the spread.
 const SPREAD_TICKS_MAX: i128 = 1_000;
-
-/// The files as one market.
-pub(super) enum Source {
-    Frames(Box<dyn MarketSource>),
-    Events(Box<dyn EventSource>),
-}
 
 /// How far files are read before they are run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +163,7 @@ impl Files {
         Ok(if sources.len() == 1 { sources.swap_remove(0) } else { Box::new(Merge::new(sources)) })
     }
 
-    /// Trades alone need no frames.
+    /// Trades and candles need no frames.
     fn open_events(&self, read: &BytesRead) -> Result<Option<Box<dyn EventSource>>, Failure> {
         let mut sources = Vec::new();
         for (path, symbol) in &self.paths {

@@ -1,13 +1,13 @@
 //! What a backtest runs through: files, or a market made from a seed for so many days.
 
 use super::BacktestArgs;
-use super::files::{FileFigures, Files, InstrumentFigures, Look, Source};
+use super::files::{FileFigures, Files, InstrumentFigures, Look};
 use crate::cli::Failure;
 use crate::cli::market::Market;
 use crate::event::InstrumentTable;
 use crate::num::{Dec, NS_PER_DAY, Rounding, TimeNs};
 use crate::risk::config::Settings;
-use crate::sim::market::{BytesRead, MarketKind};
+use crate::sim::market::{BytesRead, MarketKind, Source};
 
 /// Days of a made market, unless told otherwise: it has no end of its own.
 const MADE_DAYS: f64 = 30.0;
@@ -94,10 +94,7 @@ impl Input {
     pub fn open(&self, settings: &Settings, read: &BytesRead) -> Result<(Source, Market), Failure> {
         match &self.market {
             Given::Files(files) => files.open(read),
-            Given::Made(name) => {
-                let (source, market) = Market::open_made(name, settings, self.funding_rate)?;
-                Ok((Source::Frames(source), market))
-            }
+            Given::Made(name) => Market::open_made(name, settings, self.funding_rate),
         }
     }
 

@@ -203,7 +203,7 @@ fn simulated(args: &RunArgs) -> Result<ExitCode, Failure> {
     let account = exchange.link().venue().snapshot();
     let round_trip_ns_max = Some(exchange.link().round_trip_ns_max());
     let venue = Venues::open(args, settings, &market, exchange, start, pace.speed)?;
-    let identity = identity(settings, &market.identity, &market.instruments);
+    let identity = identity(settings, &market.identity, market.latency_seed, &market.instruments);
     let (journal, ring) = Journal::open(args, settings, &market.instruments, &identity)?;
     if !args.json {
         print(&banner(&loaded, &market, &pace, &venue, journal.folder.path()))?;
@@ -362,19 +362,22 @@ fn pace(args: &RunArgs, default_speed: Option<f64>) -> Result<Pace, Failure> {
     Ok(Pace { speed, horizon_ns })
 }
 
-/// Run id and epoch of a simulated run come from its inputs, so that equal inputs give equal bytes.
-pub(super) fn identity(settings: &Settings, market: &[u8], instruments: &InstrumentTable) -> Identity {
-    let mut inputs = settings.digest().to_le_bytes().to_vec();
-    inputs.extend(market);
-    for (_, row) in instruments.iter() {
-        inputs.extend(bytemuck::bytes_of(row));
-    }
-    let low = u64::from(crc32c::crc32c(&inputs));
-    let high = u64::from(crc32c::crc32c_append(0x5158_0001, &inputs));
+/// Run id and epoch of a simulated run come from its inputs, so that equal inputs give equal bytes. The
+/// epoch, which is in every order id, is of what is known of a market before it is read.
+pub(super) fn identity(settings: &Settings, market: &[u8], head: u64, table: &InstrumentTable) -> Identity {
+    let inputs = |market: &[u8]| {
+        let mut inputs = settings.digest().to_le_bytes().to_vec();
+        inputs.extend(market);
+        table.iter().for_each(|(_, row)| inputs.extend(bytemuck::bytes_of(row)));
+        inputs
+    };
+    let whole = inputs(market);
+    let low = u64::from(crc32c::crc32c(&whole));
+    let high = u64::from(crc32c::crc32c_append(0x5158_0001, &whole));
     Identity {
         run_id: high << 32 | low,
         build_id: build_id(),
-        epoch: (low as u32).max(1),
+        epoch: crc32c::crc32c(&inputs(&head.to_le_bytes())).max(1),
         clock: Default::default(),
     }
 }

@@ -7,13 +7,13 @@
 
 use std::path::Path;
 
-use super::dialect::{AggTrade, KlineText, agg_trade, interval_name, interval_names, kline};
+use super::dialect::{AggTrade, KlineText, agg_trade, interval_name, interval_names, kline as write_kline};
 use super::lines::{Row, Rows};
-use super::quotes::MadeQuotes;
+use super::quotes::{Made, MadeQuotes};
 use super::walk::{Ohlc, Point, Walk};
-use super::{Held, MarketSource, Reading, SourceError};
-use crate::event::{Instrument, SizeUnit};
-use crate::num::{Dec, Millis, Rounding, Side, Size, Ticks, TimeNs};
+use super::{EventSource, Held, MarketSource, Reading, SourceError, Watch};
+use crate::event::{Bar, BarSource, Event, EventBody, Instrument, SizeUnit, Trade};
+use crate::num::{Dec, InstrumentId, Millis, Rounding, Side, Size, Ticks, TimeNs};
 
 /// First column's name in a file with a header.
 pub(super) const HEADER: &str = "open_time";
@@ -62,6 +62,23 @@ impl CandleRows for FileRows {
     }
 }
 
+/// A closed bar.
+struct Kline {
+    due_ms: Millis,
+    candle: Candle,
+    /// Of its made trades: how many, the last one's id, and what buyers took.
+    count: i64,
+    last_id: i64,
+    bought: Size,
+}
+
+/// What comes next in a market of candles.
+enum Item {
+    Made(Made),
+    Trade(Trade),
+    Kline(Box<Kline>),
+}
+
 /// Made aggTrade frames that walk each candle, quotes one tick apart (one with each trade and at
 /// least one a second), and the closed kline with the candle's own numbers. The trades' sizes add
 /// up to the candle's volume; a candle without volume has no trades.
@@ -79,7 +96,7 @@ pub struct Candles {
     against: Option<Side>,
     quoted: bool,
     /// Closed bar waiting for its time.
-    kline: Option<(Millis, Vec<u8>)>,
+    kline: Option<Kline>,
     trade_id: i64,
     last_close: Option<Ticks>,
     ended: bool,
@@ -182,84 +199,102 @@ impl Candles {
         let Some(done) = self.candle.take() else { return Ok(()) };
         let wait_ms = KLINE_DELAY_MS.min(self.interval_ms / 4);
         let due_ms = done.open_ms + self.interval_ms + wait_ms;
-        let mut bytes = Vec::new();
-        self.write_kline(&done, due_ms, &mut bytes);
-        self.kline = Some((due_ms, bytes));
         let next = match self.ahead.take() {
             Some(next) => Some(next),
             None => self.rows.next_candle()?,
         };
-        if let Some(next) = next {
-            self.follows(&done, &next)?;
-            self.begin(next);
+        if let Some(next) = &next {
+            self.follows(&done, next)?;
         }
+        let (count, bought) = (self.walk.count(), self.walk.bought());
+        self.kline = Some(Kline { due_ms, candle: done, count, last_id: self.trade_id, bought });
+        next.into_iter().for_each(|next| self.begin(next));
         Ok(())
     }
 
-    fn write(&mut self, frame: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError> {
+    /// What comes next, and when. Without `repeat`, quotes that only repeat the last one are left out but
+    /// for the one before a bar, which is when signals come.
+    fn next(&mut self, repeat: bool) -> Result<Option<(Millis, Item)>, SourceError> {
+        if self.ended {
+            return Ok(None);
+        }
+        // An error ends the market, too.
+        self.ended = true;
         self.turn()?;
-        let point = self.walk.next().zip(self.candle.as_ref().map(|c| c.open_ms));
-        let trade = point.map(|(point, open_ms)| {
-            let trade_ms = open_ms + point.offset_ms;
-            (point, trade_ms, trade_ms + DELAY_MS)
-        });
-        let kline_ms = self.kline.as_ref().map(|(due_ms, _)| *due_ms);
-        let trade_event_ms = trade.map(|(_, _, event_ms)| event_ms);
-        let Some(next_ms) = kline_ms.into_iter().chain(trade_event_ms).min() else { return Ok(None) };
-        if let Some(due_ms) = self.quotes.due_ms().filter(|due_ms| *due_ms < next_ms) {
-            self.quotes.again(due_ms).write(&self.quotes.printer, frame);
-            return Ok(Some(TimeNs::from_ms(due_ms)));
+        let trade_ms =
+            self.walk.next().zip(self.candle.as_ref()).map(|(p, candle)| candle.open_ms + p.offset_ms);
+        let kline_ms = self.kline.as_ref().map(|kline| kline.due_ms);
+        let point_ms = trade_ms.map(|trade_ms| trade_ms + DELAY_MS);
+        let Some(next_ms) = kline_ms.into_iter().chain(point_ms).min() else { return Ok(None) };
+        self.ended = false;
+        let trade_ms = trade_ms.filter(|_| point_ms == Some(next_ms));
+        if !repeat && trade_ms.is_none() {
+            self.quotes.skip_to(next_ms);
         }
-        match trade {
-            Some((point, trade_ms, event_ms)) if event_ms == next_ms => {
-                self.write_trade(&point, trade_ms, event_ms, frame);
-            }
-            _ => {
-                if let Some((_, mut bytes)) = self.kline.take() {
-                    frame.append(&mut bytes);
-                }
-            }
+        let wanted = repeat || trade_ms.is_none();
+        if let Some(due_ms) = self.quotes.due_ms().filter(|due_ms| wanted && *due_ms < next_ms) {
+            return Ok(Some((due_ms, Item::Made(self.quotes.again(due_ms)))));
         }
-        Ok(Some(TimeNs::from_ms(next_ms)))
+        Ok(match trade_ms {
+            Some(trade_ms) => self.step(trade_ms, next_ms).map(|item| (next_ms, item)),
+            None => self.kline.take().map(|kline| (next_ms, Item::Kline(Box::new(kline)))),
+        })
     }
 
-    fn write_trade(&mut self, point: &Point, trade_ms: Millis, event_ms: Millis, frame: &mut Vec<u8>) {
+    /// A step of the walk: the quote first, then its trade.
+    fn step(&mut self, trade_ms: Millis, event_ms: Millis) -> Option<Item> {
+        let Point { price, size, buyer_maker, .. } = self.walk.next()?;
         if !self.quoted {
             self.quoted = true;
-            let quote = self.quotes.around(point.price, point.buyer_maker, trade_ms, event_ms);
-            return quote.write(&self.quotes.printer, frame);
+            return Some(Item::Made(self.quotes.around(price, buyer_maker, trade_ms, event_ms)));
         }
         self.quoted = false;
         self.walk.advance();
         self.trade_id += 1;
         let id = self.trade_id;
-        let price = self.quotes.printer.price(point.price);
-        let quantity = self.instrument.size(point.size).display(u32::from(self.instrument.quantity_places));
-        let text = AggTrade {
-            event_ms,
+        let (first_id, last_id, market, pad) = (id, id, true, [0; 6]);
+        Some(Item::Trade(Trade {
+            price,
+            size,
             id,
+            first_id,
+            last_id,
+            trade_ms,
+            event_ms,
+            buyer_maker,
+            market,
+            pad,
+        }))
+    }
+
+    fn write_trade(&self, trade: &Trade, frame: &mut Vec<u8>) {
+        let price = self.quotes.printer.price(trade.price);
+        let quantity = self.instrument.size(trade.size).display(u32::from(self.instrument.quantity_places));
+        let text = AggTrade {
+            event_ms: trade.event_ms,
+            id: trade.id,
             price: &price,
             quantity: &quantity,
-            first_id: id,
-            last_id: id,
-            trade_ms,
-            buyer_maker: point.buyer_maker,
+            first_id: trade.first_id,
+            last_id: trade.last_id,
+            trade_ms: trade.trade_ms,
+            buyer_maker: trade.buyer_maker,
         };
         agg_trade(frame, &self.quotes.printer, &text);
     }
 
-    fn write_kline(&self, candle: &Candle, event_ms: Millis, frame: &mut Vec<u8>) {
-        let (count, made_buys) = (self.walk.count(), self.walk.bought());
+    fn write_kline(&self, kline: &Kline, frame: &mut Vec<u8>) {
+        let Kline { due_ms, candle, count, last_id, bought } = kline;
         let [open, high, low, close, volume] = &candle.text;
         let or = |text: &str, made: String| if text.is_empty() { made } else { text.to_string() };
         let value = |size: Size| value_at(&self.instrument, size, candle.prices.close).to_string();
         let text = KlineText {
-            event_ms,
+            event_ms: *due_ms,
             open_ms: candle.open_ms,
             interval_ms: self.interval_ms,
             interval: self.interval,
-            first_id: if count == 0 { -1 } else { self.trade_id - count + 1 },
-            last_id: if count == 0 { -1 } else { self.trade_id },
+            first_id: if *count == 0 { -1 } else { last_id - count + 1 },
+            last_id: if *count == 0 { -1 } else { *last_id },
             open,
             close,
             high,
@@ -268,10 +303,35 @@ impl Candles {
             trades: &or(&candle.trades, count.to_string()),
             closed: true,
             quote_volume: &or(&candle.quote_volume, value(candle.volume)),
-            taker_buy_volume: &or(&candle.taker_buy_volume, self.instrument.size(made_buys).to_string()),
-            taker_buy_quote_volume: &or(&candle.taker_buy_quote_volume, value(made_buys)),
+            taker_buy_volume: &or(&candle.taker_buy_volume, self.instrument.size(*bought).to_string()),
+            taker_buy_quote_volume: &or(&candle.taker_buy_quote_volume, value(*bought)),
         };
-        kline(frame, &self.quotes.printer, &text);
+        write_kline(frame, &self.quotes.printer, &text);
+    }
+
+    /// As what a decoder makes of that frame.
+    fn bar(&self, kline: &Kline) -> Bar {
+        let Kline { due_ms, candle, count, bought, .. } = kline;
+        let Ohlc { open, high, low, close } = candle.prices;
+        let quote_volume = Dec::parse(&candle.quote_volume);
+        let taker_buy_volume = self.instrument.parse_size(candle.taker_buy_volume.as_bytes());
+        Bar {
+            open_ms: candle.open_ms,
+            open,
+            high,
+            low,
+            close,
+            volume: candle.volume,
+            // Blank ones are made; the others were read before.
+            quote_volume: quote_volume.unwrap_or_else(|_| value_at(&self.instrument, candle.volume, close)),
+            taker_buy_volume: taker_buy_volume.unwrap_or(*bought),
+            event_ms: *due_ms,
+            trades: candle.trades.parse().unwrap_or(u32::try_from(*count).unwrap_or(u32::MAX)),
+            interval_s: u32::try_from(self.interval_ms / 1_000).unwrap_or(u32::MAX),
+            closed: true,
+            source: BarSource::Kline,
+            pad: [0; 6],
+        }
     }
 }
 
@@ -329,8 +389,8 @@ fn optional<T>(
     if row.text(column).is_empty() { Ok(None) } else { check(row).map(Some) }
 }
 
-impl MarketSource for Candles {
-    fn look(&mut self, held: Held<'_>) {
+impl Candles {
+    fn see(&mut self, held: Held<'_>) {
         let Some(candle) = self.candle.as_ref().filter(|_| !self.quoted) else { return };
         let side = held(self.instrument.symbol);
         // A walk that was made for a position stays when the position goes.
@@ -341,13 +401,47 @@ impl MarketSource for Candles {
         }
     }
 
+    /// The same market as events that need no decoding.
+    pub fn into_events(self, id: InstrumentId) -> CandleEvents {
+        CandleEvents { candles: self, id }
+    }
+}
+
+impl MarketSource for Candles {
+    fn look(&mut self, held: Held<'_>) {
+        self.see(held);
+    }
+
     fn next_frame(&mut self, frame: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError> {
         frame.clear();
-        if self.ended {
-            return Ok(None);
+        let Some((event_ms, item)) = self.next(true)? else { return Ok(None) };
+        match item {
+            Item::Made(made) => made.write(&self.quotes.printer, frame),
+            Item::Trade(trade) => self.write_trade(&trade, frame),
+            Item::Kline(kline) => self.write_kline(&kline, frame),
         }
-        let next = self.write(frame);
-        self.ended = !matches!(next, Ok(Some(_)));
-        next
+        Ok(Some(TimeNs::from_ms(event_ms)))
+    }
+}
+
+/// A market of candles, as events.
+pub struct CandleEvents {
+    candles: Candles,
+    id: InstrumentId,
+}
+
+impl EventSource for CandleEvents {
+    fn next_event(&mut self, event: &mut Event, watch: &Watch<'_>) -> Result<bool, SourceError> {
+        self.candles.see(watch.held);
+        let repeat = !(watch.quiet)(self.id);
+        let Some((event_ms, item)) = self.candles.next(repeat)? else { return Ok(false) };
+        (event.recv_ns, event.instrument) = (TimeNs::from_ms(event_ms), self.id);
+        let quotes = &self.candles.quotes;
+        event.body = match item {
+            Item::Made(made) => made.event(&quotes.printer, quotes.tick),
+            Item::Trade(trade) => EventBody::AggTrade(trade),
+            Item::Kline(kline) => EventBody::Bar(self.candles.bar(&kline)),
+        };
+        Ok(true)
     }
 }

@@ -1,6 +1,6 @@
 //! Several sources as one, by time.
 
-use super::{EventSource, Held, MarketSource, Quiet, SourceCounts, SourceError};
+use super::{EventSource, Held, MarketSource, SourceCounts, SourceError, Watch};
 use crate::event::Event;
 use crate::num::TimeNs;
 
@@ -100,11 +100,11 @@ impl MergeEvents {
         MergeEvents { heads: sources.into_iter().map(head).collect(), stale }
     }
 
-    fn refill(&mut self, quiet: Quiet<'_>) -> Result<(), SourceError> {
+    fn refill(&mut self, watch: &Watch<'_>) -> Result<(), SourceError> {
         for i in std::mem::take(&mut self.stale) {
             if let Some(head) = self.heads.get_mut(i) {
                 head.due = None;
-                head.due = head.source.next_event(&mut head.event, quiet)?.then_some(head.event.recv_ns);
+                head.due = head.source.next_event(&mut head.event, watch)?.then_some(head.event.recv_ns);
             }
         }
         Ok(())
@@ -112,8 +112,8 @@ impl MergeEvents {
 }
 
 impl EventSource for MergeEvents {
-    fn next_event(&mut self, event: &mut Event, quiet: Quiet<'_>) -> Result<bool, SourceError> {
-        if let Err(error) = self.refill(quiet) {
+    fn next_event(&mut self, event: &mut Event, watch: &Watch<'_>) -> Result<bool, SourceError> {
+        if let Err(error) = self.refill(watch) {
             self.heads.clear();
             return Err(error);
         }

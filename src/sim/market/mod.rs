@@ -30,7 +30,7 @@ mod synthetic;
 mod trades;
 mod walk;
 
-pub use candles::Candles;
+pub use candles::{CandleEvents, Candles};
 pub use error::SourceError;
 pub use frames::{FRAME_BYTES_MAX, Frames};
 pub use merge::{Merge, MergeEvents};
@@ -64,9 +64,6 @@ impl Reading {
 /// The side of an instrument's position; `None` when flat.
 pub type Held<'a> = &'a dyn Fn(Symbol) -> Option<Side>;
 
-/// Whether nothing is held of an instrument, and no order of it works or rests or is on its way.
-pub type Quiet<'a> = &'a dyn Fn(InstrumentId) -> bool;
-
 /// Frames in time order.
 pub trait MarketSource: Send {
     /// Writes the next frame into `frame` (cleared first) and returns its receive time, never
@@ -86,10 +83,23 @@ pub trait MarketSource: Send {
 /// A market that is known without frames, in time order: what a decoder would make of them.
 pub trait EventSource: Send {
     /// Puts the next event into `event`, never received before the previous one; false at the end.
-    /// After an error the source is at its end. Where `quiet` says that nothing is held of an
-    /// instrument and nothing on its way, quotes that only repeat the last one may be left out: no order
-    /// needs them.
-    fn next_event(&mut self, event: &mut Event, quiet: Quiet<'_>) -> Result<bool, SourceError>;
+    /// After an error the source is at its end. Where `watch` says that an instrument is quiet, quotes
+    /// that only repeat the last one may be left out, as far as no rule and no order needs them.
+    fn next_event(&mut self, event: &mut Event, watch: &Watch<'_>) -> Result<bool, SourceError>;
+}
+
+/// A market, as frames or as events.
+pub enum Source {
+    Frames(Box<dyn MarketSource>),
+    Events(Box<dyn EventSource>),
+}
+
+/// What a market is told of those who trade in it.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    pub held: Held<'a>,
+    /// Whether nothing is held of an instrument, and no order of it works or rests or is on its way.
+    pub quiet: &'a dyn Fn(InstrumentId) -> bool,
 }
 
 /// What a source had to mend while reading.

@@ -76,8 +76,7 @@ pub fn open_with(
     Ok(Opened { kind, symbol, interval_ms: Some(candles.interval_ms()), source: Box::new(candles) })
 }
 
-/// Opens a market file that needs no frames, which is one of trades; `None` for others. Quotes and
-/// funding are as `made` says.
+/// As [`open_with`], a file of trades or candles as events, which need no decoding; `None` for frames.
 ///
 /// # Errors
 /// As [`open`], and no thread to read it.
@@ -88,13 +87,17 @@ pub fn open_events(
     made: &dyn Fn(Symbol) -> Unrecorded,
     read: &BytesRead,
 ) -> Result<Option<Box<dyn EventSource>>, SourceError> {
-    if market_kind(path)? != MarketKind::Trades {
+    let kind = market_kind(path)?;
+    if kind == MarketKind::Frames {
         return Ok(None);
     }
     let instrument = instrument(path, table, symbol.map(Symbol::as_str))?;
     // Every instrument of the table has an id there.
     let Some(id) = table.find(instrument.symbol.as_str()) else { return Ok(None) };
     let reading = Reading { seed: SEED, made: made(instrument.symbol), read: read.clone() };
+    if kind == MarketKind::Candles {
+        return Ok(Some(Box::new(Candles::open_with(path, instrument, &reading)?.into_events(id))));
+    }
     let trades = Trades::open_with(path, instrument, &reading)?;
     let events = trades.into_events(id).map_err(|e| SourceError::io(&path.display().to_string(), 0, &e))?;
     Ok(Some(Box::new(events)))

@@ -159,6 +159,18 @@ impl MadeQuotes {
         self.make(trade_ms, event_ms)
     }
 
+    /// Leaves out what would only repeat the last quote, up to the last one before `before_ms`.
+    pub fn skip_to(&mut self, before_ms: Millis) {
+        let Some(last_ms) = self.last_ms else { return };
+        let end_ms = before_ms.min(self.traded_ms + SILENCE_MS_MAX + 1);
+        // One is left: quotes come at whole seconds after the last.
+        let left_out = (end_ms - 1 - last_ms).div_euclid(QUOTE_EVERY_MS) - 1;
+        self.last_ms = Some(last_ms + left_out.max(0) * QUOTE_EVERY_MS);
+        if self.funding_ms <= before_ms {
+            self.funding_ms = next_funding_ms(before_ms);
+        }
+    }
+
     /// What is due at `event_ms`: the same prices again, with fresh sizes, or the mark price.
     pub fn again(&mut self, event_ms: Millis) -> Made {
         if event_ms < self.mark_ms() {

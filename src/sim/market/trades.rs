@@ -8,7 +8,7 @@ use super::dialect::{AggTrade, agg_trade};
 use super::lines::{Row, Rows};
 use super::quotes::{Made, MadeQuotes, Unrecorded};
 use super::rng::Rng;
-use super::{EventSource, MarketSource, Quiet, Reading, SourceError};
+use super::{EventSource, MarketSource, Reading, SourceError, Watch};
 use crate::event::{Event, EventBody, Instrument, Trade};
 use crate::num::{InstrumentId, Millis, Scale, Size, Ticks, TimeNs};
 
@@ -185,8 +185,8 @@ pub struct TradeEvents {
 }
 
 impl EventSource for TradeEvents {
-    fn next_event(&mut self, event: &mut Event, quiet: Quiet<'_>) -> Result<bool, SourceError> {
-        let repeat = !quiet(self.id);
+    fn next_event(&mut self, event: &mut Event, watch: &Watch<'_>) -> Result<bool, SourceError> {
+        let repeat = !(watch.quiet)(self.id);
         let Some((event_ms, item)) = self.making.next(repeat, || self.ahead.next())? else {
             return Ok(false);
         };

@@ -14,7 +14,7 @@ use crate::sim::market::dialect::{Printer, interval_name};
 use crate::sim::market::quotes::{MadeQuotes, Unrecorded};
 use crate::sim::market::rng::Rng;
 use crate::sim::market::walk::Ohlc;
-use crate::sim::market::{Held, MarketSource, Merge, SourceError};
+use crate::sim::market::{EventSource, MarketSource, Merge, MergeEvents, SourceError};
 
 const MINUTE_MS: Millis = 60_000;
 /// Steps of the walk in a minute: the extremes lie inside it, and a bar has dozens of steps.
@@ -25,7 +25,7 @@ pub struct MadeCandles {
     config: SyntheticConfig,
     seed: u64,
     starts: Vec<(Ticks, Listing)>,
-    source: Merge,
+    candles: Vec<(InstrumentId, Candles)>,
 }
 
 impl MadeCandles {
@@ -53,17 +53,17 @@ impl MadeCandles {
             open_ms: config.begin().ms(),
         };
         let maker = Arc::new(Mutex::new(maker));
-        let sources = table.iter().map(|(id, row)| {
+        let candles = table.iter().map(|(id, row)| {
             let mut rows = Made { maker: Arc::clone(&maker), lane: id.index() };
             let first = rows.next_candle()?.unwrap_or_default();
             let made = Unrecorded { funding_rate: config.funding_rate, ..Unrecorded::default() };
             let quotes = MadeQuotes::new(row, made, seed ^ u64::from(id.0));
             let mut candles = Candles::of(Box::new(rows), row, quotes, MINUTE_MS, interval);
             candles.begin(first);
-            Ok(Box::new(candles) as Box<dyn MarketSource>)
+            Ok((id, candles))
         });
-        let source = Merge::new(sources.collect::<Result<_, SourceError>>()?);
-        Ok(MadeCandles { config, seed, starts, source })
+        let candles = candles.collect::<Result<_, SourceError>>()?;
+        Ok(MadeCandles { config, seed, starts, candles })
     }
 
     /// The open of the first candle.
@@ -75,15 +75,16 @@ impl MadeCandles {
     pub fn history(&self, interval_s: u32, bars: usize) -> Vec<(InstrumentId, Bar)> {
         history::bars(&self.config, &self.starts, self.seed, self.start(), interval_s, bars)
     }
-}
 
-impl MarketSource for MadeCandles {
-    fn next_frame(&mut self, frame: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError> {
-        self.source.next_frame(frame)
+    pub fn into_frames(self) -> Merge {
+        let boxed = |(_, candles)| Box::new(candles) as Box<dyn MarketSource>;
+        Merge::new(self.candles.into_iter().map(boxed).collect())
     }
 
-    fn look(&mut self, held: Held<'_>) {
-        self.source.look(held);
+    /// The same market as events that need no decoding.
+    pub fn into_events(self) -> MergeEvents {
+        let boxed = |(id, candles): (_, Candles)| Box::new(candles.into_events(id)) as Box<dyn EventSource>;
+        MergeEvents::new(self.candles.into_iter().map(boxed).collect())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Backtests of trades, whose files are not read before they are run.
+//! Backtests of trades and candles as events: as runs over frames are, and without reading files first.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{count, decided, recorded, report};
+use crate::{ETH, count, days, decided, recorded, report};
 
 /// Rows of the aggTrades columns: a trade every half second or so, wandering by ticks of 0.1, and where
 /// `between` says so one price between two ticks.
@@ -48,40 +48,62 @@ fn a_price_between_two_ticks_far_into_a_file_is_met_and_run_with_a_finer_tick() 
 }
 
 /// The same market over frames, and with a journal: the same decisions and the same money.
+fn agree(dir: &TempDir, market: &[&str], run_market: &[&str], set: &[&str]) -> Value {
+    let of = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let plain = report(&[market, set].concat());
+    let kept = report(&[market, &["--journal", &of("kept")], set].concat());
+    assert_eq!(decided(plain.clone()), decided(kept), "a journal changes nothing");
+    let run = [&["run", "--transport", "direct", "--speed", "max", "--json"], run_market, set].concat();
+    let output = Command::new(env!("CARGO_BIN_EXE_qtx")).args(run).args(["--journal", &of("run")]).output();
+    let run: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    for figure in [
+        "signals",
+        "approved",
+        "rejected",
+        "fills",
+        "trades_closed",
+        "stop_moves",
+        "exits",
+        "realized_pnl",
+        "fees",
+        "alarms",
+    ] {
+        assert!(!run[figure].is_null(), "{figure}");
+        assert_eq!(plain["on"]["run"][figure], run[figure], "{figure}");
+    }
+    fs::remove_dir_all(of("kept")).unwrap();
+    fs::remove_dir_all(of("run")).unwrap();
+    run
+}
+
 #[test]
-fn a_backtest_decides_as_a_run_does() {
+fn a_backtest_of_trades_decides_as_a_run_does() {
     let dir = TempDir::new().unwrap();
     let made = written(&dir, &rows(60_000, None));
     let recorded = recorded("trades/binance_um_btcusdt_20240718_20240719_aggtrades.csv.zst");
     for path in [Some(made), recorded].into_iter().flatten() {
         let path = path.to_str().unwrap();
         let set = ["--bar", "1s", "--set", "RM_MIN_STOP_COST=0", "--set", "RM_MIN_VOLUME_24H=1"];
-        let of = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
-        let plain = report(&[&["--trades", path], &set[..]].concat());
-        let kept = report(&[&["--trades", path, "--journal", &of("kept")], &set[..]].concat());
-        assert_eq!(decided(plain.clone()), decided(kept), "a journal changes nothing");
-        let run = [&["run", "--market", path, "--transport", "direct", "--speed", "max", "--json"], &set[..]];
-        let output = Command::new(env!("CARGO_BIN_EXE_qtx"))
-            .args(run.concat())
-            .args(["--journal", &of("run")])
-            .output();
-        let run: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
-        for figure in [
-            "signals",
-            "approved",
-            "rejected",
-            "fills",
-            "trades_closed",
-            "stop_moves",
-            "exits",
-            "realized_pnl",
-            "fees",
-        ] {
-            assert!(!run[figure].is_null(), "{figure}");
-            assert_eq!(plain["on"]["run"][figure], run[figure], "{figure}");
-        }
+        let run = agree(&dir, &["--trades", path], &["--market", path], &set);
         assert!(count(&run["approved"]) > 0, "{run:#}");
-        fs::remove_dir_all(of("kept")).unwrap();
-        fs::remove_dir_all(of("run")).unwrap();
     }
+}
+
+/// Signals come with the bars here, and quotes that nothing needs are left out before them.
+#[test]
+fn a_backtest_of_candles_decides_as_a_run_does() {
+    let dir = TempDir::new().unwrap();
+    let made = ["--market", "candles:3:5:gaps=2"];
+    let run = agree(
+        &dir,
+        &[&made[..], &["--days", "3"]].concat(),
+        &[&made[..], &["--duration", "259200"]].concat(),
+        &["--bar", "15m"],
+    );
+    assert!(count(&run["trades_closed"]) > 3, "{run:#}");
+    let Some(path) = days(ETH, 3, &dir) else { return };
+    let path = path.to_str().unwrap();
+    let market = ["--candles", path, "--funding-rate", "0"];
+    let run = agree(&dir, &market, &["--market", path], &["--bar", "1m", "--set", "RM_MIN_STOP_COST=0"]);
+    assert!(count(&run["trades_closed"]) > 10, "{run:#}");
 }
