@@ -145,7 +145,8 @@ fn a_target_alone_is_taken_where_it_lies() {
         let trade = again(&changed, &before);
         assert_eq!((trade.closed, trade.signal.as_str()), (trade.opened, "TAKE_PROFIT"), "{trade:?}");
         let beyond = if trade.long { trade.exit - trade.target } else { trade.target - trade.exit };
-        assert!((0.0..=66.0).contains(&beyond), "{beyond} beyond the target: {trade:?}");
+        // What the touch has too little for fills at the next step, further beyond.
+        assert!((0.0..=132.0).contains(&beyond), "{beyond} beyond the target: {trade:?}");
     }
 }
 
