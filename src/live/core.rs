@@ -24,7 +24,8 @@ pub struct Core<R = RingWriter> {
     engine: Engine,
     recorder: R,
     out: Box<Outbox>,
-    clock: MonotonicClock,
+    /// Where stages are timed: calibrating it takes a while.
+    clock: Option<MonotonicClock>,
     pub stages: Stages,
     pub counts: LoopCounts,
     /// Nanoseconds the newest frame took to decode.
@@ -41,7 +42,7 @@ impl<R: Recorder> Core<R> {
             engine: Engine::new(settings, instruments),
             recorder,
             out: Outbox::new(),
-            clock: MonotonicClock::new(),
+            clock: R::TIMED.then(MonotonicClock::new),
             stages: Stages::default(),
             counts: LoopCounts { hot_allocations: counting.then_some(0), ..LoopCounts::default() },
             decode_ns: 0,
@@ -79,11 +80,13 @@ impl<R: Recorder> Core<R> {
     /// A frame to an event; refused frames become one too. `None` for frames that say nothing.
     pub fn decode(&mut self, recv_ns: TimeNs, frame: &[u8]) -> Option<Event> {
         let allocations = thread_allocations();
-        let start = self.clock.raw();
+        let start = self.raw();
         let decoded = self.decoder.decode(recv_ns, frame);
-        self.decode_ns = self.clock.elapsed_ns(start, self.clock.raw());
+        if let Some(clock) = &self.clock {
+            self.decode_ns = clock.elapsed_ns(start, clock.raw());
+            self.stages.record(Stage::Decode, self.decode_ns);
+        }
         self.note_allocations(allocations);
-        self.stages.record(Stage::Decode, self.decode_ns);
         self.counts.frames += 1;
         match decoded {
             Ok(Decoded::Event(event)) => {
@@ -131,18 +134,18 @@ impl<R: Recorder> Core<R> {
     }
 
     fn raw(&self) -> RawTicks {
-        if R::TIMED { self.clock.raw() } else { RawTicks::default() }
+        self.clock.as_ref().map_or(RawTicks::default(), MonotonicClock::raw)
     }
 
     fn note_stages(&mut self, [start, journaled, decided, done]: [RawTicks; 4], from_frame: bool) {
-        let outputs = self.out.outputs();
-        self.stages.record(Stage::JournalEvent, self.clock.elapsed_ns(start, journaled));
-        self.stages.record(Stage::Step, self.clock.elapsed_ns(journaled, decided));
+        let (Some(clock), outputs) = (&self.clock, self.out.outputs()) else { return };
+        self.stages.record(Stage::JournalEvent, clock.elapsed_ns(start, journaled));
+        self.stages.record(Stage::Step, clock.elapsed_ns(journaled, decided));
         if !outputs.is_empty() {
-            self.stages.record(Stage::JournalOutputs, self.clock.elapsed_ns(decided, done));
+            self.stages.record(Stage::JournalOutputs, clock.elapsed_ns(decided, done));
         }
         if from_frame {
-            let total_ns = self.decode_ns + self.clock.elapsed_ns(start, done);
+            let total_ns = self.decode_ns + clock.elapsed_ns(start, done);
             self.stages.record(Stage::Frame, total_ns);
             if outputs.iter().any(|output| matches!(output.body, OutputBody::Order(_))) {
                 self.stages.record(Stage::FrameToOrder, total_ns);
