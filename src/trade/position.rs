@@ -69,7 +69,7 @@ pub struct Trade {
     pub fees: Dec,
     pub funding: Dec,
     /// Against reference prices, in tick-lots; positive is worse.
-    slippage: i128,
+    pub(crate) slippage: i128,
     /// Levels; from the first fill on.
     pub exit: Option<ExitState>,
     pub protection: Protection,

@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::num::OutOfRange;
+use crate::risk::levels::AveragePrice;
+use crate::risk::money::MONEY_MAX;
 
 #[test]
 fn what_is_wrong_with_the_bytes_is_said() {
@@ -83,7 +85,40 @@ const BREAKS: &[Break] = &[
     ("trade.exit_value", |e| e.trades[0].exit_value = 1),
     ("trade's money", |e| e.trades[0].fees = Dec::MAX),
     ("trade.finished", |e| e.trades[0].exited = e.trades[0].entry.quantity),
+    ("controller.wallet", |e| _ = e.controller.set_wallet(Dec(MONEY_MAX.0 + 1))),
+    ("controller.unrealised, peaks and trough", |e| e.controller.set_unrealised(Dec(-MONEY_MAX.0 - 1))),
+    ("exit.entry", |e| e.trades[0].exit.as_mut().unwrap().entry.cost = -1),
+    ("exit.entry", |e| {
+        e.trades[0].exit.as_mut().unwrap().entry = AveragePrice { cost: 0, quantity: Lots(0) }
+    }),
+    ("trade.id", |e| e.trades[0].orders[1].id = e.trades[0].id),
+    ("trade.entry", |e| e.trades[0].entry.cost = dearest(e.trades[0].entry.quantity) + 1),
+    ("trade.exit_value", |e| {
+        (e.trades[0].exited, e.trades[0].exit_value) = (Lots(3), dearest(Lots(3)) + 1);
+    }),
+    ("trade.slippage", |e| e.trades[0].slippage = most_slipped() + 1),
+    ("trade.slippage", |e| e.trades[0].slippage = -most_slipped() - 1),
 ];
+
+/// Values at their limits.
+const LIMITS: &[fn(&mut Engine)] = &[
+    |e| _ = e.controller.set_wallet(MONEY_MAX),
+    |e| e.controller.set_unrealised(-MONEY_MAX),
+    |e| e.trades[0].entry.cost = dearest(e.trades[0].entry.quantity),
+    |e| (e.trades[0].exited, e.trades[0].exit_value) = (Lots(3), dearest(Lots(3))),
+    |e| e.trades[0].slippage = most_slipped(),
+    |e| e.trades[0].slippage = -most_slipped(),
+];
+
+/// Lots at the highest price, in tick-lots.
+fn dearest(lots: Lots) -> i128 {
+    lots.wide() * Ticks::PRICE_MAX.wide()
+}
+
+/// The largest quantity from one end of the levels to the other.
+fn most_slipped() -> i128 {
+    2 * Ticks::LEVEL_MAX.wide() * Lots::TOTAL_MAX.wide()
+}
 
 #[test]
 fn values_no_engine_has_are_refused_by_name() {
@@ -94,6 +129,11 @@ fn values_no_engine_has_are_refused_by_name() {
         spoil(&mut engine);
         let error = Engine::restore(&engine.snapshot(1)).err();
         assert_eq!(error, Some(SnapshotError::Value(OutOfRange(name))));
+    }
+    for (i, reach) in LIMITS.iter().enumerate() {
+        let mut engine = desk.engine.clone();
+        reach(&mut engine);
+        assert!(Engine::restore(&engine.snapshot(1)).is_ok(), "limit {i}");
     }
 }
 
