@@ -355,11 +355,12 @@ impl fmt::Display for Summary {
         )?;
         let protection = two(self.unprotected_ms_max);
         let part = two(self.part_unprotected_ms_max);
-        let round_trip = two(self.sim_round_trip_ms_max);
+        let known = self.sim_round_trip_ms_max;
+        let round_trip =
+            known.map_or_else(String::new, |_| format!(" (simulated round trip up to {} ms)", two(known)));
         writeln!(
             text,
-            "protection     longest without a stop {protection} ms, with one for a part only {part} ms \
-             (simulated round trip up to {round_trip} ms)"
+            "protection     longest without a stop {protection} ms, with one for a part only {part} ms{round_trip}"
         )?;
         writeln!(text, "alarms         {}", list(&self.alarms))?;
         self.write_latency(&mut text)?;
