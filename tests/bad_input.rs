@@ -149,7 +149,7 @@ fn settings_come_from_where_they_may() {
         here.qtx(&["config", "--set", &flag]).refused(&[name], &[name, "is not a setting"]);
     }
     let typo = here.qtx_with(&["config"], &[("QT_BAR_INTERVALL", "1m")]);
-    typo.refused(&["typo"], &["QT_BAR_INTERVALL (environment)", "did you mean QT_BAR_INTERVAL?"]);
+    typo.refused(&["typo"], &["QT_BAR_INTERVALL (environment)", "did you mean QT_BAR_INTERVAL ("]);
     let value = here.qtx_with(&["config"], &[("RM_MIN_CONFIDENCE", "1e-1")]);
     value.refused(&["value"], &["RM_MIN_CONFIDENCE: value \"1e-1\" (environment)", "a decimal"]);
 }

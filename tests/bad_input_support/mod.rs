@@ -80,7 +80,7 @@ pub const REFUSALS: &[(&str, &[&str])] = &[
     ("run --duration abc", &["--duration \"abc\"", "above 0 to 1000000000"]),
     ("run --set RM_MIN_CONFIDENCE", &["--set \"RM_MIN_CONFIDENCE\"", "NAME=VALUE"]),
     ("run --set =1", &["is not a setting"]),
-    ("run --set RM_MIN_CONFIDENC=1", &["RM_MIN_CONFIDENC (flag)", "did you mean RM_MIN_CONFIDENCE?"]),
+    ("run --set RM_MIN_CONFIDENC=1", &["RM_MIN_CONFIDENC=1 (flag)", "did you mean RM_MIN_CONFIDENCE ("]),
     ("run --set RM_MIN_CONFIDENCE=2", &["RM_MIN_CONFIDENCE", "\"2\" (flag)", "a decimal from 0"]),
     ("run --set RM_MIN_CONFIDENCE=", &["RM_MIN_CONFIDENCE", "\"\" (flag)"]),
     ("run --set RM_MIN_CONFIDENCE=NaN", &["RM_MIN_CONFIDENCE", "\"NaN\" (flag)"]),

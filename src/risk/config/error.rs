@@ -3,13 +3,15 @@
 
 use std::fmt;
 
-use super::{Allowed, Source};
+use super::{Allowed, Setting, Source};
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{} ({from}) is not a setting{}", Line(name), Hint(*nearest))]
+    #[error("{}{} ({from}) is not a setting{}", Line(name), Shown(value.as_deref()), Hint(*nearest))]
     Unknown {
         name: String,
+        /// Of names that begin with RM_: others may be a misspelt key's.
+        value: Option<String>,
         from: Source,
         /// The setting that was probably meant.
         nearest: Option<&'static str>,
@@ -53,12 +55,23 @@ impl fmt::Display for Line<'_> {
     }
 }
 
+struct Shown<'a>(Option<&'a str>);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |value| write!(f, "={}", Line(value)))
+    }
+}
+
 struct Hint(Option<&'static str>);
 
 impl fmt::Display for Hint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(name) => write!(f, ": did you mean {name}?"),
+            Some(name) => match Setting::named(name) {
+                Some(setting) => write!(f, ": did you mean {name} ({})?", setting.allowed),
+                None => write!(f, ": did you mean {name}?"),
+            },
             None => f.write_str(": every name that begins with RM_ or QT_ must be one"),
         }
     }

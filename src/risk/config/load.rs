@@ -133,6 +133,7 @@ impl Loaded {
         }
         let setting = Setting::named(name).ok_or_else(|| ConfigError::Unknown {
             name: name.to_string(),
+            value: name.starts_with("RM_").then(|| value.to_string()),
             from: from.clone(),
             nearest: nearest(name),
         })?;

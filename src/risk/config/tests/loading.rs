@@ -46,20 +46,31 @@ fn an_overridden_value_must_still_be_allowed() {
 #[test]
 fn unknown_names_stop_the_start() {
     let cases = [
-        ("RM_MIN_CONFIDENC", "did you mean RM_MIN_CONFIDENCE?"),
-        ("RM_MIN_CONFIDENCE ", "did you mean RM_MIN_CONFIDENCE?"),
-        ("rm_min_confidence", "did you mean RM_MIN_CONFIDENCE?"),
-        ("Qt_Timer_Ms", "did you mean QT_TIMER_MS?"),
-        ("RM_TARILING_START_R", "did you mean RM_TRAILING_START_R?"),
+        ("RM_MIN_CONFIDENC", "did you mean RM_MIN_CONFIDENCE (a decimal from 0 to 1 with at most 6 places)?"),
+        (
+            "RM_MIN_CONFIDENCE ",
+            "did you mean RM_MIN_CONFIDENCE (a decimal from 0 to 1 with at most 6 places)?",
+        ),
+        (
+            "rm_min_confidence",
+            "did you mean RM_MIN_CONFIDENCE (a decimal from 0 to 1 with at most 6 places)?",
+        ),
+        ("QT_API_SECRTE", "did you mean QT_API_SECRET?"),
         ("QT_NOTHING_OF_OURS", "every name that begins with RM_ or QT_ must be one"),
         ("RM_", "every name that begins with RM_ or QT_ must be one"),
     ];
     for (name, hint) in cases {
-        assert_eq!(refusal(&[(name, "1")]), format!("{name} (environment) is not a setting: {hint}"));
+        // A value is shown where it can't be that of a misspelt key.
+        let shown = if name.starts_with("RM_") { "=1" } else { "" };
+        let name_and_value = format!("{name}{shown}");
+        assert_eq!(
+            refusal(&[(name, "1")]),
+            format!("{name_and_value} (environment) is not a setting: {hint}")
+        );
         let flag = load(&pairs(&[(name, "1")]), [("HOME", "/")], None, None).unwrap_err();
-        assert_eq!(flag.to_string(), format!("{name} (flag) is not a setting: {hint}"));
+        assert_eq!(flag.to_string(), format!("{name_and_value} (flag) is not a setting: {hint}"));
         let file = from_file(&format!("{name:?} = 1")).unwrap_err();
-        assert_eq!(file.to_string(), format!("{name} (file qtx.toml) is not a setting: {hint}"));
+        assert_eq!(file.to_string(), format!("{name_and_value} (file qtx.toml) is not a setting: {hint}"));
     }
     assert!(matches!(from_file("[risk]\nRM_MIN_CONFIDENCE = 0.7"), Err(ConfigError::Unknown { .. })));
     assert_eq!(refusal(&[(&"RM_\n".repeat(5_000), "1")]).lines().count(), 1);
