@@ -104,3 +104,24 @@ fn a_text_of_bounded_length_is_shown_as_it_was_given() {
     assert_eq!(OrderPrefix::new("123456789012").map(|text| text.to_string()), Some("123456789012".into()));
     assert_eq!(OrderPrefix::new("1234567890123"), None);
 }
+
+/// Settings as a snapshot has them, one of them with another text.
+fn stored(changed: &str, text: &str) -> std::io::Result<Settings> {
+    let mut bytes = Vec::new();
+    for setting in SETTINGS {
+        let value = if setting.name == changed { text.into() } else { setting.value(&Settings::DEFAULT) };
+        borsh::to_writer(&mut bytes, &(setting.name, value)).unwrap();
+    }
+    borsh::from_slice(&bytes)
+}
+
+#[test]
+fn stored_settings_have_one_text_for_a_value_and_that_an_allowed_one() {
+    assert_eq!(stored("", "").unwrap(), Settings::DEFAULT);
+    let changed = Settings { min_confidence: Dec::new(8, 1), ..Settings::DEFAULT };
+    assert_eq!(stored("RM_MIN_CONFIDENCE", "0.8").unwrap(), changed);
+    for text in ["0.80", ".8", "1.1", "eight", ""] {
+        let error = stored("RM_MIN_CONFIDENCE", text).unwrap_err().to_string();
+        assert!(error.starts_with("RM_MIN_CONFIDENCE is not a decimal"), "{text}: {error}");
+    }
+}
