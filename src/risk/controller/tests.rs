@@ -91,7 +91,7 @@ fn drawdown_is_from_the_highest_equity_of_the_day_and_of_the_week() {
 #[test]
 fn without_a_positive_peak_there_is_no_drawdown() {
     let mut c = controller(0);
-    lose(&mut c, 10, TimeNs(1));
+    assert!(lose(&mut c, 10, TimeNs(1)).is_empty(), "of nothing there is no share");
     assert_eq!((c.daily_drawdown(), c.worst_daily_drawdown()), (Dec::ZERO, Dec::ZERO));
     let mut debt = controller(-10);
     assert!(lose(&mut debt, 10, TimeNs(1)).is_empty(), "and no limit of one");
