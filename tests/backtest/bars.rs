@@ -62,7 +62,10 @@ fn trades(candles: &[Candle]) -> Vec<Trade> {
     let dir = TempDir::new().unwrap();
     let (path, journal) = (candle_file(candles, &dir), dir.path().join("journal"));
     let journal = journal.to_str().unwrap();
-    let report = report(&["--candles", &path, "--bar", "1m", "--risk", "off", "--journal", journal]);
+    // So little that the touch has it: what it lacks would fill a step later.
+    let little = ["--set", "RM_OFF_POSITION_USD=100"];
+    let args = ["--candles", &path, "--bar", "1m", "--risk", "off", "--journal", journal];
+    let report = report(&[&args[..], &little].concat());
     let mut dump = Command::new(env!("CARGO_BIN_EXE_qtx"));
     let dump = dump.args(["journal", "dump", journal, "--json"]).output().unwrap().stdout;
     let entries = String::from_utf8(dump).unwrap();
@@ -145,8 +148,7 @@ fn a_target_alone_is_taken_where_it_lies() {
         let trade = again(&changed, &before);
         assert_eq!((trade.closed, trade.signal.as_str()), (trade.opened, "TAKE_PROFIT"), "{trade:?}");
         let beyond = if trade.long { trade.exit - trade.target } else { trade.target - trade.exit };
-        // What the touch has too little for fills at the next step, further beyond.
-        assert!((0.0..=132.0).contains(&beyond), "{beyond} beyond the target: {trade:?}");
+        assert!((0.0..=66.0).contains(&beyond), "{beyond} beyond the target: {trade:?}");
     }
 }
 
