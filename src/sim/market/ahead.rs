@@ -11,7 +11,8 @@ const BATCH_ROWS: usize = 4_096;
 /// Batches on their way: the memory this takes does not depend on the file.
 const BATCHES: usize = 4;
 
-type Batch<T> = (Vec<T>, Option<SourceError>);
+/// Rows, and how reading ended, if they are the last.
+type Batch<T> = (Vec<T>, Option<Result<(), SourceError>>);
 
 /// Rows that another thread reads, in their order.
 pub(super) struct Ahead<T> {
@@ -20,8 +21,8 @@ pub(super) struct Ahead<T> {
     spent: Sender<Vec<T>>,
     rows: Vec<T>,
     next: usize,
-    /// What ended the reading, once its rows are used up.
-    error: Option<SourceError>,
+    /// How reading ended: told once the rows before it are used up.
+    end: Option<Result<(), SourceError>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -42,13 +43,13 @@ impl<T: Copy + Send + 'static> Ahead<T> {
                 let end = fill(&mut rows, &mut read);
                 let over = end.is_some();
                 // Nobody reads on: the run has ended.
-                if send.send((rows, end.and_then(Result::err))).is_err() || over {
+                if send.send((rows, end)).is_err() || over {
                     return;
                 }
             }
         };
         let thread = thread::Builder::new().name("qtx-read".to_string()).spawn(work)?;
-        Ok(Ahead { batches, spent, rows: Vec::new(), next: 0, error: None, thread: Some(thread) })
+        Ok(Ahead { batches, spent, rows: Vec::new(), next: 0, end: None, thread: Some(thread) })
     }
 
     /// The next row; `None` at the end.
@@ -66,21 +67,19 @@ impl<T: Copy + Send + 'static> Ahead<T> {
     }
 
     fn refill(&mut self) -> Result<bool, SourceError> {
-        if let Some(error) = self.error.take() {
-            return Err(error);
-        }
-        loop {
-            let Ok((rows, error)) = self.batches.recv() else { return Ok(false) };
+        while self.next == self.rows.len() {
+            if let Some(end) = &mut self.end {
+                // An error is told once; after it the source is at its end.
+                return std::mem::replace(end, Ok(())).map(|()| false);
+            }
+            let Ok((rows, end)) = self.batches.recv() else {
+                self.end = Some(Ok(()));
+                return Err(SourceError::new("qtx-read", 0, "thread", b"", "the reading thread died"));
+            };
             let _ = self.spent.try_send(std::mem::replace(&mut self.rows, rows));
-            self.next = 0;
-            match error {
-                Some(error) if self.rows.is_empty() => return Err(error),
-                error => self.error = error,
-            }
-            if !self.rows.is_empty() {
-                return Ok(true);
-            }
+            (self.next, self.end) = (0, end);
         }
+        Ok(true)
     }
 }
 
@@ -149,6 +148,20 @@ mod tests {
             assert!(ahead.next().is_err(), "{count}");
             assert_eq!(ahead.next().unwrap(), None);
         }
+    }
+
+    #[test]
+    fn a_reader_that_dies_is_an_error_and_no_end_of_the_market() {
+        let mut next = 0;
+        let read = move || {
+            next += 1;
+            assert!(next <= 2, "dies at the third row");
+            Ok(Some(next))
+        };
+        let mut ahead: Ahead<u64> = Ahead::new(read).unwrap();
+        let error = ahead.next().expect_err("its rows went with it");
+        assert!(error.to_string().contains("died"), "{error}");
+        assert_eq!(ahead.next().unwrap(), None);
     }
 
     #[test]
