@@ -65,24 +65,6 @@ impl Drain {
         now_ns: impl FnMut() -> u64 + Send + 'static,
         observer: impl FnMut(&Record) + Send + 'static,
     ) -> Result<Drain, JournalError> {
-        Drain::start(ring, Some(archive), now_ns, observer)
-    }
-
-    /// A drain without an archive: `observer` sees every record, and nothing is kept.
-    pub fn watch(
-        ring: &RingWriter,
-        now_ns: impl FnMut() -> u64 + Send + 'static,
-        observer: impl FnMut(&Record) + Send + 'static,
-    ) -> Result<Drain, JournalError> {
-        Drain::start(ring, None, now_ns, observer)
-    }
-
-    fn start(
-        ring: &RingWriter,
-        archive: Option<ArchiveWriter>,
-        now_ns: impl FnMut() -> u64 + Send + 'static,
-        observer: impl FnMut(&Record) + Send + 'static,
-    ) -> Result<Drain, JournalError> {
         let shared = Arc::new(Shared { last_wanted: AtomicU64::new(NO_END), error: OnceLock::new() });
         let watermarks = ring.watermarks();
         let worker = Worker {
@@ -147,7 +129,7 @@ impl Drop for Drain {
 struct Worker<C, O> {
     reader: RingReader,
     watermarks: Watermarks,
-    archive: Option<ArchiveWriter>,
+    archive: ArchiveWriter,
     shared: Arc<Shared>,
     batch: Vec<Record>,
     next: u64,
@@ -170,7 +152,7 @@ impl<C: FnMut() -> u64, O: FnMut(&Record)> Worker<C, O> {
         }
         DrainReport {
             records: self.watermarks.drained(),
-            bytes: self.archive.as_ref().map_or(0, ArchiveWriter::bytes),
+            bytes: self.archive.bytes(),
             durable_sequence: self.watermarks.durable(),
             error: self.shared.error.get().cloned(),
         }
@@ -222,22 +204,16 @@ impl<C: FnMut() -> u64, O: FnMut(&Record)> Worker<C, O> {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let Some(archive) = self.archive.as_mut() else {
-            self.watermarks.set_drained(self.next - 1);
-            return Ok(());
-        };
-        let appended = archive.append(&self.batch);
-        self.watermarks.set_drained(archive.last_sequence());
+        let appended = self.archive.append(&self.batch);
+        self.watermarks.set_drained(self.archive.last_sequence());
         appended
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {
-        if let Some(archive) = self.archive.as_mut() {
-            let last = archive.last_sequence();
-            if last > self.watermarks.durable() {
-                archive.sync()?;
-                self.watermarks.set_durable(last);
-            }
+        let last = self.archive.last_sequence();
+        if last > self.watermarks.durable() {
+            self.archive.sync()?;
+            self.watermarks.set_durable(last);
         }
         self.synced_ns = (self.now_ns)();
         Ok(())

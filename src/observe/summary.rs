@@ -374,7 +374,7 @@ impl fmt::Display for Summary {
         if let Some(sockets) = &self.sockets {
             text += &sockets.to_string();
         }
-        writeln!(text, "state          {}", or_dash(self.state_hash.as_ref()))?;
+        writeln!(text, "state hash     {}", or_dash(self.state_hash.as_ref()))?;
         let j = &self.journal;
         write!(
             text,

@@ -1,5 +1,5 @@
-//! One run of a backtest: its market through engine and venue in this thread, what came of it on the
-//! drain's.
+//! One run of a backtest: its market through engine and venue in this thread, and what came of it: in
+//! this thread too, or on the drain's where a journal is kept.
 
 use std::fs::File;
 use std::io::{self, BufWriter};
