@@ -28,6 +28,8 @@ pub mod trade;
 pub mod engine;
 // Every input and output, in order, on disk: ring, archive, and what reads them.
 pub mod journal;
+// An engine fed from a journal: replay, the shadow of a running one, the start after another.
+pub mod replay;
 // The way to the venue: orders out, its word on them in.
 pub mod gateway;
 // The simulated venue: market, matching, latency.

@@ -8,6 +8,7 @@ mod evaluate;
 mod journal;
 mod market;
 mod record;
+mod replay;
 mod run;
 mod settings;
 #[cfg(feature = "server")]
@@ -32,6 +33,7 @@ Examples:
   qtx record --out btc.tsv.zst --duration 3600      an hour of the venue's market, to run again
   qtx sim                                           the simulated venue alone, for other programs
   qtx journal verify qtx-journal                    is every record as it was written?
+  qtx replay qtx-journal                            does the engine say the same again?
   qtx evaluate < scenario.jsonl                     what would the risk layer do?
   qtx config --long                                 every setting, its value, what is allowed";
 
@@ -58,6 +60,8 @@ enum Command {
     Sim(Box<sim::SimArgs>),
     /// Look into a journal
     Journal(journal::JournalArgs),
+    /// Run a journal again and compare every output
+    Replay(replay::ReplayArgs),
     /// Scenario lines in, decisions out
     Evaluate(evaluate::EvaluateArgs),
     /// Show every setting, its value and where it came from
@@ -94,6 +98,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "server")]
         Command::Sim(args) => sim::sim(&args),
         Command::Journal(args) => journal::journal(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Evaluate(args) => evaluate::evaluate(&args),
         Command::Config(args) => config::config(&args),
     };

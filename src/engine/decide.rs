@@ -75,6 +75,11 @@ impl Engine {
         // Taken out so that the rules may borrow the rest of the engine; it owns no heap.
         let mut checks = std::mem::take(&mut self.checks);
         let plan = self.judge(id, side, signal, conditions, multiplier, &mut checks);
+        #[cfg(feature = "planted-defect")]
+        let plan = plan.map(|plan| Plan {
+            quantity: crate::num::Lots(plan.quantity.0 + i64::from(self.defect)),
+            ..plan
+        });
         self.checks = checks;
         plan
     }
@@ -181,7 +186,7 @@ impl Engine {
             quote_age_ns: market.quote_ns.map(|at| self.now.since(at)),
             feed_lag_ns: market.lag.excess_ns(),
             taker_fee: market.instrument.taker_fee,
-            funded: self.controller.wallet().is_some(),
+            funded: self.controller.wallet().is_some() && !self.recovering,
         }
     }
 

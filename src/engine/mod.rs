@@ -10,11 +10,13 @@ mod market;
 mod orders;
 mod outbox;
 mod protect;
+mod restart;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 
 pub use outbox::{OUTBOX_MAX, Outbox};
+pub use restart::{SettingsChange, SettingsPieces, SettingsPiecesError};
 pub use snapshot::{SNAPSHOT_HEADER_BYTES, SNAPSHOT_VERSION, SnapshotError};
 
 use account::say_limits;
@@ -23,7 +25,7 @@ use fills::FillMemory;
 
 use crate::event::{
     Alarm, AlarmKind, Command, CommandKind, Event, EventBody, ExitSignal, Feed, FeedState, FeedStatus,
-    Instrument, InstrumentTable, OutputBody, RunStart, SEATS, TradeChanged, TradingState,
+    Instrument, InstrumentTable, OutputBody, Queue, QueueShare, SEATS, TradeChanged, TradingState,
     TradingStateChanged, VenueSetup,
 };
 use crate::market::{MarketParams, MarketState, Smoothing};
@@ -70,8 +72,15 @@ pub struct Engine {
     wallet_differs: Option<(TimeNs, Dec)>,
     /// The breaker tripped at this event, and closes everything.
     flatten_due: bool,
+    /// When the newest start began that was not the first.
+    restarted: Option<TimeNs>,
+    /// What the venue did since the last start is not known yet: nothing is entered.
+    recovering: bool,
     checks: Checks,
     equity_shown: (TimeNs, Dec),
+    #[cfg(feature = "planted-defect")]
+    #[borsh(skip)]
+    defect: bool,
 }
 
 impl Engine {
@@ -101,9 +110,19 @@ impl Engine {
             stated_wallet: None,
             wallet_differs: None,
             flatten_due: false,
+            restarted: None,
+            recovering: false,
             checks: Checks::default(),
             equity_shown: (TimeNs(i64::MIN), Dec::ZERO),
+            #[cfg(feature = "planted-defect")]
+            defect: false,
         }
+    }
+
+    /// From here on quantities are rounded up instead of down.
+    #[cfg(feature = "planted-defect")]
+    pub fn plant_defect(&mut self) {
+        self.defect = true;
     }
 
     /// Applies one event; `out` then holds what it caused.
@@ -151,23 +170,23 @@ impl Engine {
                 out,
             ),
             EventBody::Reconcile(found) => self.on_reconcile(id, found, out),
-            EventBody::RunStart(start) => self.on_start(start),
+            EventBody::RunStart(start) => self.on_start(start, out),
             EventBody::Instrument(row) => self.on_instrument(id, row),
+            EventBody::QueueShare(share) => self.on_queue_share(share, out),
+            EventBody::ArchiveStatus(status) if status.failing => self.fault(
+                AlarmKind::ArchiveFailing,
+                TradingState::Reducing,
+                OrderId::NONE,
+                i64::from(status.error),
+                id,
+                out,
+            ),
             // Recorded for the reader of the journal; they change no decision.
             _ => {}
         }
         if self.resting_stops {
             self.flatten_if_due(out);
         }
-    }
-
-    fn on_start(&mut self, start: &RunStart) {
-        // A start announced twice goes on counting: ids are never issued again.
-        if start.epoch > self.epoch {
-            (self.epoch, self.sequence) = (start.epoch, 0);
-        }
-        self.resting_stops = start.resting_stops;
-        self.rule_voters = start.rule_voters;
     }
 
     /// A row of the instrument table. A run begins with those it was made for, which changes nothing;
@@ -210,6 +229,9 @@ impl Engine {
     }
 
     fn on_feed(&mut self, status: &FeedStatus, out: &mut Outbox) {
+        if status.feed == Feed::User && matches!(status.state, FeedState::Up | FeedState::Resynced) {
+            return self.end_recovery(out);
+        }
         if !matches!(status.state, FeedState::Down | FeedState::Stale) {
             return;
         }
@@ -245,6 +267,17 @@ impl Engine {
                     self.close_at_market(t, ExitSignal::Manual, out);
                 }
             }
+        }
+    }
+
+    /// The ring fills because the archive is behind: nothing new, so that what is under way keeps its
+    /// room. Said once until the operator resumes.
+    fn on_queue_share(&mut self, share: &QueueShare, out: &mut Outbox) {
+        let allowed_ppm = self.settings.ring_reduce_pct.saturating_mul(10_000);
+        let active = self.controller.state() == TradingState::Active;
+        if share.queue == Queue::Ring && share.used_ppm >= allowed_ppm && active {
+            let (kind, to) = (AlarmKind::JournalBehind, TradingState::Reducing);
+            self.fault(kind, to, OrderId::NONE, share.used_ppm.into(), InstrumentId::NONE, out);
         }
     }
 
@@ -345,6 +378,11 @@ impl Engine {
 
     pub fn trades(&self) -> &[Trade] {
         &self.trades
+    }
+
+    /// The rows in force, by id.
+    pub fn instruments(&self) -> impl ExactSizeIterator<Item = &Instrument> {
+        self.markets.iter().map(|market| &market.instrument)
     }
 
     pub fn market(&self, id: InstrumentId) -> Option<&MarketState> {

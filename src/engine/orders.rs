@@ -74,7 +74,10 @@ impl Engine {
         let now = self.now;
         let Some(order) = self.trades[t].order_mut(update.order) else { return };
         order.reported = order.reported.max(update.filled.min(order.quantity));
-        let absent = update.status == OrderStatus::NotFound && now.since(order.sent_ns) >= ABSENT_AFTER_NS;
+        let known = *order;
+        let absent = update.status == OrderStatus::NotFound
+            && (now.since(known.sent_ns) >= ABSENT_AFTER_NS || self.is_lost_for_good(&known));
+        let Some(order) = self.trades[t].order_mut(update.order) else { return };
         let status = match (absent, order.acknowledged) {
             (false, _) => update.status,
             (true, true) => OrderStatus::Canceled,
@@ -90,6 +93,8 @@ impl Engine {
         let order = *order;
         match order.purpose {
             Purpose::Entry => self.on_entry_update(t, &order, update.code, out),
+            // It never was at the venue, which therefore did not refuse it: the next one may go.
+            Purpose::Stop if absent || update.code == OrderUpdate::NEVER_SENT => {}
             Purpose::Stop => self.on_stop_update(t, &order, before, update.code, out),
             Purpose::Exit => self.on_exit_update(t, &order, update.code, out),
         }

@@ -288,6 +288,8 @@ impl Engine {
             Some(newest) if newest.state == OrderState::Sent && newest.quantity < open => {
                 self.place_stop(t, exit.stop, open, out);
             }
+            // It may rest or not; another does no harm, and whichever is older goes.
+            Some(newest) if self.is_lost(&newest) => self.place_stop(t, exit.stop, open, out),
             // Unanswered, unknown or triggering: wait for the venue's word.
             Some(_) => {}
         }
@@ -391,7 +393,7 @@ impl Engine {
     fn check_deadline(&mut self, t: usize, out: &mut Outbox) {
         let trade = &self.trades[t];
         let Some(since) = trade.protection.uncovered_since else { return };
-        let bare_ms = self.now.since(since) / NS_PER_MS;
+        let bare_ms = self.now.since(self.counted_from(since)) / NS_PER_MS;
         let held = !trade.finished && trade.open().0 > 0 && trade.closing.is_none();
         if !held || bare_ms < self.cover_ms() {
             return;

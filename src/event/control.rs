@@ -262,11 +262,23 @@ pub struct Conflated {
     pub quotes: u64,
 }
 
-/// The configuration that follows in [`ConfigText`] pieces replaces the one in force.
+/// The configuration that follows in [`ConfigText`] pieces replaces the one in force, with its last
+/// piece.
 #[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
 #[repr(C)]
 pub struct ConfigChange {
     pub digest: u64,
+}
+
+/// Whether the archive behind the ring can be written.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct ArchiveStatus {
+    /// The system's error number; 0 where it has none.
+    pub error: i32,
+    /// It fails, and is tried again; else it works again.
+    pub failing: bool,
+    pub pad: [u8; 3],
 }
 
 /// What a reconciliation found different from our books.

@@ -44,6 +44,12 @@ pub struct OrderUpdate {
     pub pad: [u8; 3],
 }
 
+impl OrderUpdate {
+    /// `code` of an order that provably never left the process: the start that decided it ended before
+    /// the decision was committed. Positive, as all codes of ours, and beyond those of the gateway.
+    pub const NEVER_SENT: i32 = 100;
+}
+
 /// Who caused a fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
 #[repr(u8)]

@@ -189,6 +189,8 @@ bodies! {
         48 => Conflated(Conflated),
         /// The configuration changed while running.
         49 => ConfigChange(ConfigChange),
+        /// The archive could not be written, or can be again.
+        50 => ArchiveStatus(ArchiveStatus),
     }
 }
 

@@ -293,5 +293,9 @@ words! {
         StopNotTriggered = 14 "stop_not_triggered",
         VenueSetup = 15 "venue_setup",
         DustRemainder = 16 "dust_remainder",
+        /// More of the ring than allowed waits for the archive.
+        JournalBehind = 17 "journal_behind",
+        /// The archive can't be written.
+        ArchiveFailing = 18 "archive_failing",
     }
 }

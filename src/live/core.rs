@@ -3,7 +3,7 @@
 
 use super::recorder::Recorder;
 use crate::decode::{Decoded, Decoder};
-use crate::engine::{Engine, OUTBOX_MAX, Outbox};
+use crate::engine::{Engine, OUTBOX_MAX, Outbox, SettingsChange};
 use crate::event::record::PARTS_MAX;
 use crate::event::{Event, InstrumentTable, Output, OutputBody};
 use crate::host::alloc::thread_allocations;
@@ -30,23 +30,42 @@ pub struct Core<R = RingWriter> {
     pub counts: LoopCounts,
     /// Nanoseconds the newest frame took to decode.
     decode_ns: u64,
+    change: SettingsChange,
 }
 
 impl<R: Recorder> Core<R> {
     pub fn new(settings: &Settings, instruments: &InstrumentTable, recorder: R) -> Core<R> {
+        Core::resume(Engine::new(settings, instruments), settings, instruments, recorder)
+    }
+
+    /// Goes on with an engine of an earlier start. `settings` are those of this one, for what is not the
+    /// engine's.
+    pub fn resume(
+        engine: Engine,
+        settings: &Settings,
+        instruments: &InstrumentTable,
+        recorder: R,
+    ) -> Core<R> {
         let probe = thread_allocations();
         drop(std::hint::black_box(Box::new(0u8)));
         let counting = thread_allocations() != probe;
         Core {
             decoder: Decoder::new(instruments, settings.max_frame_bytes as usize),
-            engine: Engine::new(settings, instruments),
+            engine,
             recorder,
             out: Outbox::new(),
             clock: R::TIMED.then(MonotonicClock::new),
             stages: Stages::default(),
             counts: LoopCounts { hot_allocations: counting.then_some(0), ..LoopCounts::default() },
             decode_ns: 0,
+            change: SettingsChange::default(),
         }
+    }
+
+    /// For a check of the checks: an engine that decides otherwise than others of its version.
+    #[cfg(feature = "planted-defect")]
+    pub fn plant_defect(&mut self) {
+        self.engine.plant_defect();
     }
 
     pub fn engine(&self) -> &Engine {
@@ -126,11 +145,23 @@ impl<R: Recorder> Core<R> {
         if !outputs.is_empty() {
             self.recorder.outputs(event.recv_ns, outputs)?;
         }
+        if self.change.concerns(&event.body) {
+            self.change_settings(event);
+        }
         if R::TIMED {
             self.note_stages([start, journaled, decided, self.raw()], from_frame);
             self.note_allocations(allocations);
         }
         Ok(self.out.outputs())
+    }
+
+    /// The operator changed them: once, and not while a market event waits. What it allocates is not the hot
+    /// path's.
+    #[cold]
+    fn change_settings(&mut self, event: &Event) {
+        // The pieces are the loop's own, made from settings that were read; were they not to be had from
+        // them, those in force would stay, here and in every replay.
+        let _ = self.change.take(&event.body, &mut self.engine);
     }
 
     fn raw(&self) -> RawTicks {

@@ -8,7 +8,7 @@ use crate::event::{Bar, Instrument, MarkPrice, Prices, Quote, SizeUnit, Ticker, 
 use crate::num::{Dec, OutOfRange, Rounding, Size, Ticks, TimeNs, all_hold, mul_div};
 
 /// Periods and windows, the same for every instrument.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MarketParams {
     pub bar_interval_s: u32,
     pub ema_period: u32,
@@ -127,6 +127,13 @@ impl MarketState {
             traded: DayVolume::default(),
             ticker_volume: None,
         }
+    }
+
+    /// Bars and indicators of other periods; prices and volumes stay.
+    pub fn begin_anew(&mut self, params: MarketParams) {
+        let MarketState { bars, ema, atr, returns, .. } = MarketState::new(self.instrument, params);
+        (self.bars, self.ema, self.atr, self.returns) = (bars, ema, atr, returns);
+        (self.ema_value, self.atr_value, self.last_close) = (None, None, Ticks::ZERO);
     }
 
     /// Whether every value is one that later arithmetic and indices can bear.

@@ -23,4 +23,4 @@ pub use measures::{
 pub use report::{Console, Reporter, Shared};
 pub use sockets::{GatewaySummary, QueueShares, SocketSummary};
 pub use stats::Stats;
-pub use summary::{Exact, JournalSummary, LoopCounts, Summary};
+pub use summary::{Exact, JournalSummary, LoopCounts, ShadowSummary, Summary};

@@ -72,15 +72,21 @@ impl Reporter {
 
     /// Takes the next record of the journal.
     pub fn take(&mut self, record: &Record) {
-        let entry = self.assembler.push(record);
-        let mut stats = lock(&self.stats);
-        stats.records += 1;
         // The ring was checked on the way out; what does not decode here is in `verify`'s report.
-        let Ok(Some(entry)) = entry else { return };
-        stats.take(record.sequence.saturating_sub(record.part.into()), &entry);
+        if let Ok(Some(entry)) = self.assembler.push(record) {
+            let first = record.sequence.saturating_sub(record.part.into());
+            self.entry(first, record.sequence, &entry);
+        }
+    }
+
+    /// Takes the next entry, of the records `first` to `last`.
+    pub fn entry(&mut self, first: u64, last: u64, entry: &Entry) {
+        let mut stats = lock(&self.stats);
+        stats.records += last.saturating_sub(first) + 1;
+        stats.take(first, entry);
         let now = stats.now;
         drop(stats);
-        match &entry {
+        match entry {
             Entry::Event(event) => {
                 if let Some(line) = self.lines.event(event) {
                     let on_console = match (self.console, &event.body) {

@@ -53,11 +53,18 @@ pub struct JournalSummary {
     pub path: String,
 }
 
-/// Figures of the shadow engine; null until there is one.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+/// Figures of the shadow engine; null where there is none.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct ShadowSummary {
+    /// Everything up to this sequence number was computed again.
     pub verified_seq: Option<u64>,
+    /// Events whose recorded outputs differ from the computed ones.
     pub divergences: Option<u64>,
+    /// The first of them, in words.
+    pub found: Vec<String>,
+    pub snapshots: u64,
+    /// What the shadow could not write, or why it ended.
+    pub failures: Vec<String>,
 }
 
 /// One instrument's figures.
@@ -310,6 +317,24 @@ impl Summary {
     }
 }
 
+impl Summary {
+    fn write_shadow(&self, text: &mut String) -> fmt::Result {
+        let ShadowSummary { verified_seq, divergences, found, snapshots, failures } = &self.shadow;
+        let (Some(verified), Some(divergences)) = (verified_seq, divergences) else { return Ok(()) };
+        write!(
+            text,
+            "\nshadow         computed again to {verified}, {divergences} divergences, {snapshots} snapshots"
+        )?;
+        for words in found {
+            write!(text, "\nDIVERGENCE\n{words}")?;
+        }
+        for failure in failures {
+            write!(text, "\nshadow         {failure}")?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::new();
@@ -381,6 +406,7 @@ impl fmt::Display for Summary {
             "journal        {} records, {} bytes, durable to {}, in {}",
             j.records, j.bytes, j.durable_seq, j.path
         )?;
+        self.write_shadow(&mut text)?;
         f.write_str(&text)
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use source::{shipped, without_items, without_literals};
 
 /// Every room in the order of the flow, and the rooms it may use beside `num` and `event`.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("num", &[]),
     ("event", &[]),
     ("wire", &[]),
@@ -24,6 +24,8 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("trade", &["risk"]),
     ("engine", &["market", "signal", "risk", "trade"]),
     ("journal", &[]),
+    // Rules and settings are told as the engine has them.
+    ("replay", &["risk", "engine", "journal"]),
     // The dialect over the sockets of wire; what the engine believes is not its business.
     ("gateway", &["venue", "wire"]),
     ("sim", &["venue", "decode"]),
@@ -35,7 +37,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
         "live",
         &[
             "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "gateway",
-            "sim", "observe", "host",
+            "sim", "observe", "host", "replay",
         ],
     ),
     // Reasons of rejections are the log's.
@@ -44,14 +46,14 @@ const ROOMS: [(&str, &[&str]); 18] = [
         "cli",
         &[
             "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "gateway",
-            "sim", "observe", "host", "live", "evaluate",
+            "sim", "observe", "host", "replay", "live", "evaluate",
         ],
     ),
 ];
 
 /// What the engine must never see, whatever the table says.
-const OUTSIDE_ENGINE: [&str; 9] =
-    ["wire", "gateway", "journal", "host", "observe", "sim", "live", "evaluate", "cli"];
+const OUTSIDE_ENGINE: [&str; 10] =
+    ["wire", "gateway", "journal", "replay", "host", "observe", "sim", "live", "evaluate", "cli"];
 /// Rooms in which no float stands.
 const EXACT: [&str; 9] =
     ["num", "event", "market", "signal", "risk", "trade", "engine", "gateway", "evaluate"];

@@ -8,12 +8,15 @@ use std::sync::PoisonError;
 use super::{Ended, RunArgs};
 use crate::cli::{DEFAULT_JOURNAL, Failure};
 use crate::event::InstrumentTable;
+use crate::event::record::{Assembler, Record};
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
 use crate::journal::drain::Drain;
 use crate::journal::ring::RingWriter;
 use crate::journal::{Folder, Identity};
-use crate::observe::{Console, JournalSummary, Lines, Reporter, Shared, Summary};
+use crate::live::Notices;
+use crate::observe::{Console, JournalSummary, Lines, Reporter, ShadowSummary, Shared, Summary};
+use crate::replay::{Shadow, ShadowConfig, SharedReport};
 use crate::risk::config::Settings;
 
 const LOG_NAME: &str = "trade_decisions.log";
@@ -23,6 +26,9 @@ pub(super) struct Journal {
     pub folder: Folder,
     pub drain: Drain,
     pub stats: Shared,
+    /// For what drain and shadow have to say to the engine.
+    pub notices: Notices,
+    shadow: SharedReport,
 }
 
 impl Journal {
@@ -45,21 +51,26 @@ impl Journal {
         let log = settings.log_to_file.then(|| log_file(folder.path())).transpose()?;
         let ring = folder.create_ring(Some(&ring_dir), settings.ring_slots.into(), identity)?;
         let archive = folder.create_archive(identity)?;
-        let console = match (args.json, args.verbose) {
-            (true, _) => Console::Quiet,
-            (false, false) => Console::Lines,
-            (false, true) => Console::All,
+        let notices = Notices::default();
+        let (watermarks, diverged) = (ring.watermarks(), notices.clone());
+        let config = ShadowConfig {
+            dir: folder.path().to_path_buf(),
+            rules: settings.log_to_file,
+            on_divergence: Box::new(move |sequence| diverged.divergence(sequence)),
+            durable: Box::new(move || watermarks.durable()),
+            may_forget: Box::new(|_| ()),
         };
-        let (mut reporter, stats) = Reporter::new(Lines::new(instruments.clone(), *settings), console, log);
+        let (shadow, report) = Shadow::new(config, None)?;
+        let (reporter, stats) = Reporter::new(Lines::new(instruments.clone(), *settings), console(args), log);
+        let mut watch = Watch { assembler: Assembler::default(), reporter, shadow, notices: notices.clone() };
         let clock = MonotonicClock::new();
-        let drain =
-            Drain::spawn(&ring, archive, move || clock.now_ns(), move |record| reporter.take(record))?;
-        Ok((Journal { folder, drain, stats }, ring))
+        let drain = Drain::spawn(&ring, archive, move || clock.now_ns(), move |record| watch.take(record))?;
+        Ok((Journal { folder, drain, stats, notices, shadow: report }, ring))
     }
 
     /// Waits for the archive and sums the run up.
     pub fn close(self, ended: Ended, instruments: &InstrumentTable) -> Result<Summary, Failure> {
-        let Journal { folder, drain, stats } = self;
+        let Journal { folder, drain, stats, shadow, .. } = self;
         let Ended { mut core, outcome, sockets, .. } = ended;
         let last = core.recorder().next_sequence() - 1;
         core.counts.state_hash = Some(core.engine().state_hash());
@@ -80,8 +91,45 @@ impl Journal {
             overruns: core.counts.overruns,
             path,
         };
+        let shadow = shadow.get();
+        let shadow = ShadowSummary {
+            verified_seq: Some(shadow.verified_seq),
+            divergences: Some(shadow.divergences),
+            found: shadow.found,
+            snapshots: shadow.snapshots,
+            failures: shadow.failures,
+        };
         let stats = stats.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Summary { sockets, ..Summary::new(&stats, &core.counts, &core.stages, instruments, written) })
+        let summary = Summary::new(&stats, &core.counts, &core.stages, instruments, written);
+        Ok(Summary { sockets, shadow, ..summary })
+    }
+}
+
+fn console(args: &RunArgs) -> Console {
+    match (args.json, args.verbose) {
+        (true, _) => Console::Quiet,
+        (false, false) => Console::Lines,
+        (false, true) => Console::All,
+    }
+}
+
+/// Whoever looks at what was archived, in the thread that archives.
+struct Watch {
+    assembler: Assembler,
+    reporter: Reporter,
+    shadow: Shadow,
+    notices: Notices,
+}
+
+impl Watch {
+    fn take(&mut self, record: &Record) {
+        // Records were checked on the way out; what does not decode here is in `verify`'s report.
+        let Ok(Some(entry)) = self.assembler.push(record) else { return };
+        let first = record.sequence.saturating_sub(record.part.into());
+        // The shadow first: what it finds may be of the entry that the log is about to show.
+        self.shadow.take(first, record.sequence, &entry);
+        self.reporter.entry(first, record.sequence, &entry);
+        self.notices.flush();
     }
 }
 

@@ -212,7 +212,12 @@ fn simulated(args: &RunArgs) -> Result<ExitCode, Failure> {
     opening.extend(market.history_events(start));
     let account = account.into_iter();
     opening.extend(account.map(|(instrument, body)| Event { recv_ns: start, instrument, body }));
-    let core = Core::new(settings, &market.instruments, ring);
+    #[cfg_attr(not(feature = "planted-defect"), allow(unused_mut))]
+    let mut core = Core::new(settings, &market.instruments, ring);
+    #[cfg(feature = "planted-defect")]
+    if std::env::var_os("PLANT_DEFECT").is_some_and(|value| value == "1") {
+        core.plant_defect();
+    }
     let plan = Plan { start, opening, pace, stop, round_trip_ns_max };
     let (ended, control) = venue.run(plan, core, &journal, settings, &market.instruments)?;
     finish(args, journal, control, ended, &market.instruments)
@@ -296,6 +301,7 @@ fn control(
     commands: Sender<Event>,
 ) -> Result<Control, Failure> {
     let stats = Shared::clone(&journal.stats);
+    journal.notices.open(commands.clone());
     let dir = journal.folder.path();
     Ok(Control::spawn(ControlConfig { dir, instruments, settings, stats, inbox: commands })?)
 }

@@ -45,6 +45,10 @@ pub(super) fn write(body: &EventBody, f: &mut Fields) {
         }
         EventBody::Conflated(p) => f.int("quotes", p.quotes),
         EventBody::ConfigChange(p) => f.put("digest", format_args!("{:016x}", p.digest)),
+        EventBody::ArchiveStatus(p) => {
+            f.flag("failing", p.failing);
+            f.int("error", p.error);
+        }
     }
 }
 

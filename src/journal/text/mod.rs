@@ -13,7 +13,7 @@ use std::path::Path;
 use super::JournalError;
 use super::read::{JournalReader, Numbered};
 use crate::event::record::Entry;
-use crate::event::{EventBody, Instrument, OutputBody};
+use crate::event::{EventBody, Instrument, InstrumentTable, OutputBody};
 use crate::num::{Dec, InstrumentId, Lots, Millis, Size, Ticks, TimeNs};
 
 /// Which entries, and how.
@@ -89,6 +89,11 @@ pub struct Lines {
 impl Lines {
     pub fn new(json: bool) -> Lines {
         Lines { json, ..Lines::default() }
+    }
+
+    /// Takes note of a whole table.
+    pub fn learn_table(&mut self, table: &InstrumentTable) {
+        self.instruments = table.iter().map(|(_, row)| Some(*row)).collect();
     }
 
     /// Takes note of an instrument row.

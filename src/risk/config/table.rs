@@ -393,6 +393,8 @@ settings! {
     QT_MAX_FRAME_BYTES max_frame_bytes: u32 = 65_536, integer(1_024, 65_536), "bytes";
     /// Records the journal's ring holds.
     QT_RING_SLOTS ring_slots: u32 = 65_536, Allowed::PowerOfTwo { min: 4_096, max: 16_777_216 }, "records";
+    /// Share of the ring that may wait for the archive before nothing new is entered.
+    QT_RING_REDUCE_PCT ring_reduce_pct: u32 = 50, integer(1, 100), "percent";
 }
 "Host" {
     /// Core the hot thread is pinned to; auto is the last one the process may use.
