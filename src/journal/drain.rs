@@ -57,7 +57,7 @@ struct Shared {
 }
 
 impl Drain {
-    /// Starts the drain of a ring from sequence number 1. `observer` sees every record once, in
+    /// Starts the drain of a ring, whose first record goes on where the archive ends. `observer` sees every record once, in
     /// order; `now_ns` is a monotonic clock in nanoseconds.
     pub fn spawn(
         ring: &RingWriter,
@@ -66,14 +66,20 @@ impl Drain {
         observer: impl FnMut(&Record) + Send + 'static,
     ) -> Result<Drain, JournalError> {
         let shared = Arc::new(Shared { last_wanted: AtomicU64::new(NO_END), error: OnceLock::new() });
-        let watermarks = ring.watermarks();
+        let (watermarks, reader) = (ring.watermarks(), ring.reader());
+        let next = archive.last_sequence() + 1;
+        if reader.first_sequence() != next {
+            let found = reader.first_sequence().to_string();
+            let (file, expected) = (ring.path().to_path_buf(), format!("first sequence {next}"));
+            return Err(Problem { file, offset: 48, sequence: 0, expected, found }.into());
+        }
         let worker = Worker {
-            reader: ring.reader(),
+            reader,
             watermarks: watermarks.clone(),
             archive,
             shared: Arc::clone(&shared),
             batch: Vec::with_capacity(BATCH_RECORDS),
-            next: 1,
+            next,
             synced_ns: 0,
             now_ns,
             observer,

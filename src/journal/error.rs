@@ -23,6 +23,8 @@ pub enum JournalError {
     Locked { dir: PathBuf },
     #[error("{}: no journal here: neither a segment nor a ring", dir.display())]
     NoJournal { dir: PathBuf },
+    #[error("{}: epoch {given} is not above {last}, the journal's last", dir.display())]
+    Epoch { dir: PathBuf, last: u32, given: u32 },
     #[error("{0}")]
     Damaged(Box<Problem>),
 }

@@ -33,6 +33,13 @@ pub struct Folder {
 }
 
 impl Folder {
+    /// A folder whose lock is held.
+    pub(super) fn locked(dir: &Path, lock: File) -> Result<Folder, JournalError> {
+        // Absolute, so that the ring's name and link do not depend on where the process stands.
+        let dir = dir.canonicalize().map_err(JournalError::io(dir, "resolve the folder"))?;
+        Ok(Folder { dir, _lock: lock })
+    }
+
     /// Makes the folder, and those above it, or takes one that holds no journal yet.
     pub fn create(dir: &Path) -> Result<Folder, JournalError> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|source| match source.kind() {
@@ -49,9 +56,7 @@ impl Folder {
         if ring.symlink_metadata().is_ok() {
             return Err(occupied(dir, &ring));
         }
-        // Absolute, so that the ring's name and link do not depend on where the process stands.
-        let dir = dir.canonicalize().map_err(JournalError::io(dir, "resolve the folder"))?;
-        Ok(Folder { dir, _lock: lock })
+        Folder::locked(dir, lock)
     }
 
     /// Like [`Folder::create`], but removes the journal the folder holds; never one that a process
@@ -63,12 +68,7 @@ impl Folder {
             let target = fs::read_link(&ring).ok();
             let old = segments(dir)?.into_iter().map(|(_, path)| path);
             for path in old.chain(target).chain([ring]) {
-                match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(JournalError::io(&path, "remove the old journal")(error));
-                    }
-                    _ => {}
-                }
+                remove_if_there(&path, "remove the old journal")?;
             }
         }
         Folder::create(dir)
@@ -85,27 +85,48 @@ impl Folder {
         slots: u64,
         identity: &Identity,
     ) -> Result<RingWriter, JournalError> {
+        self.create_ring_after(ring_dir, slots, identity, 0)
+    }
+
+    /// As [`Folder::create_ring`], for a journal that goes on behind `last_sequence`. It takes the place
+    /// of the ring before it, whose records the archive must have: [`Folder::resume`] saw to that.
+    ///
+    /// The start's segment must be there already ([`ArchiveWriter::begin`]): a ring whose start the
+    /// archive does not know is believed only if it begins where the archive ends.
+    pub fn create_ring_after(
+        &self,
+        ring_dir: Option<&Path>,
+        slots: u64,
+        identity: &Identity,
+        last_sequence: u64,
+    ) -> Result<RingWriter, JournalError> {
+        self.remove_ring()?;
         let link = self.dir.join(RING);
-        let Some(ring_dir) = ring_dir else {
-            return RingWriter::create(&RingConfig { path: link, slots }, identity);
-        };
+        let create =
+            |path: PathBuf| RingWriter::create_after(&RingConfig { path, slots }, identity, last_sequence);
+        let Some(ring_dir) = ring_dir else { return create(link) };
         let ring_dir =
             ring_dir.canonicalize().map_err(JournalError::io(ring_dir, "resolve the ring's folder"))?;
         let path = ring_dir.join(self.ring_name());
         // We hold the lock of the only folder this name belongs to and that folder has no ring, so a
         // file here was left by a journal that was deleted.
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(JournalError::io(&path, "remove the ring of a deleted journal")(error));
-            }
-            _ => {}
-        }
-        let writer = RingWriter::create(&RingConfig { path: path.clone(), slots }, identity)?;
+        remove_if_there(&path, "remove the ring of a deleted journal")?;
+        let writer = create(path.clone())?;
         if let Err(error) = std::os::unix::fs::symlink(&path, &link) {
             let _ = fs::remove_file(&path); // unreachable without its link
             return Err(JournalError::io(&link, "link the ring")(error));
         }
         Ok(writer)
+    }
+
+    /// Removes the ring, whose records the archive must have. The link goes last: without it nobody
+    /// would find the memory again.
+    pub(super) fn remove_ring(&self) -> Result<(), JournalError> {
+        let link = self.dir.join(RING);
+        if let Ok(target) = fs::read_link(&link) {
+            remove_if_there(&target, "remove the drained ring")?;
+        }
+        remove_if_there(&link, "remove the drained ring")
     }
 
     /// Starts the archive.
@@ -119,11 +140,7 @@ impl Folder {
         if report.error.is_some() || report.durable_sequence < last_sequence {
             return Ok(());
         }
-        let link = self.dir.join(RING);
-        if let Ok(target) = fs::read_link(&link) {
-            fs::remove_file(&target).map_err(JournalError::io(&target, "remove the drained ring"))?;
-        }
-        fs::remove_file(&link).map_err(JournalError::io(&link, "remove the drained ring"))
+        self.remove_ring()
     }
 
     /// One name for each folder path: 64 bits of FNV-1a, which is the same in every build.
@@ -174,7 +191,7 @@ pub(super) fn is_live(dir: &Path) -> bool {
     matches!(flock(&file, FlockOperation::NonBlockingLockShared), Err(Errno::WOULDBLOCK))
 }
 
-fn lock(dir: &Path) -> Result<File, JournalError> {
+pub(super) fn lock(dir: &Path) -> Result<File, JournalError> {
     let path = dir.join(LOCK);
     let file = OpenOptions::new()
         .write(true)
@@ -187,6 +204,13 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
         Ok(()) => Ok(file),
         Err(Errno::WOULDBLOCK) => Err(JournalError::Locked { dir: dir.to_path_buf() }),
         Err(errno) => Err(JournalError::io(&path, "lock the folder")(errno.into())),
+    }
+}
+
+fn remove_if_there(path: &Path, doing: &'static str) -> Result<(), JournalError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(JournalError::io(path, doing)(error)),
+        _ => Ok(()),
     }
 }
 

@@ -13,7 +13,7 @@
 //!       +-------------+------------+--------------+-------------+------+
 //! ```
 //! Little-endian; `crc` is CRC32C of bytes 0..124. `number` is the slot count of a ring and the
-//! number of a segment, from 1; `first_seq` is 0 in a ring.
+//! number of a segment, from 1; `first_seq` is the sequence number of the first record.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -138,6 +138,13 @@ impl Header {
             return fault(16, format!("records of {RECORD_BYTES} bytes"), header.record_bytes.to_string());
         }
         Ok(header)
+    }
+
+    /// Whether a file that begins like this is another kind's or another version's, rather than a damaged
+    /// one of ours. What was never written reads as zeros, and is neither.
+    pub(super) fn is_foreign(start: &[u8; 12], kind: FileKind) -> bool {
+        let (magic, version) = start.split_at(8);
+        if magic == kind.magic() { version != FORMAT_VERSION.to_le_bytes() } else { magic != [0; 8] }
     }
 
     pub(super) fn identity(&self) -> Identity {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::archive::{ArchiveReader, segments};
+use super::archive::{ArchiveReader, read_head, segments};
 use super::folder::{RingState, is_live, open_ring};
 use super::{FORMAT_VERSION, Identity, JournalError};
 use crate::event::record::RECORD_BYTES;
@@ -15,7 +15,10 @@ use crate::num::TimeNs;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Info {
     pub format_version: u32,
+    /// Of the newest start.
     pub identity: Option<Identity>,
+    /// Every start that has a segment, in order.
+    pub starts: Vec<StartInfo>,
     /// A process is writing it.
     pub live: bool,
     pub segments: Vec<SegmentInfo>,
@@ -24,6 +27,13 @@ pub struct Info {
     pub ring: RingInfo,
     /// `recv_ns` of the first record.
     pub started_ns: Option<i64>,
+}
+
+/// A start of an engine, by the header of its first segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StartInfo {
+    pub identity: Identity,
+    pub first_sequence: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -75,15 +85,29 @@ pub fn info(dir: &Path) -> Result<Info, JournalError> {
     }
     let mut archive = ArchiveReader::open(dir);
     let first = archive.next_record()?;
+    let starts = starts(&segments);
     Ok(Info {
         format_version: FORMAT_VERSION,
-        identity: archive.identity().or(ring_identity),
+        identity: starts.last().map(|start| start.identity).or(ring_identity),
+        starts,
         live: is_live(dir),
         archived_records: segments.iter().map(|segment| segment.records).sum(),
         segments,
         ring,
         started_ns: first.map(|(record, _)| record.recv_ns),
     })
+}
+
+/// By the headers that can be read; what is wrong with others is for `verify` to say.
+fn starts(segments: &[SegmentInfo]) -> Vec<StartInfo> {
+    let mut starts: Vec<StartInfo> = Vec::new();
+    for header in segments.iter().filter_map(|segment| read_head(&segment.path).ok()?.1.ok()) {
+        let (identity, first_sequence) = (header.identity(), header.first_sequence);
+        if starts.last().is_none_or(|last| last.identity != identity) {
+            starts.push(StartInfo { identity, first_sequence });
+        }
+    }
+    starts
 }
 
 fn segment_infos(dir: &Path) -> Result<Vec<SegmentInfo>, JournalError> {
@@ -103,6 +127,16 @@ impl fmt::Display for Info {
         if let Some(identity) = &self.identity {
             let Identity { run_id, build_id, epoch, .. } = identity;
             writeln!(f, "run       {run_id:016x}  build {build_id:016x}  epoch {epoch}")?;
+        }
+        if self.starts.len() > 1 {
+            writeln!(f, "starts    {}", self.starts.len())?;
+            for StartInfo { identity, first_sequence } in &self.starts {
+                writeln!(
+                    f,
+                    "  epoch {}  run {:016x}  from {first_sequence}",
+                    identity.epoch, identity.run_id
+                )?;
+            }
         }
         if let Some(started_ns) = self.started_ns {
             writeln!(f, "started   {}", TimeNs(started_ns))?;

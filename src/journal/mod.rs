@@ -6,6 +6,7 @@
 //! Layout and promises: `docs/JOURNAL.md`.
 
 pub mod archive;
+pub mod disk;
 pub mod drain;
 mod error;
 pub mod folder;
@@ -13,6 +14,7 @@ mod header;
 mod info;
 mod mmap;
 pub mod read;
+mod resume;
 pub mod ring;
 pub mod text;
 mod verify;
@@ -22,8 +24,9 @@ use serde::Serialize;
 pub use error::{JournalError, Problem};
 pub use folder::Folder;
 pub use header::FORMAT_VERSION;
-pub use info::{Info, RingInfo, SegmentInfo, info};
+pub use info::{Info, RingInfo, SegmentInfo, StartInfo, info};
 pub use read::JournalReader;
+pub use resume::{Recovered, Resumed, RingFound};
 pub use text::{DumpError, DumpOptions, dump};
 pub use verify::{Report, verify};
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::archive::{ArchiveReader, Place, segment_name, segments};
+use super::archive::{ArchiveReader, Place, read_head, segment_name, segments};
 use super::folder::{RingState, open_ring};
 use super::ring::{RingRead, RingReader};
 use super::{Identity, JournalError, Problem};
@@ -24,6 +24,8 @@ pub struct JournalReader {
     dir: PathBuf,
     archive: ArchiveReader,
     ring: RingState,
+    /// Of the newest start there was when the journal was opened.
+    newest: Option<Identity>,
     next: u64,
     /// The archive had nothing at the last look, so the ring is asked first.
     in_ring: bool,
@@ -38,13 +40,17 @@ impl JournalReader {
             return Err(JournalError::NotAFolder { dir: dir.to_path_buf() });
         }
         let ring = open_ring(dir);
-        if matches!(ring, RingState::None) && segments(dir)?.is_empty() {
+        let segments = segments(dir)?;
+        if matches!(ring, RingState::None) && segments.is_empty() {
             return Err(JournalError::NoJournal { dir: dir.to_path_buf() });
         }
+        let heads = segments.iter().rev().filter_map(|(_, path)| read_head(path).ok()?.1.ok());
+        let newest = heads.map(|header| header.identity()).next();
         Ok(JournalReader {
             dir: dir.to_path_buf(),
             archive: ArchiveReader::open(dir),
             ring,
+            newest,
             next: 1,
             in_ring: false,
             assembler: Assembler::default(),
@@ -57,10 +63,21 @@ impl JournalReader {
         self.next
     }
 
-    /// Whose journal it is: from the first segment read, else from the ring.
+    /// The newest start of the journal: of the last segment, else of the ring.
     pub fn identity(&self) -> Option<Identity> {
+        let of_ring = match &self.ring {
+            RingState::Open(_, identity) => Some(*identity),
+            _ => None,
+        };
+        [self.newest, self.archive.identity(), of_ring].into_iter().flatten().max_by_key(|start| start.epoch)
+    }
+
+    /// The start whose record was read last.
+    pub fn start(&self) -> Option<Identity> {
         match &self.ring {
-            RingState::Open(_, identity) => self.archive.identity().or(Some(*identity)),
+            RingState::Open(ring, identity) if self.in_ring && self.next > ring.first_sequence() => {
+                Some(*identity)
+            }
             _ => self.archive.identity(),
         }
     }
@@ -92,6 +109,12 @@ impl JournalReader {
                 Ok(Some((record, place)))
             }
             RingAnswer::End => Ok(None),
+            RingAnswer::Stale => {
+                // Its successor may be there by now.
+                self.ring = open_ring(&self.dir);
+                self.in_ring = false;
+                self.end_of_journal().map(|_| None)
+            }
             // The drain went by between the two looks: the archive has it now.
             RingAnswer::Lapped(problem) => {
                 self.in_ring = false;
@@ -116,10 +139,8 @@ impl JournalReader {
 
     fn read_ring(&mut self) -> Result<RingAnswer, JournalError> {
         let ring = match &self.ring {
-            RingState::Open(ring, identity) => {
-                self.check_same_run(ring, *identity)?;
-                ring
-            }
+            RingState::Open(ring, identity) if self.goes_on_in(ring, identity)? => ring,
+            RingState::Open(..) => return Ok(RingAnswer::Stale),
             RingState::None | RingState::Lost(_) => return self.end_of_journal(),
             RingState::Damaged(problem) => {
                 return Err(self.archive.cut().unwrap_or(problem).clone().into());
@@ -153,17 +174,19 @@ impl JournalReader {
         }
     }
 
-    fn check_same_run(&self, ring: &RingReader, identity: Identity) -> Result<(), JournalError> {
-        match self.archive.identity() {
-            Some(archived) if archived != identity => Err(JournalError::from(Problem {
-                file: ring.path().to_path_buf(),
-                offset: 20,
-                sequence: 0,
-                expected: format!("the ring of the archive's run, {archived:?}"),
-                found: format!("{identity:?}"),
-            })),
-            _ => Ok(()),
+    /// Whether the ring holds what follows the archive: false for the ring of an earlier start, which a
+    /// later one found drained and has not replaced so far.
+    fn goes_on_in(&self, ring: &RingReader, identity: &Identity) -> Result<bool, JournalError> {
+        let Some(archived) = self.archive.identity() else { return Ok(true) };
+        let follows =
+            ring.first_sequence() == self.archive.next_sequence() && identity.epoch > archived.epoch;
+        if archived == *identity || follows || self.next > self.archive.next_sequence() {
+            return Ok(true);
         }
+        if self.archive.starts().contains(identity) {
+            return Ok(false);
+        }
+        Err(foreign_ring(ring, &archived, identity).into())
     }
 
     /// The next event or output, put together from its parts.
@@ -201,8 +224,21 @@ impl JournalReader {
     }
 }
 
+/// A ring whose run the archive does not know.
+pub(super) fn foreign_ring(ring: &RingReader, archived: &Identity, found: &Identity) -> Problem {
+    Problem {
+        file: ring.path().to_path_buf(),
+        offset: 20,
+        sequence: 0,
+        expected: format!("the ring of the archive's run, {archived:?}"),
+        found: format!("{found:?}"),
+    }
+}
+
 enum RingAnswer {
     Record(Record, Place),
     End,
+    /// The ring is an earlier start's.
+    Stale,
     Lapped(Box<Problem>),
 }

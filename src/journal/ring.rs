@@ -54,6 +54,7 @@ pub struct Full {
 pub struct RingWriter {
     map: WriteMap,
     slots: u64,
+    first: u64,
     next: u64,
     /// Drained watermark as last looked at: most appends need not touch the drain's cache line.
     drained: u64,
@@ -64,6 +65,15 @@ impl RingWriter {
     /// Creates the file, owner-only, with every page present: a ring that was created neither runs
     /// out of space nor faults later. An existing file is an error.
     pub fn create(config: &RingConfig, identity: &Identity) -> Result<RingWriter, JournalError> {
+        Self::create_after(config, identity, 0)
+    }
+
+    /// As [`RingWriter::create`], for a journal that goes on: the first record follows `last_sequence`.
+    pub fn create_after(
+        config: &RingConfig,
+        identity: &Identity,
+        last_sequence: u64,
+    ) -> Result<RingWriter, JournalError> {
         let RingConfig { path, slots } = config;
         if !slots.is_power_of_two() || *slots < RING_SLOTS_MIN {
             return Err(JournalError::RingSlots { path: path.clone(), slots: *slots, min: RING_SLOTS_MIN });
@@ -75,7 +85,7 @@ impl RingWriter {
             .mode(0o600)
             .open(path)
             .map_err(JournalError::io(path, "create the ring"))?;
-        let writer = Self::fill(&file, path, *slots, identity);
+        let writer = Self::fill(&file, path, *slots, identity, last_sequence);
         if writer.is_err() {
             // The file is ours and useless; the reason for that is what the caller must hear.
             let _ = std::fs::remove_file(path);
@@ -83,20 +93,30 @@ impl RingWriter {
         writer
     }
 
-    fn fill(file: &File, path: &Path, slots: u64, identity: &Identity) -> Result<RingWriter, JournalError> {
+    fn fill(
+        file: &File,
+        path: &Path,
+        slots: u64,
+        identity: &Identity,
+        last_sequence: u64,
+    ) -> Result<RingWriter, JournalError> {
         let bytes = slots.saturating_mul(RECORD_BYTES as u64).saturating_add(RING_HEADER_BYTES);
         preallocate(file, path, bytes)?;
         let map = WriteMap::new(file).map_err(JournalError::io(path, "map the ring"))?;
         for page in map.words().chunks(PAGE_WORDS) {
             page[0].store(0, Ordering::Relaxed); // chunks are never empty
         }
-        let header = Header::new(FileKind::Ring, identity, slots, 0);
+        for watermark in [DRAINED_WORD, DURABLE_WORD] {
+            map.words()[watermark].store(last_sequence, Ordering::Release); // in the header page
+        }
+        let next = last_sequence + 1;
+        let header = Header::new(FileKind::Ring, identity, slots, next);
         let words: &[u64; HEADER_WORDS] = bytemuck::cast_ref(&header);
         // The magic goes last: a reader that comes too early sees a file that is not a ring.
         for (word, value) in map.words().iter().zip(words).rev() {
             word.store(*value, Ordering::Release);
         }
-        Ok(RingWriter { map, slots, next: 1, drained: 0, path: path.to_path_buf() })
+        Ok(RingWriter { map, slots, first: next, next, drained: last_sequence, path: path.to_path_buf() })
     }
 
     /// Sequence number the next record gets.
@@ -180,7 +200,7 @@ impl RingWriter {
 
     /// A reader of this ring, for another thread.
     pub fn reader(&self) -> RingReader {
-        RingReader { map: self.map.reader(), slots: self.slots, path: self.path.clone() }
+        RingReader { map: self.map.reader(), slots: self.slots, first: self.first, path: self.path.clone() }
     }
 
     /// The watermarks, for whoever archives.
@@ -238,6 +258,7 @@ pub enum RingRead {
 pub struct RingReader {
     map: ReadMap,
     slots: u64,
+    first: u64,
     path: PathBuf,
 }
 
@@ -269,7 +290,11 @@ impl RingReader {
         if !slots.is_power_of_two() || slots != held {
             return Err(problem(40, format!("{slots} slots, as the header says"), format!("{held}")));
         }
-        Ok((RingReader { map, slots, path: path.to_path_buf() }, header.identity()))
+        let first = header.first_sequence;
+        if first == 0 {
+            return Err(problem(48, "a first sequence from 1".to_string(), "0".to_string()));
+        }
+        Ok((RingReader { map, slots, first, path: path.to_path_buf() }, header.identity()))
     }
 
     pub fn path(&self) -> &Path {
@@ -278,6 +303,11 @@ impl RingReader {
 
     pub fn slots(&self) -> u64 {
         self.slots
+    }
+
+    /// Sequence number of the first record its writer appended.
+    pub fn first_sequence(&self) -> u64 {
+        self.first
     }
 
     /// Last sequence number in the archive, as published in the header.
@@ -300,9 +330,15 @@ impl RingReader {
         self.load_acquire(slot_word(slot, self.slots))
     }
 
-    /// Highest sequence number published; 0 for none. Looks at every slot.
+    /// Highest sequence number published; the one before the first for none. Looks at every slot.
     pub fn newest(&self) -> u64 {
-        (0..self.slots).map(|slot| self.slot_sequence(slot)).max().unwrap_or(0)
+        (0..self.slots).map(|slot| self.slot_sequence(slot)).fold(self.first - 1, u64::max)
+    }
+
+    /// Highest sequence number of a record whose bytes are right. Looks at every slot.
+    pub(super) fn newest_intact(&self) -> Option<u64> {
+        let sequences = (0..self.slots).map(|slot| self.slot_sequence(slot));
+        sequences.filter(|sequence| matches!(self.read(*sequence), RingRead::Record(_))).max()
     }
 
     /// The record at `sequence`.

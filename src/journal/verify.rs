@@ -19,7 +19,9 @@ use crate::num::TimeNs;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub records: u64,
-    /// Of these, records only the ring has.
+    /// Starts of an engine it is made of.
+    pub starts: u64,
+    /// Records only the ring has.
     pub records_ring_only: u64,
     pub events: u64,
     pub outputs: u64,
@@ -31,7 +33,7 @@ pub struct Report {
     pub committed_sequence: u64,
     /// Entries received "before" the entry in front of them: no fault of the journal, but of a clock.
     pub time_reversals: u64,
-    /// Why the run ended; `None` if the journal was cut, or is still being written.
+    /// Why the last start ended; `None` if the journal was cut, or is still being written.
     pub ended: Option<String>,
     /// A process is writing it; the ring's slots were then not checked one by one.
     pub live: bool,
@@ -49,6 +51,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "records        {} ({} only in the ring)", self.records, self.records_ring_only)?;
+        writeln!(f, "starts         {}", self.starts)?;
         writeln!(f, "events         {}", self.events)?;
         writeln!(f, "outputs        {}", self.outputs)?;
         for (kind, count) in &self.kinds {
@@ -79,7 +82,9 @@ pub fn verify(dir: &Path) -> Result<Report, JournalError> {
     let mut report = Report { live: is_live(dir), ..Report::default() };
     report.ring_lost = matches!(reader.ring(), RingState::Lost(_));
     let result = walk(&mut reader, &mut report).and_then(|()| match reader.ring() {
-        RingState::Open(ring, _) if !report.live => check_ring(ring, &report),
+        RingState::Open(ring, identity) if !report.live && reader.start() == Some(*identity) => {
+            check_ring(ring, &report)
+        }
         _ => Ok(()),
     });
     match result {
@@ -94,7 +99,7 @@ fn walk(reader: &mut JournalReader, report: &mut Report) -> Result<(), JournalEr
     while let Some((record, place)) = reader.next_record()? {
         let numbered = reader.assemble(&record, place)?;
         let checked = grammar.record(&record).and_then(|()| match &numbered {
-            Some(numbered) => grammar.entry(numbered, reader.identity(), report),
+            Some(numbered) => grammar.entry(numbered, reader.start(), report),
             None => Ok(()),
         });
         if let Err((expected, found)) = checked {
@@ -118,11 +123,13 @@ fn walk(reader: &mut JournalReader, report: &mut Report) -> Result<(), JournalEr
 /// Expected and found.
 type Wrong = (String, String);
 
-/// What the order of entries must be: RunStart, then events, each followed by its outputs, the last
-/// of which commits.
+/// What the order of entries must be: starts one after the other, each of which is RunStart, then events,
+/// each followed by its outputs, the last of which commits, and RunEnd if it ended in order.
 #[derive(Default)]
 struct Grammar {
     group: Group,
+    /// Whose entries these are, by the headers.
+    start: Option<Identity>,
     /// First part of the entry being read.
     head: Option<Record>,
     last_recv_ns: Option<TimeNs>,
@@ -174,6 +181,9 @@ impl Grammar {
                 report.committed_sequence = numbered.first_sequence - 1;
                 (event.recv_ns, event.body.name())
             }
+            Entry::Output { output, .. } if self.start != run => {
+                return Err(("RunStart first".to_string(), format!("the output {}", output.body.name())));
+            }
             Entry::Output { recv_ns, output, commit } => {
                 self.output(*recv_ns, *commit, output.body.name())?;
                 report.outputs += 1;
@@ -200,24 +210,20 @@ impl Grammar {
         if matches!(self.group, Group::Outputs(_)) {
             return Err(("an output that commits the group before".to_string(), found()));
         }
-        if self.ended {
-            return Err(("nothing after RunEnd and its outputs".to_string(), found()));
-        }
-        match (self.group, body) {
-            (Group::None, EventBody::RunStart(start)) => {
-                let in_header = run.map(|r| (r.run_id, r.build_id, r.epoch));
-                let started = (start.run_id, start.build_id, start.epoch);
-                if in_header.is_some_and(|header| header != started) {
-                    let text = |(run, build, epoch)| format!("run {run}, build {build}, epoch {epoch}");
-                    return Err((
-                        format!("the header's {}", in_header.map_or(String::new(), text)),
-                        text(started),
-                    ));
-                }
+        let begins = report.starts == 0 || self.start != run;
+        self.start = run;
+        match body {
+            EventBody::RunStart(start) if begins => {
+                compare_identity(run, (start.run_id, start.build_id, start.epoch))?;
+                report.starts += 1;
+                (self.ended, report.ended) = (false, None);
             }
-            (Group::None, _) => return Err(("RunStart first".to_string(), found())),
-            (_, EventBody::RunStart(_)) => return Err(("one RunStart".to_string(), "another".to_string())),
-            (_, EventBody::RunEnd(end)) => {
+            _ if begins => return Err(("RunStart first".to_string(), found())),
+            _ if self.ended => return Err(("nothing after RunEnd and its outputs".to_string(), found())),
+            EventBody::RunStart(_) => {
+                return Err(("one RunStart".to_string(), "another".to_string()));
+            }
+            EventBody::RunEnd(end) => {
                 self.ended = true;
                 report.ended = Some(reason(end.reason).to_string());
             }
@@ -242,6 +248,15 @@ impl Grammar {
     }
 }
 
+/// RunStart is of the run that the header names.
+fn compare_identity(run: Option<Identity>, started: (u64, u64, u32)) -> Result<(), Wrong> {
+    let text = |(run, build, epoch)| format!("run {run}, build {build}, epoch {epoch}");
+    match run.map(|run| (run.run_id, run.build_id, run.epoch)) {
+        Some(header) if header != started => Err((format!("the header's {}", text(header)), text(started))),
+        _ => Ok(()),
+    }
+}
+
 const fn reason(reason: EndReason) -> &'static str {
     match reason {
         EndReason::MarketEnd => "market_end",
@@ -262,7 +277,10 @@ fn compare_with_ring(
         report.records_ring_only += 1;
         return Ok(());
     }
-    let RingState::Open(ring, _) = reader.ring() else { return Ok(()) };
+    let RingState::Open(ring, identity) = reader.ring() else { return Ok(()) };
+    if reader.start() != Some(*identity) {
+        return Ok(());
+    }
     let found = match ring.read(record.sequence) {
         RingRead::Record(held) if held == *record => {
             report.records_compared += 1;
@@ -291,7 +309,8 @@ fn check_ring(ring: &RingReader, report: &Report) -> Result<(), JournalError> {
         Err(JournalError::from(Problem { file, offset, sequence, expected, found }))
     };
     let newest = report.records;
-    for sequence in newest.saturating_sub(ring.slots() - 1).max(1)..=newest {
+    let first = ring.first_sequence();
+    for sequence in newest.saturating_sub(ring.slots() - 1).max(first)..=newest {
         let dying = newest - sequence + 1 == ring.slots();
         match ring.read(sequence) {
             RingRead::Record(_) => {}
@@ -302,7 +321,7 @@ fn check_ring(ring: &RingReader, report: &Report) -> Result<(), JournalError> {
             }
         }
     }
-    for slot in newest + 1..=ring.slots() {
+    for slot in newest + 1..first.saturating_add(ring.slots()) {
         let found = ring.slot_sequence(slot & (ring.slots() - 1));
         if found != 0 {
             let expected = "a slot never written".to_string();

@@ -1,11 +1,14 @@
 //! A small run to journal, and what the journal tests share.
 #![allow(dead_code)] // Each test binary uses its part.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use quantum_trader::event::record::{Record, encode_event, encode_output};
 use quantum_trader::event::*;
 use quantum_trader::journal::archive::{ArchiveWriter, Place};
+use quantum_trader::journal::disk::{Disk, RealDisk};
 use quantum_trader::journal::{Identity, JournalReader};
 use quantum_trader::num::{Dec, InstrumentId, Lots, OrderId, Side, Size, Ticks, TimeNs};
 
@@ -41,11 +44,20 @@ pub fn btcusdt() -> Instrument {
     .unwrap()
 }
 
+/// Of the start after `before` others.
+pub fn identity(before: u32) -> Identity {
+    Identity { run_id: IDENTITY.run_id + u64::from(before), epoch: IDENTITY.epoch + before, ..IDENTITY }
+}
+
 pub fn run_start() -> EventBody {
+    run_start_of(&IDENTITY)
+}
+
+pub fn run_start_of(identity: &Identity) -> EventBody {
     EventBody::RunStart(RunStart {
-        run_id: IDENTITY.run_id,
-        build_id: IDENTITY.build_id,
-        epoch: IDENTITY.epoch,
+        run_id: identity.run_id,
+        build_id: identity.build_id,
+        epoch: identity.epoch,
         instruments: 1,
         resting_stops: true,
         simulated: true,
@@ -148,6 +160,51 @@ pub fn records(steps: &[Step]) -> Vec<Record> {
     records
 }
 
+/// Entries of starts by kind: `e` event, `o` output, `t` one of three records, `c` output that commits, `s`
+/// RunStart, `x` RunEnd; `|` ends a start.
+pub fn spell(word: &str) -> Vec<Vec<Record>> {
+    let mut starts = vec![Vec::new()];
+    let (mut at, mut next, instrument) = (0, 1, BTC);
+    for letter in word.chars() {
+        let identity = identity(starts.len() as u32 - 1);
+        let records: &mut Vec<Record> = starts.last_mut().unwrap();
+        let mut event = |body| {
+            at += 1;
+            encode_event(&Event { recv_ns: TimeNs(at), instrument, body }, next, |r| records.push(*r))
+        };
+        next += match letter {
+            's' => event(run_start_of(&identity)),
+            'x' => event(run_end()),
+            'e' => event(quote(1)),
+            'o' | 'c' | 't' => {
+                let body = if letter == 't' { trade_closed() } else { order(1) };
+                let output = Output { instrument, body };
+                encode_output(&output, TimeNs(at), letter == 'c', next, |r| records.push(*r))
+            }
+            '|' => {
+                starts.push(Vec::new());
+                0
+            }
+            other => panic!("no entry is spelled {other:?}"),
+        };
+    }
+    starts
+}
+
+/// An archive of these starts, and nothing else.
+pub fn write_starts(dir: &Path, word: &str) -> Vec<Record> {
+    let starts = spell(word);
+    let mut archive = ArchiveWriter::create(dir, &IDENTITY).unwrap();
+    for (before, records) in starts.iter().enumerate() {
+        if before > 0 {
+            archive.begin(&identity(before as u32)).unwrap();
+        }
+        archive.append(records).unwrap();
+    }
+    archive.sync().unwrap();
+    starts.concat()
+}
+
 /// A timer whose bytes follow from its sequence number.
 pub fn timer(sequence: u64) -> Event {
     let body = EventBody::Timer(Timer { count: sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) });
@@ -165,6 +222,44 @@ pub fn write_archive(dir: &Path, records: &[Record], segment_records: u64) {
     let mut archive = ArchiveWriter::with_segment_records(dir, &IDENTITY, segment_records).unwrap();
     archive.append(records).unwrap();
     archive.sync().unwrap();
+}
+
+/// The machine's disk, which nobody waits for.
+#[derive(Debug)]
+pub struct Unsynced;
+
+impl Disk for Unsynced {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        RealDisk.create(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        RealDisk.open(path)
+    }
+
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        RealDisk.write_at(file, bytes, offset)
+    }
+
+    fn truncate(&self, file: &File, bytes: u64) -> io::Result<()> {
+        RealDisk.truncate(file, bytes)
+    }
+
+    fn sync(&self, _: &File) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
+    }
 }
 
 /// Everything a journal gives, and the line it ends with if it is damaged.

@@ -1,0 +1,216 @@
+//! Writing the archive.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{SEGMENT_RECORDS, SegmentHead, segment_name};
+use crate::event::record::{RECORD_BYTES, Record};
+use crate::journal::disk::{Disk, RealDisk};
+use crate::journal::header::{FileKind, HEADER_BYTES, Header};
+use crate::journal::{Identity, JournalError};
+
+/// How an archive is written.
+#[derive(Clone, Debug)]
+pub struct ArchiveOptions {
+    /// Records from which a segment ends before the next event; at least one.
+    pub segment_records: u64,
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for ArchiveOptions {
+    fn default() -> ArchiveOptions {
+        ArchiveOptions { segment_records: SEGMENT_RECORDS, disk: Arc::new(RealDisk) }
+    }
+}
+
+/// Appends records to segments.
+#[derive(Debug)]
+pub struct ArchiveWriter {
+    dir: PathBuf,
+    options: ArchiveOptions,
+    identity: Identity,
+    number: u64,
+    path: PathBuf,
+    file: File,
+    /// Records in the current segment.
+    held: u64,
+    next_sequence: u64,
+    bytes: u64,
+}
+
+impl ArchiveWriter {
+    /// Starts the archive of a folder that has none.
+    pub fn create(dir: &Path, identity: &Identity) -> Result<ArchiveWriter, JournalError> {
+        Self::with_options(dir, identity, ArchiveOptions::default())
+    }
+
+    /// As [`ArchiveWriter::create`], with segments of another length.
+    pub fn with_segment_records(
+        dir: &Path,
+        identity: &Identity,
+        segment_records: u64,
+    ) -> Result<ArchiveWriter, JournalError> {
+        Self::with_options(dir, identity, ArchiveOptions { segment_records, ..ArchiveOptions::default() })
+    }
+
+    pub fn with_options(
+        dir: &Path,
+        identity: &Identity,
+        options: ArchiveOptions,
+    ) -> Result<ArchiveWriter, JournalError> {
+        let bytes = HEADER_BYTES as u64;
+        let (path, file) = create_segment(&*options.disk, dir, identity, 1, 1)?;
+        let (dir, identity) = (dir.to_path_buf(), *identity);
+        Ok(ArchiveWriter { dir, options, identity, number: 1, path, file, held: 0, next_sequence: 1, bytes })
+    }
+
+    /// Goes on in the last segment behind `last_sequence`; what is there already is cut off.
+    /// `bytes_before` are those of the segments before it.
+    pub(in crate::journal) fn go_on(
+        dir: &Path,
+        options: ArchiveOptions,
+        segment: &SegmentHead,
+        last_sequence: u64,
+        bytes_before: u64,
+    ) -> Result<ArchiveWriter, JournalError> {
+        let path = segment.path.clone();
+        let file = options.disk.open(&path).map_err(JournalError::io(&path, "open the segment"))?;
+        let mut archive = ArchiveWriter {
+            dir: dir.to_path_buf(),
+            options,
+            identity: segment.identity,
+            number: segment.number,
+            path,
+            file,
+            held: last_sequence + 1 - segment.first_sequence,
+            next_sequence: last_sequence + 1,
+            bytes: bytes_before,
+        };
+        archive.bytes += archive.segment_bytes();
+        if segment.bytes != archive.segment_bytes() {
+            archive.truncate()?;
+        }
+        Ok(archive)
+    }
+
+    /// Takes the records behind `last_sequence`, all of the current segment, off its end.
+    pub(in crate::journal) fn cut_behind(&mut self, last_sequence: u64) -> Result<(), JournalError> {
+        let gone = self.last_sequence() - last_sequence;
+        self.held -= gone;
+        self.next_sequence -= gone;
+        self.bytes -= gone * RECORD_BYTES as u64;
+        self.truncate()
+    }
+
+    fn truncate(&self) -> Result<(), JournalError> {
+        let cut = self.options.disk.truncate(&self.file, self.segment_bytes());
+        cut.map_err(JournalError::io(&self.path, "cut the segment"))
+    }
+
+    /// Bytes of the current segment, which is where the next record goes.
+    fn segment_bytes(&self) -> u64 {
+        HEADER_BYTES as u64 + self.held * RECORD_BYTES as u64
+    }
+
+    /// Ends the current segment and begins the next with the identity of a new start, whose epoch must
+    /// be above the one before. Its first record is to be RunStart.
+    ///
+    /// The segment is on disk when this returns; only then may the start's ring be created.
+    pub fn begin(&mut self, identity: &Identity) -> Result<(), JournalError> {
+        if identity.epoch <= self.identity.epoch {
+            let (last, given) = (self.identity.epoch, identity.epoch);
+            return Err(JournalError::Epoch { dir: self.dir.clone(), last, given });
+        }
+        self.next_segment(identity)
+    }
+
+    /// Writes records, which must continue the sequence. Not durable before [`ArchiveWriter::sync`].
+    /// After an error the archive ends somewhere in these records and takes no more.
+    pub fn append(&mut self, mut records: &[Record]) -> Result<(), JournalError> {
+        while let Some(first) = records.first() {
+            assert_eq!(first.sequence, self.next_sequence, "the archive has no holes");
+            if self.held >= self.options.segment_records && begins_event(first) {
+                let identity = self.identity;
+                self.next_segment(&identity)?;
+            }
+            let (now, later) = records.split_at(self.before_rotation(records));
+            let bytes: &[u8] = bytemuck::cast_slice(now);
+            self.options
+                .disk
+                .write_at(&self.file, bytes, self.segment_bytes())
+                .map_err(JournalError::io(&self.path, "append to the archive"))?;
+            self.held += now.len() as u64;
+            self.next_sequence += now.len() as u64;
+            self.bytes += bytes.len() as u64;
+            records = later;
+        }
+        Ok(())
+    }
+
+    /// How many of these records, at least one, go into the current segment: it ends before an event, so
+    /// that none begins inside what another one caused.
+    fn before_rotation(&self, records: &[Record]) -> usize {
+        let room = self.options.segment_records.saturating_sub(self.held);
+        let room = usize::try_from(room).unwrap_or(usize::MAX).max(1);
+        let later = records.iter().enumerate().skip(room);
+        later.into_iter().find(|(_, record)| begins_event(record)).map_or(records.len(), |(at, _)| at)
+    }
+
+    /// Returns when everything appended survives a power loss.
+    pub fn sync(&mut self) -> Result<(), JournalError> {
+        self.options.disk.sync(&self.file).map_err(JournalError::io(&self.path, "sync the archive"))
+    }
+
+    pub(in crate::journal) fn sync_dir(&self) -> Result<(), JournalError> {
+        self.options.disk.sync_dir(&self.dir).map_err(JournalError::io(&self.dir, "sync the folder"))
+    }
+
+    /// Last sequence number written; 0 for none.
+    pub fn last_sequence(&self) -> u64 {
+        self.next_sequence - 1
+    }
+
+    /// Whose records are appended now.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Bytes of the archive, headers included.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn next_segment(&mut self, identity: &Identity) -> Result<(), JournalError> {
+        self.sync()?;
+        let number = self.number + 1;
+        let (path, file) =
+            create_segment(&*self.options.disk, &self.dir, identity, number, self.next_sequence)?;
+        (self.number, self.path, self.file, self.held) = (number, path, file, 0);
+        self.identity = *identity;
+        self.bytes += HEADER_BYTES as u64;
+        Ok(())
+    }
+}
+
+fn begins_event(record: &Record) -> bool {
+    !record.is_output() && record.part == 0
+}
+
+/// A new segment whose header and directory entry are on disk.
+fn create_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    identity: &Identity,
+    number: u64,
+    first_sequence: u64,
+) -> Result<(PathBuf, File), JournalError> {
+    let path = dir.join(segment_name(number));
+    let file = disk.create(&path).map_err(JournalError::io(&path, "create the segment"))?;
+    let header = Header::new(FileKind::Segment, identity, number, first_sequence);
+    disk.write_at(&file, bytemuck::bytes_of(&header), 0)
+        .and_then(|()| disk.sync(&file))
+        .and_then(|()| disk.sync_dir(dir))
+        .map_err(JournalError::io(&path, "write the segment's header"))?;
+    Ok((path, file))
+}
