@@ -115,6 +115,9 @@ impl Engine {
 
     /// Positions the venue still states otherwise, though nothing is on its way.
     pub(super) fn check_positions(&mut self, out: &mut Outbox) {
+        if self.recovering {
+            return; // the fills that explain them are still asked for
+        }
         for index in 0..self.disputed.len() {
             let Some((since, stated)) = self.disputed.get(index).copied().flatten() else { continue };
             let id = InstrumentId(index as u16);

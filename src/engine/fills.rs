@@ -30,6 +30,10 @@ impl FillMemory {
         ])
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (InstrumentId, i64)> {
+        self.seen.iter().take(self.used).copied()
+    }
+
     /// True the first time.
     pub fn is_new(&mut self, instrument: InstrumentId, trade_id: i64) -> bool {
         if self.seen.iter().take(self.used).any(|fill| *fill == (instrument, trade_id)) {

@@ -76,6 +76,8 @@ pub struct Engine {
     restarted: Option<TimeNs>,
     /// What the venue did since the last start is not known yet: nothing is entered.
     recovering: bool,
+    /// Since when the venue may have said something on orders and fills that is not known.
+    unheard_since: Option<TimeNs>,
     checks: Checks,
     equity_shown: (TimeNs, Dec),
     #[cfg(feature = "planted-defect")]
@@ -112,6 +114,7 @@ impl Engine {
             flatten_due: false,
             restarted: None,
             recovering: false,
+            unheard_since: None,
             checks: Checks::default(),
             equity_shown: (TimeNs(i64::MIN), Dec::ZERO),
             #[cfg(feature = "planted-defect")]
@@ -128,6 +131,7 @@ impl Engine {
     /// Applies one event; `out` then holds what it caused.
     pub fn step(&mut self, event: &Event, out: &mut Outbox) {
         out.clear();
+        let before = self.now;
         // Clocks that step back do not take the engine with them.
         self.now = self.now.max(event.recv_ns);
         self.roll(out);
@@ -170,7 +174,7 @@ impl Engine {
                 out,
             ),
             EventBody::Reconcile(found) => self.on_reconcile(id, found, out),
-            EventBody::RunStart(start) => self.on_start(start, out),
+            EventBody::RunStart(start) => self.on_start(start, before, out),
             EventBody::Instrument(row) => self.on_instrument(id, row),
             EventBody::QueueShare(share) => self.on_queue_share(share, out),
             EventBody::ArchiveStatus(status) if status.failing => self.fault(
@@ -231,6 +235,9 @@ impl Engine {
     fn on_feed(&mut self, status: &FeedStatus, out: &mut Outbox) {
         if status.feed == Feed::User && matches!(status.state, FeedState::Up | FeedState::Resynced) {
             return self.end_recovery(out);
+        }
+        if status.feed == Feed::User {
+            self.unheard_since.get_or_insert(self.now);
         }
         if !matches!(status.state, FeedState::Down | FeedState::Stale) {
             return;
@@ -356,6 +363,7 @@ impl Engine {
     pub fn is_idle(&self) -> bool {
         let equity = self.controller.equity();
         self.trades.is_empty()
+            && !self.recovering
             && equity.is_none_or(|equity| equity == self.equity_shown.1)
             && self.stated_wallet.is_none_or(|stated| self.controller.wallet() == Some(stated))
             && self.wallet_differs.is_none()

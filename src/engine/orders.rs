@@ -64,8 +64,10 @@ impl Engine {
             if !harmless {
                 alarm(AlarmKind::UnknownOrder, update.order, i64::from(update.code), id, out);
             }
-            // It rests at the venue for a trade that is over: an orphan must not stay.
-            if matches!(update.status, OrderStatus::Accepted | OrderStatus::Triggered) {
+            // It rests at the venue for a trade that is over: an orphan must not stay. But it is no orphan
+            // where the venue has a position that we can't explain: then it may be its only stop.
+            let explained = self.disputed.get(id.index()).copied().flatten().is_none();
+            if explained && matches!(update.status, OrderStatus::Accepted | OrderStatus::Triggered) {
                 let cancel = Cancel { id: update.order, kind: OrderKind::StopMarket, pad: [0; 7] };
                 out.push(id, OutputBody::Cancel(cancel));
             }

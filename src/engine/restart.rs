@@ -14,7 +14,8 @@ use crate::trade::{LiveOrder, OrderState, Step};
 pub(super) const LOST_AFTER_NS: i64 = 6 * NS_PER_SEC;
 
 impl Engine {
-    pub(super) fn on_start(&mut self, start: &RunStart, out: &mut Outbox) {
+    /// `before` is when the event in front of this one came.
+    pub(super) fn on_start(&mut self, start: &RunStart, before: TimeNs, out: &mut Outbox) {
         let again = self.epoch != 0 && start.epoch > self.epoch;
         // A start announced twice goes on counting: ids are never issued again.
         if start.epoch > self.epoch {
@@ -23,13 +24,14 @@ impl Engine {
         self.resting_stops = start.resting_stops;
         self.rule_voters = start.rule_voters;
         if again {
-            self.begin_recovery(out);
+            self.begin_recovery(before, out);
         }
     }
 
     /// Nobody listened for a while. Orders without an answer may exist; everything else is as it was
     /// until the venue's words say otherwise.
-    fn begin_recovery(&mut self, out: &mut Outbox) {
+    fn begin_recovery(&mut self, before: TimeNs, out: &mut Outbox) {
+        self.unheard_since.get_or_insert(before);
         (self.restarted, self.recovering) = (Some(self.now), true);
         for t in 0..self.trades.len() {
             let trade = &mut self.trades[t];
@@ -47,9 +49,13 @@ impl Engine {
 
     /// The venue has said what became of everything.
     pub(super) fn end_recovery(&mut self, out: &mut Outbox) {
+        self.unheard_since = None;
         if !std::mem::take(&mut self.recovering) {
             return;
         }
+        // What it says of positions counts from here: what explains it has only just come.
+        let now = self.now;
+        self.disputed.iter_mut().flatten().for_each(|(since, _)| *since = now);
         // Backwards, because maintaining a trade may remove it.
         for t in (0..self.trades.len()).rev() {
             self.maintain(t, out);
@@ -97,6 +103,17 @@ impl Engine {
     /// The start in force: high half of the order ids.
     pub fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    /// Since when the venue may have said something on orders and fills that was not taken in; the
+    /// newest event's time at the least.
+    pub fn unheard_since(&self) -> TimeNs {
+        self.unheard_since.unwrap_or(self.now)
+    }
+
+    /// Fills applied already, by instrument and the venue's trade id: the newest of them.
+    pub fn fills_applied(&self) -> impl Iterator<Item = (crate::num::InstrumentId, i64)> {
+        self.fills.iter()
     }
 
     /// A start after another has not heard from the venue yet.

@@ -20,6 +20,7 @@
 
 mod account;
 mod counters;
+mod earlier;
 mod fills;
 mod io;
 pub mod limits;
@@ -42,6 +43,7 @@ mod unreadable;
 mod user;
 
 pub use counters::{AnswerClass, Counters, RoundTrip};
+pub use earlier::Earlier;
 pub use io::{Input, Link, OrderText, Outputs, RequestId, RestOutcome, RestRequest};
 pub use limits::{LimitSettings, Prices};
 pub use machine::{Gateway, GatewayConfig};

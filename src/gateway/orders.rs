@@ -49,7 +49,7 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    fn of(instrument: InstrumentId, order: &Order, now: TimeNs) -> Tracked {
+    pub fn of(instrument: InstrumentId, order: &Order, now: TimeNs) -> Tracked {
         Tracked { order: Some(*order), ..Tracked::found(instrument, order.kind.into(), Stage::Sent, now) }
     }
 

@@ -55,8 +55,22 @@ pub(super) struct Reconciliation {
     retry_at: Option<TimeNs>,
 }
 
+impl Reconciliation {
+    /// One that begins at `at`.
+    pub(super) fn due(round: u32, at: TimeNs) -> Reconciliation {
+        Reconciliation {
+            round,
+            step: Step::Orders,
+            open: 0,
+            instruments: BTreeSet::new(),
+            held: VecDeque::new(),
+            retry_at: Some(at),
+        }
+    }
+}
+
 impl Gateway {
-    fn next_round(&mut self) -> u32 {
+    pub(super) fn next_round(&mut self) -> u32 {
         self.counters.reconciliation_rounds += 1;
         // Four billion rounds are beyond any run.
         self.counters.reconciliation_rounds as u32
@@ -70,7 +84,7 @@ impl Gateway {
             round,
             step: Step::Orders,
             open: 0,
-            instruments: live.chain(held).collect(),
+            instruments: live.chain(held).chain(self.session.reconcile_also.iter().copied()).collect(),
             held: VecDeque::new(),
             retry_at: None,
         });
@@ -87,15 +101,9 @@ impl Gateway {
         if self.config.lockstep || !matches!(self.session.state, SessionState::Up) {
             return;
         }
-        self.session.state = SessionState::Reconciling(Reconciliation {
-            round: self.next_round(),
-            step: Step::Orders,
-            open: 0,
-            instruments: BTreeSet::new(),
-            held: VecDeque::new(),
-            // A burst of such messages is one reason.
-            retry_at: Some(now + RETRY_NS),
-        });
+        // A burst of such messages is one reason.
+        let round = self.next_round();
+        self.session.state = SessionState::Reconciling(Reconciliation::due(round, now + RETRY_NS));
     }
 
     pub(super) fn drive_reconciliation(&mut self, now: TimeNs, out: &mut Outputs) {

@@ -6,6 +6,8 @@
 //!                          └──────────────┴────────────────┴──────────────────┘
 //! ```
 
+use std::collections::BTreeSet;
+
 use super::io::{Link, Outputs};
 use super::machine::{Gateway, say_feed};
 use super::reconcile::Reconciliation;
@@ -44,6 +46,8 @@ pub(super) struct Session {
     keep_alive_at: TimeNs,
     /// When the stream last said something that was taken in: what it missed is younger.
     pub heard_ns: TimeNs,
+    /// Instruments to reconcile whether or not anything of them is known to be live.
+    pub reconcile_also: BTreeSet<InstrumentId>,
     /// Whether the engine was told that the stream is down.
     told_down: bool,
 }
@@ -57,6 +61,7 @@ impl Session {
             reconnect,
             keep_alive_at: now + KEEP_ALIVE_NS,
             heard_ns: now,
+            reconcile_also: BTreeSet::new(),
             told_down: false,
         }
     }
@@ -108,6 +113,7 @@ impl Gateway {
     pub(super) fn end_reconciliation(&mut self, now: TimeNs, out: &mut Outputs) {
         self.session.state = SessionState::Up;
         self.session.heard_ns = now;
+        self.session.reconcile_also.clear();
         self.counters.reconciliations += 1;
         let told_down = std::mem::take(&mut self.session.told_down);
         say_feed(now, Feed::User, if told_down { FeedState::Up } else { FeedState::Resynced }, out);

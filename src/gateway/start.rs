@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::earlier::Earlier;
 use super::fills::QUOTE_ASSET;
 use super::limits::Prices;
 use super::line::Line;
@@ -100,6 +101,7 @@ pub struct Prepared {
     user: Line,
     held: Vec<(InstrumentId, Lots)>,
     found: Vec<(OrderId, Tracked)>,
+    earlier: Option<Earlier>,
 }
 
 /// Reads the account, sets what has to be set, and opens both websockets. Blocks until all is done:
@@ -142,6 +144,7 @@ pub fn prepare(
         user,
         held,
         found,
+        earlier: None,
     })
 }
 
@@ -162,6 +165,15 @@ impl Prepared {
         history(&self.client, row, interval_s, bars, server_ms)
     }
 
+    /// Goes on with what an earlier start left. What became of orders, fills and wallet is then told by a
+    /// reconciliation, in an order the engine's books can follow; of what was read at the start, setup and
+    /// positions are left.
+    pub fn resume(&mut self, earlier: Earlier) {
+        let kept = |body: &EventBody| matches!(body, EventBody::VenueSetup(_) | EventBody::VenuePosition(_));
+        self.events.retain(|event| kept(&event.body));
+        self.earlier = Some(earlier);
+    }
+
     /// The venue's clock minus ours.
     pub fn clock_offset_ms(&self) -> Millis {
         self.clock_offset_ms
@@ -179,8 +191,9 @@ impl Prepared {
         for (instrument, quantity) in self.held {
             gateway.begin_at(instrument, quantity);
         }
-        for (id, tracked) in self.found {
-            gateway.adopt(id, tracked);
+        match self.earlier {
+            Some(earlier) => gateway.resume(earlier, self.found, now),
+            None => self.found.into_iter().for_each(|(id, tracked)| gateway.adopt(id, tracked)),
         }
         let urgent = Lane::spawn("qtx-rest-orders", self.client.clone())?;
         let rest = Lane::spawn("qtx-rest", self.client)?;

@@ -65,6 +65,8 @@ pub struct Cycle<'a, C, E> {
     discipline: Option<Discipline>,
     /// Dropped since the last gap was journaled.
     dropped: Gap,
+    /// Taken up once a start after another has heard what the venue did meanwhile.
+    after_recovery: Vec<Event>,
 }
 
 impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
@@ -82,7 +84,27 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
     ) -> Cycle<'a, C, E> {
         let shares = Shares::new(inbox.events.capacity().unwrap_or(usize::MAX));
         let dropped = Gap { frames: 0, bytes: 0 };
-        Cycle { intake, orders, feeds, shares, inbox, clock, market, stop, when_full, discipline, dropped }
+        let after_recovery = Vec::new();
+        Cycle {
+            intake,
+            orders,
+            feeds,
+            shares,
+            inbox,
+            clock,
+            market,
+            stop,
+            when_full,
+            discipline,
+            dropped,
+            after_recovery,
+        }
+    }
+
+    /// Events that wait until the engine has recovered, such as changed settings.
+    pub fn after_recovery(mut self, events: Vec<Event>) -> Self {
+        self.after_recovery = events;
+        self
     }
 
     /// Journals and applies what a run begins with.
@@ -175,6 +197,7 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
     fn turn(&mut self, now: TimeNs) -> Result<(), RunError> {
         self.commands(now)?;
         self.events(now)?;
+        self.recovered(now)?;
         self.timers(now)?;
         self.connections(now)?;
         self.queues(now)
@@ -200,6 +223,17 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
             if let (EventBody::ClockSync(sync), Some(discipline)) = (&event.body, self.discipline.as_mut()) {
                 discipline.slew(sync);
             }
+        }
+        Ok(())
+    }
+
+    /// What waited for the end of the recovery. All of it or none: settings in pieces are one change.
+    fn recovered(&mut self, now: TimeNs) -> Result<(), RunError> {
+        if self.after_recovery.is_empty() || self.engine().is_recovering() {
+            return Ok(());
+        }
+        for event in std::mem::take(&mut self.after_recovery) {
+            self.intake.take(&Event { recv_ns: now, ..event }, false, &mut self.orders)?;
         }
         Ok(())
     }

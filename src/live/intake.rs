@@ -41,20 +41,17 @@ pub struct Intake<'a, R = RingWriter> {
     archive_given_up: bool,
     timer_due: TimeNs,
     timer_count: u64,
-    timer_ns: i64,
     now: TimeNs,
 }
 
 impl<'a, R: Recorder> Intake<'a, R> {
     pub fn new(core: Core<R>, drain: Option<&'a Drain>) -> Intake<'a, R> {
-        let timer_ns = core.engine().settings().timer_ms * NS_PER_MS;
         Intake {
             core,
             drain,
             archive_given_up: false,
             timer_due: TimeNs(i64::MAX),
             timer_count: 0,
-            timer_ns,
             now: TimeNs(i64::MIN),
         }
     }
@@ -167,7 +164,8 @@ impl<'a, R: Recorder> Intake<'a, R> {
         }
         // Something has a deadline: time is told more often until it is settled.
         if self.core.engine().has_deadline() {
-            self.timer_due = self.timer_due.min(event.recv_ns + self.timer_ns);
+            let timer_ns = self.core.engine().settings().timer_ms * NS_PER_MS;
+            self.timer_due = self.timer_due.min(event.recv_ns + timer_ns);
         }
         Ok(())
     }

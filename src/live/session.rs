@@ -11,7 +11,7 @@ use super::queue::order_queue;
 use super::{Feeds, Inbox, Lifetimes, OrderQueue, Senders};
 use crate::event::{Event, EventBody, Feed, InstrumentTable};
 use crate::gateway::{
-    Fence, GatewayReport, Prepared, RunningGateway, StartConfig, StartError, Wires, prepare,
+    Earlier, Fence, GatewayReport, Prepared, RunningGateway, StartConfig, StartError, Wires, prepare,
 };
 use crate::num::Now;
 use crate::sim::lockstep::Baton;
@@ -92,6 +92,11 @@ impl Account {
 
     pub fn instruments(&self) -> &InstrumentTable {
         &self.prepared.instruments
+    }
+
+    /// See [`Prepared::resume`].
+    pub fn resume(&mut self, earlier: Earlier) {
+        self.prepared.resume(earlier);
     }
 
     /// Starts the gateway and opens the market connections.

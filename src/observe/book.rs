@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::event::{
-    Event, EventBody, Fill, FillCause, Order, OrderUpdate, Output, OutputBody, Purpose, TradeState,
+    Event, EventBody, Fill, FillCause, InstrumentTable, Order, OrderUpdate, Output, OutputBody, Purpose,
+    TradeState,
 };
 use crate::num::{Dec, InstrumentId, Lots, OrderId, Side, Ticks, TimeNs};
-use crate::trade::LiveOrder;
+use crate::trade::{LiveOrder, Trade};
 
 /// A trade from its approval to its account.
 #[derive(Clone, Debug)]
@@ -99,6 +100,27 @@ pub struct Book {
 }
 
 impl Book {
+    /// What an engine has when a start goes on with it.
+    pub(super) fn resume(&mut self, trades: &[Trade], table: &InstrumentTable) {
+        for trade in trades.iter().filter(|trade| !trade.finished) {
+            let tick = table.get(trade.instrument).map_or(Dec::ZERO, |row| row.tick);
+            let exit = trade.exit.as_ref();
+            let open = OpenTrade {
+                instrument: trade.instrument,
+                side: trade.side(),
+                entry: trade.entry.to_dec(tick),
+                stop: exit.map_or(Ticks::ZERO, |exit| exit.stop),
+                target: exit.map_or(Ticks::ZERO, |exit| exit.target),
+                since: exit.map_or(TimeNs(0), |exit| exit.opened_ns),
+                entered: trade.entry.quantity,
+                exited: trade.exited,
+                orders: trade.orders.to_vec(),
+                exits: Vec::new(),
+            };
+            self.trades.insert(trade.id, open);
+        }
+    }
+
     pub fn trades(&self) -> impl Iterator<Item = &OpenTrade> {
         self.trades.values()
     }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::event::{
-    Alarm, AlarmKind, CommandKind, EndReason, Event, EventBody, Feed, FeedStatus, Limit, LimitChanged,
-    Output, OutputBody, Queue, TradingState,
+    Alarm, AlarmKind, CommandKind, EndReason, Event, EventBody, Feed, FeedState, FeedStatus, Limit,
+    LimitChanged, Output, OutputBody, Queue, TradingState,
 };
 use crate::num::{InstrumentId, TimeNs};
 
@@ -24,6 +24,8 @@ pub struct Condition {
     pub feeds: BTreeMap<Feed, FeedStatus>,
     pub queues: BTreeMap<Queue, Share>,
     pub last_alarm: Option<LastAlarm>,
+    /// A start after another, that has not heard yet what the venue did meanwhile: nothing is entered.
+    pub recovering: bool,
     /// Set once the run was closed in order.
     pub ended: Option<EndReason>,
 }
@@ -62,6 +64,7 @@ impl Default for Condition {
             feeds: BTreeMap::new(),
             queues: BTreeMap::new(),
             last_alarm: None,
+            recovering: false,
             ended: None,
         }
     }
@@ -81,7 +84,12 @@ impl Condition {
                 let taken = self.commands.entry(command.command).or_default();
                 *taken = Taken { count: taken.count + 1, sequence };
             }
+            EventBody::RunStart(_) => {
+                (self.recovering, self.ended) = (sequence > 1, None);
+            }
             EventBody::FeedStatus(status) => {
+                let heard = matches!(status.state, FeedState::Up | FeedState::Resynced);
+                self.recovering &= !(status.feed == Feed::User && heard);
                 self.feeds.insert(status.feed, *status);
             }
             EventBody::QueueShare(share) => {

@@ -6,6 +6,8 @@ use super::{Book, Condition};
 use crate::event::record::Entry;
 use crate::event::{AlarmKind, EventBody, InstrumentTable, OrderKind, Output, OutputBody, TradeClosed};
 use crate::num::{Dec, InstrumentId, OrderId, Side, TimeNs};
+use crate::risk::controller::Controller;
+use crate::trade::Trade;
 
 /// What a run did so far.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +71,18 @@ pub struct Closed {
 }
 
 impl Stats {
+    /// What holds when a start goes on with an engine: its trades, the trading state, the wallet. Everything
+    /// else counts from here.
+    pub fn resume(&mut self, trades: &[Trade], controller: &Controller, table: &InstrumentTable) {
+        self.book.resume(trades, table);
+        self.condition.state = controller.state();
+        (self.equity, self.wallet) = (controller.equity(), controller.wallet());
+        let held = trades.iter().filter(|trade| !trade.finished && trade.open().0 > 0);
+        self.open = held.map(|trade| trade.id).collect();
+        self.open_now = self.open.len() as u32;
+        self.concurrent_max = self.open_now;
+    }
+
     /// Takes the next entry of the journal; `sequence` is its first record's.
     pub fn take(&mut self, sequence: u64, entry: &Entry) {
         match entry {

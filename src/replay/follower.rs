@@ -40,7 +40,9 @@ struct Opening {
 pub struct Cut {
     /// Of the event.
     pub recv_ns: TimeNs,
-    /// Outputs that were computed and not recorded; at least one.
+    /// Everything it causes.
+    pub caused: Vec<Output>,
+    /// Of that, what is not recorded; at least one.
     pub missing: Vec<Output>,
 }
 
@@ -106,9 +108,10 @@ impl Follower {
 
     /// Where the journal ends inside a group: what is missing.
     pub fn cut(&self) -> Option<Cut> {
-        let missing = &self.out.outputs()[self.compared.min(self.out.outputs().len())..];
+        let (_, missing) = self.out.outputs().split_at_checked(self.compared)?;
         let (_, event) = self.event.filter(|_| !missing.is_empty())?;
-        Some(Cut { recv_ns: event.recv_ns, missing: missing.to_vec() })
+        let (caused, missing) = (self.out.outputs().to_vec(), missing.to_vec());
+        Some(Cut { recv_ns: event.recv_ns, caused, missing })
     }
 
     /// Takes the next entry; `sequence` is its first record's.

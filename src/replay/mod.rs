@@ -5,6 +5,7 @@
 
 mod divergence;
 mod follower;
+pub mod recovery;
 mod rules;
 pub mod shadow;
 mod snapshots;
@@ -12,5 +13,6 @@ pub mod verify;
 
 pub use divergence::{Difference, Divergence};
 pub use follower::{Cut, Follower};
+pub use recovery::{Recovered, Recovery, RecoveryError};
 pub use shadow::{Shadow, ShadowConfig, ShadowReport, SharedReport};
-pub use snapshots::SNAPSHOT_RECORDS;
+pub use snapshots::{SNAPSHOT_RECORDS, forget_snapshots};

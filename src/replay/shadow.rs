@@ -94,7 +94,7 @@ impl Shadow {
     pub fn new(config: ShadowConfig, resumed: Option<(Engine, u64)>) -> io::Result<(Shadow, SharedReport)> {
         let report = SharedReport::default();
         let ShadowConfig { dir, rules, on_divergence, durable, may_forget } = config;
-        let rules = rules.then(|| open_rules(&dir)).transpose()?;
+        let rules = rules.then(|| open_rules(&dir, resumed.is_some())).transpose()?;
         let told = report.clone();
         let snapshots = SnapshotWriter::spawn(dir, may_forget, move |why| told.fail(why))?;
         let last = resumed.as_ref().map_or(0, |(_, last)| *last);
@@ -175,8 +175,10 @@ impl Drop for Shadow {
     }
 }
 
-fn open_rules(dir: &Path) -> io::Result<BufWriter<File>> {
+/// Goes on with the file of a journal that goes on; what another left there is not this one's.
+fn open_rules(dir: &Path, go_on: bool) -> io::Result<BufWriter<File>> {
     let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).mode(0o600).open(dir.join(RULES_NAME))?;
+    options.write(true).append(go_on).truncate(!go_on).create(true).mode(0o600);
+    let file = options.open(dir.join(RULES_NAME))?;
     Ok(BufWriter::new(file))
 }

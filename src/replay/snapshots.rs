@@ -57,6 +57,14 @@ pub(super) fn newest(dir: &Path, last: u64, notes: &mut Vec<String>) -> io::Resu
     Ok(None)
 }
 
+/// Removes every snapshot of a folder: a new journal begins there, and they are of another.
+///
+/// # Errors
+/// If the folder can't be read or a file not be removed.
+pub fn forget_snapshots(dir: &Path) -> io::Result<()> {
+    list(dir)?.into_iter().try_for_each(|(_, path)| fs::remove_file(path))
+}
+
 /// Removes every snapshot beyond `last`: the journal they stood for is gone.
 pub(super) fn remove_beyond(dir: &Path, last: u64) -> io::Result<()> {
     for (sequence, path) in list(dir)? {

@@ -171,7 +171,7 @@ impl Journal {
         let ring_dir = wanted.ring_dir.map_or_else(ring_dir, Path::to_path_buf);
         let settings = wanted.settings;
         let folder = Folder::create(dir)?;
-        let log = settings.log_to_file.then(|| log_file(folder.path())).transpose()?;
+        let log = settings.log_to_file.then(|| log_file(folder.path(), false)).transpose()?;
         let ring = folder.create_ring(Some(&ring_dir), settings.ring_slots.into(), identity)?;
         let archive = folder.create_archive(identity)?;
         let (mut reporter, _) = Reporter::new(Lines::new(table.clone(), *settings), Console::Quiet, log);

@@ -2,21 +2,23 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use super::{Ended, RunArgs};
 use crate::cli::{DEFAULT_JOURNAL, Failure};
+use crate::engine::Engine;
 use crate::event::InstrumentTable;
 use crate::event::record::{Assembler, Record};
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
+use crate::journal::archive::ArchiveWriter;
 use crate::journal::drain::Drain;
 use crate::journal::ring::RingWriter;
-use crate::journal::{Folder, Identity};
+use crate::journal::{Folder, Identity, Resumed};
 use crate::live::Notices;
 use crate::observe::{Console, JournalSummary, Lines, Reporter, ShadowSummary, Shared, Summary};
-use crate::replay::{Shadow, ShadowConfig, SharedReport};
+use crate::replay::{Recovery, Shadow, ShadowConfig, SharedReport, forget_snapshots};
 use crate::risk::config::Settings;
 
 const LOG_NAME: &str = "trade_decisions.log";
@@ -39,18 +41,51 @@ impl Journal {
         instruments: &InstrumentTable,
         identity: &Identity,
     ) -> Result<(Journal, RingWriter), Failure> {
-        let ring_dir = args.ring_dir.clone().unwrap_or_else(ring_dir);
-        if !ring_dir.is_dir() {
-            return Err(Failure::refused(format!("--ring-dir {ring_dir:?}: no such folder")));
-        }
+        let ring_dir = ring_folder(args)?;
         let folder = match &args.journal {
             Some(dir) => Folder::create(dir)?,
             None => Folder::replace(Path::new(DEFAULT_JOURNAL))?,
         };
         // First what can still fail without leaving half a journal behind.
-        let log = settings.log_to_file.then(|| log_file(folder.path())).transpose()?;
+        let log = settings.log_to_file.then(|| log_file(folder.path(), false)).transpose()?;
+        forget_snapshots(folder.path())?;
         let ring = folder.create_ring(Some(&ring_dir), settings.ring_slots.into(), identity)?;
         let archive = folder.create_archive(identity)?;
+        let (reporter, stats) = Reporter::new(Lines::new(instruments.clone(), *settings), console(args), log);
+        Journal::spawn((folder, ring, archive), settings, (reporter, stats), None)
+    }
+
+    /// Goes on with the journal of earlier starts: the next segment, a ring of its own, an engine that has
+    /// seen everything before.
+    pub fn go_on(
+        args: &RunArgs,
+        settings: &Settings,
+        instruments: &InstrumentTable,
+        identity: &Identity,
+        recovery: Recovery,
+    ) -> Result<(Journal, RingWriter, Engine), Failure> {
+        let ring_dir = ring_folder(args)?;
+        let Recovery { resumed, engine, .. } = recovery;
+        let Resumed { folder, mut archive, last_sequence, .. } = resumed;
+        let log = settings.log_to_file.then(|| log_file(folder.path(), true)).transpose()?;
+        archive.begin(identity)?;
+        let slots = settings.ring_slots.into();
+        let ring = folder.create_ring_after(Some(&ring_dir), slots, identity, last_sequence)?;
+        let (reporter, stats) = Reporter::new(Lines::new(instruments.clone(), *settings), console(args), log);
+        let mut primed = stats.lock().unwrap_or_else(PoisonError::into_inner);
+        primed.resume(engine.trades(), engine.controller(), instruments);
+        drop(primed);
+        let resumed = Some((engine.clone(), last_sequence));
+        let (journal, ring) = Journal::spawn((folder, ring, archive), settings, (reporter, stats), resumed)?;
+        Ok((journal, ring, engine))
+    }
+
+    fn spawn(
+        (folder, ring, archive): (Folder, RingWriter, ArchiveWriter),
+        settings: &Settings,
+        (reporter, stats): (Reporter, Shared),
+        resumed: Option<(Engine, u64)>,
+    ) -> Result<(Journal, RingWriter), Failure> {
         let notices = Notices::default();
         let (watermarks, diverged) = (ring.watermarks(), notices.clone());
         let config = ShadowConfig {
@@ -60,8 +95,7 @@ impl Journal {
             durable: Box::new(move || watermarks.durable()),
             may_forget: Box::new(|_| ()),
         };
-        let (shadow, report) = Shadow::new(config, None)?;
-        let (reporter, stats) = Reporter::new(Lines::new(instruments.clone(), *settings), console(args), log);
+        let (shadow, report) = Shadow::new(config, resumed)?;
         let mut watch = Watch { assembler: Assembler::default(), reporter, shadow, notices: notices.clone() };
         let clock = MonotonicClock::new();
         let drain = Drain::spawn(&ring, archive, move || clock.now_ns(), move |record| watch.take(record))?;
@@ -133,10 +167,16 @@ impl Watch {
     }
 }
 
-pub(in crate::cli) fn log_file(dir: &Path) -> Result<File, Failure> {
+fn ring_folder(args: &RunArgs) -> Result<PathBuf, Failure> {
+    let dir = args.ring_dir.clone().unwrap_or_else(ring_dir);
+    if dir.is_dir() { Ok(dir) } else { Err(Failure::refused(format!("--ring-dir {dir:?}: no such folder"))) }
+}
+
+/// `go_on`: behind what earlier starts wrote.
+pub(in crate::cli) fn log_file(dir: &Path, go_on: bool) -> Result<File, Failure> {
     let path = dir.join(LOG_NAME);
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
+    options.write(true).create(true).append(go_on).truncate(!go_on).mode(0o600);
     options
         .open(&path)
         .map_err(|error| Failure::refused(format!("{}: can't create: {error}", path.display())))

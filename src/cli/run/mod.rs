@@ -6,6 +6,7 @@ mod embedded;
 mod host;
 mod journal;
 mod remote;
+mod resume;
 mod sockets;
 
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 use serde::Deserialize;
 
 use super::journal::Journal;
-use super::{Ended, Plan, RunArgs, VenueName, control, finish, host, opening, pace, sockets};
+use super::{Ended, Plan, RunArgs, VenueName, control, finish, host, opening, pace, resume, sockets};
 use crate::cli::{Failure, print};
 use crate::event::{Event, EventBody};
 use crate::gateway::{RestClient, RestReply, secrets};
@@ -112,24 +112,50 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     }
     let (mut lock, api) = lock(&endpoints, &credentials, settings)?;
     let epoch = lock.next_epoch(wall_time())?;
+    let recovery = resume::find(dir)?;
     let stale_ns = Some(clock.scaled(GATEWAY_STALE_NS));
     let start_config = sockets::start_config(settings, endpoints, args.symbols.clone(), false, stale_ns)?;
-    let account = Account::read(start_config, credentials, &clock)?;
-    let notes: Vec<String> = account.prepared().notes.iter().cloned().chain(epoch.damage.clone()).collect();
-
+    let mut account = Account::read(start_config, credentials, &clock)?;
+    let mut notes: Vec<String> =
+        account.prepared().notes.iter().cloned().chain(epoch.damage.clone()).collect();
     let instruments = account.instruments().clone();
-    refuse_positions(&account)?;
-    let start = clock.now();
+    match &recovery {
+        Some(recovery) => {
+            recovery.check_instruments(&instruments).map_err(|error| Failure::refused(error.to_string()))?;
+            notes.extend(resume::notes(recovery));
+            account.resume(resume::earlier(&recovery.engine));
+        }
+        None => refuse_positions(&account)?,
+    }
+    // Time does not run backwards, not even from start to start.
+    let start = clock.now().max(recovery.as_ref().map_or(TimeNs(i64::MIN), |it| it.engine.now()));
     let history = history(&account, settings, &clock, start)?;
     let identity = identity(epoch.value, settings);
-    let (journal, ring) = Journal::open(args, settings, &instruments, &identity)?;
+    let in_force = recovery.as_ref().map_or(*settings, |recovery| *recovery.engine.settings());
+    let mut events = opening(start, &identity, &in_force, &instruments, clock.is_simulated());
+    let mut after_recovery = Vec::new();
+    let (journal, core) = match recovery {
+        Some(recovery) => {
+            events.extend(recovery.never_sent(start));
+            after_recovery = resume::change(&recovery.engine, settings);
+            let (journal, ring, engine) = Journal::go_on(args, settings, &instruments, &identity, recovery)?;
+            (journal, Core::resume(engine, settings, &instruments, ring))
+        }
+        None => {
+            let (journal, ring) = Journal::open(args, settings, &instruments, &identity)?;
+            (journal, Core::new(settings, &instruments, ring))
+        }
+    };
     if !args.json {
         print(&banner(args, &api, &clock, &notes, &dir.display().to_string()))?;
     }
-    let mut events = opening(start, &identity, settings, &instruments, clock.is_simulated());
-    events.extend(history);
+    // Behind changed settings, for the indicators they may have begun anew.
+    if after_recovery.is_empty() {
+        events.extend(history)
+    } else {
+        after_recovery.extend(history)
+    }
     events.extend(account.prepared().events.iter().map(|event| Event { recv_ns: start, ..*event }));
-    let core = Core::new(settings, &instruments, ring);
     let market = MarketConfig {
         channels: &CHANNELS,
         bar_interval_s: settings.bar_interval_s,
@@ -140,7 +166,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let control = control(&journal, settings, &instruments, joined.senders.commands.clone())?;
     let pace = Pace { speed: Some(1.0), ..pace(args, Some(1.0))? };
     let plan = Plan { start, opening: events, pace, stop, round_trip_ns_max: None };
-    let ended = cycle(plan, core, joined, (clock, discipline), &journal, notes)?;
+    let ended = cycle(plan, core, joined, (clock, discipline), &journal, (notes, after_recovery))?;
     finish(args, journal, control, ended, &instruments)
 }
 
@@ -162,8 +188,8 @@ fn refuse_real_orders(clock: &Clock, credentials: &Credentials) -> Result<(), Fa
     Ok(())
 }
 
-/// A position of an earlier start is nobody's here: the engine would neither manage it nor keep its
-/// stop, which to it is an orphan. Until a start can take it over, it is left as it is.
+/// Without a journal that explains it a position is nobody's here: the engine would neither manage it nor
+/// keep its stop, which to it is an orphan. It is left as it is.
 fn refuse_positions(account: &Account) -> Result<(), Failure> {
     let instruments = account.instruments();
     let held = account.prepared().events.iter().filter_map(|event| match event.body {
@@ -178,8 +204,8 @@ fn refuse_positions(account: &Account) -> Result<(), Failure> {
         return Ok(());
     }
     let line = format!(
-        "the account holds {}: this version can't take over a position of an earlier start. Its \
-         orders and stops were left as they are; close it at the venue, then start",
+        "the account holds {}, which no journal here explains: give the --journal of the start that opened \
+         it. Its orders and stops were left as they are; or close it at the venue, then start",
         held.join(", ")
     );
     Err(Failure::refused(line))
@@ -301,7 +327,7 @@ fn cycle(
     joined: Joined,
     (clock, discipline): (Clock, Discipline),
     journal: &Journal,
-    mut warnings: Vec<String>,
+    (mut warnings, after_recovery): (Vec<String>, Vec<Event>),
 ) -> Result<Ended, Failure> {
     let Joined { session, orders, feeds, inbox, senders, mut events } = joined;
     events.retain(sockets::is_feed_status);
@@ -311,7 +337,8 @@ fn cycle(
     let end = plan.pace.horizon_ns.map(|ns| clock.now() + clock.scaled(ns));
     let intake = Intake::new(core, Some(&journal.drain));
     let cycle =
-        Cycle::new(intake, orders, feeds, inbox, clock, Endless, plan.stop, when_full, Some(discipline));
+        Cycle::new(intake, orders, feeds, inbox, clock, Endless, plan.stop, when_full, Some(discipline))
+            .after_recovery(after_recovery);
     let opening = (plan.start, plan.opening.into_iter().chain(events));
     let ended = sockets::by_the_clock(cycle, opening, end, || {}, session, warnings);
     drop(compared);

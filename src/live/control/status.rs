@@ -21,6 +21,9 @@ pub struct Status {
     /// Why, and since when; null while it has been ACTIVE from the start.
     pub cause: Option<String>,
     pub since: Option<String>,
+    /// This start goes on with another's journal and has not heard yet what the venue did meanwhile: nothing
+    /// is entered.
+    pub recovering: bool,
     pub account: Account,
     pub positions: Vec<Position>,
     /// Symbols whose entries are on their way.
@@ -130,6 +133,7 @@ impl Subject {
             now: stats.now.to_string(),
             records: stats.records,
             state: condition.state.to_string(),
+            recovering: condition.recovering,
             cause: condition.cause.map(|(cause, _)| cause.to_string()),
             since: condition.cause.map(|(_, since)| since.to_string()),
             account: self.account(stats),
@@ -298,7 +302,8 @@ impl fmt::Display for Status {
             _ => String::new(),
         };
         let a = &self.account;
-        writeln!(text, "state       {}{why}", self.state)?;
+        let recovering = if self.recovering { ", recovering: the venue is asked what happened" } else { "" };
+        writeln!(text, "state       {}{why}{recovering}", self.state)?;
         writeln!(
             text,
             "equity      {}, wallet {}, exposure {}",

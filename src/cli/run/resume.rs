@@ -1,0 +1,107 @@
+//! A start after another at a venue elsewhere: what the journal says is taken up, the venue is asked what
+//! happened meanwhile, and only then is anything new begun.
+
+use std::path::Path;
+
+use crate::cli::Failure;
+use crate::engine::Engine;
+use crate::event::{ConfigChange, ConfigText, Event, EventBody, Order, Purpose, WorkingType};
+use crate::gateway::Earlier;
+use crate::journal::JournalError;
+use crate::num::{Lots, Ticks, TimeNs};
+use crate::replay::{Recovery, RecoveryError};
+use crate::risk::config::{ExitPrice, Settings};
+use crate::risk::off;
+use crate::trade::LiveOrder;
+
+/// The journal in `dir`, if there is one to go on with.
+pub(super) fn find(dir: &Path) -> Result<Option<Recovery>, Failure> {
+    if !dir.exists() {
+        return Ok(None);
+    }
+    match Recovery::open(dir) {
+        Ok(recovery) => Ok(Some(recovery)),
+        Err(RecoveryError::Journal(JournalError::NoJournal { .. })) => Ok(None),
+        Err(error) => Err(Failure::refused(error.to_string())),
+    }
+}
+
+/// What the engine has under way, for the gateway.
+pub(super) fn earlier(engine: &Engine) -> Earlier {
+    let working_type = match engine.settings().exit_price {
+        ExitPrice::Mark => WorkingType::MarkPrice,
+        ExitPrice::Book | ExitPrice::Last => WorkingType::ContractPrice,
+    };
+    let mut earlier = Earlier {
+        fills: engine.fills_applied().collect(),
+        unheard_since: engine.unheard_since(),
+        ..Earlier::default()
+    };
+    for trade in engine.trades() {
+        earlier.instruments.push(trade.instrument);
+        let live = trade.orders.iter().filter(|order| !order.is_done());
+        earlier
+            .orders
+            .extend(live.map(|live| (trade.instrument, as_sent(live, trade.id, working_type), live.filled)));
+    }
+    earlier
+}
+
+fn as_sent(live: &LiveOrder, trade: crate::num::OrderId, working_type: WorkingType) -> Order {
+    Order {
+        id: live.id,
+        trade,
+        quantity: live.quantity,
+        trigger: if live.purpose == Purpose::Stop { live.trigger } else { Ticks::ZERO },
+        reference: live.reference,
+        side: live.side,
+        kind: live.kind,
+        purpose: live.purpose,
+        working_type,
+        reduce_only: live.purpose != Purpose::Entry,
+        pad: [0; 3],
+    }
+}
+
+/// The events by which settings other than the engine's come into force; none if they are the same.
+pub(super) fn change(engine: &Engine, settings: &Settings) -> Vec<Event> {
+    if *engine.settings() == off::in_force(settings) {
+        return Vec::new();
+    }
+    let event = |body| Event::global(TimeNs(0), body);
+    let announced = event(EventBody::ConfigChange(ConfigChange { digest: settings.digest() }));
+    let text = settings.to_toml();
+    let pieces = ConfigText::split(&text).map(|piece| event(EventBody::ConfigText(piece)));
+    std::iter::once(announced).chain(pieces).collect()
+}
+
+/// For the operator: what was found, a line each.
+pub(super) fn notes(recovery: &Recovery) -> Vec<String> {
+    let engine = &recovery.engine;
+    let found = &recovery.recovered;
+    let from = match found.snapshot {
+        0 => "from its beginning".to_string(),
+        sequence => format!("from the snapshot at {sequence}"),
+    };
+    let mut notes = vec![format!(
+        "the journal goes on behind {}: {} records only the ring had, {} read again {from}",
+        recovery.resumed.last_sequence, recovery.resumed.recovered.from_ring, found.replayed
+    )];
+    if found.completed > 0 {
+        notes.push(format!("its last event lacked {} outputs, which had no effect yet", found.completed));
+    }
+    notes.extend(found.notes.iter().cloned());
+    let held = engine.trades().iter().filter(|trade| !trade.finished && trade.open() != Lots::ZERO);
+    let rows: Vec<_> = engine.instruments().collect();
+    let held: Vec<String> = held
+        .filter_map(|trade| {
+            let row = rows.get(trade.instrument.index())?;
+            let signed = Lots(trade.open().0 * trade.side().sign());
+            Some(format!("{} {}", row.symbol, row.quantity(signed)))
+        })
+        .collect();
+    if !held.is_empty() {
+        notes.push(format!("taken over: {}", held.join(", ")));
+    }
+    notes
+}

@@ -1,0 +1,170 @@
+//! What a start goes on with: the newest valid snapshot and the journal behind it.
+//!
+//! The engine that comes out has seen everything that was journaled. A group that was cut is made whole:
+//! its event was published, so what it causes is known; and since nothing takes effect before its commit,
+//! it is known too that none of its orders was sent.
+
+use std::io;
+use std::path::Path;
+
+use super::snapshots::{newest, remove_beyond};
+use super::{Divergence, Follower};
+use crate::engine::Engine;
+use crate::event::record::encode_output;
+use crate::event::{Event, EventBody, InstrumentTable, Order, OrderStatus, OrderUpdate, Output, OutputBody};
+use crate::journal::{Folder, JournalError, JournalReader, Resumed};
+use crate::num::{InstrumentId, Lots, TimeNs};
+
+/// Why a journal can't be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("{what}: {error}")]
+    Io { what: &'static str, error: io::Error },
+    #[error(
+        "the journal was written by an engine that decides otherwise, so its state can't be made again; \
+         close what is open at the venue, then begin a new journal.\n{0}"
+    )]
+    Diverges(Box<Divergence>),
+    #[error("the journal ends before its settings: it holds no state to go on with; begin a new one")]
+    NoState,
+    #[error("{0}")]
+    Instruments(String),
+}
+
+/// A journal read to its end, held by this process.
+#[derive(Debug)]
+pub struct Recovery {
+    pub resumed: Resumed,
+    pub engine: Engine,
+    /// Orders decided at the last event, which never left the process.
+    never_sent: Vec<(InstrumentId, Order)>,
+    /// What was found and done.
+    pub recovered: Recovered,
+}
+
+/// What was found and done, for the operator.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// Of the snapshot gone on from; 0 for none.
+    pub snapshot: u64,
+    /// Records applied behind it.
+    pub replayed: u64,
+    /// Outputs the last group lacked.
+    pub completed: usize,
+    /// Snapshots passed over, and what else should be known.
+    pub notes: Vec<String>,
+}
+
+impl Recovery {
+    /// Takes the journal in `dir`, archives what only its ring has, and makes its engine again. Killed
+    /// anywhere, the next one finds the same.
+    ///
+    /// # Errors
+    /// See [`RecoveryError`]; nothing was taken from the journal.
+    pub fn open(dir: &Path) -> Result<Recovery, RecoveryError> {
+        let mut resumed = Folder::resume(dir)?;
+        resumed.retire_ring()?;
+        let dir = resumed.folder.path().to_path_buf();
+        let mut recovered = Recovered::default();
+        recovered.notes.extend(resumed.recovered.torn.as_ref().map(|torn| format!("not whole: {torn}")));
+        let snapshot = newest(&dir, resumed.last_sequence, &mut recovered.notes);
+        let snapshot = snapshot.map_err(|error| RecoveryError::Io { what: "reading snapshots", error })?;
+        let follower = follow(&dir, snapshot, &mut recovered)?;
+        let never_sent = complete(&mut resumed, &follower, &mut recovered)?;
+        remove_beyond(&dir, resumed.last_sequence)
+            .map_err(|error| RecoveryError::Io { what: "removing old snapshots", error })?;
+        let engine = follower.into_engine().ok_or(RecoveryError::NoState)?;
+        Ok(Recovery { resumed, engine, never_sent, recovered })
+    }
+
+    /// Whether this start's instruments are those of the journal: the same symbols in the same order, on
+    /// the same scales. Limits and fees may differ, and come into force where nothing is held.
+    ///
+    /// # Errors
+    /// The first that differs.
+    pub fn check_instruments(&self, table: &InstrumentTable) -> Result<(), RecoveryError> {
+        let was: Vec<&str> = self.engine.instruments().map(|row| row.symbol.as_str()).collect();
+        let is: Vec<&str> = table.iter().map(|(_, row)| row.symbol.as_str()).collect();
+        if was != is {
+            return Err(RecoveryError::Instruments(format!(
+                "the journal in {} trades {}, and {} was asked for: a journal keeps its symbols, in their \
+                 order; others need a journal of their own",
+                self.resumed.folder.path().display(),
+                was.join(","),
+                is.join(",")
+            )));
+        }
+        for (row, (_, now)) in self.engine.instruments().zip(table.iter()) {
+            let scale = |row: &crate::event::Instrument| (row.tick, row.step, row.size_step, row.size_unit);
+            if scale(row) != scale(now) {
+                return Err(RecoveryError::Instruments(format!(
+                    "{}: the venue now has tick {} and step {}, the journal has {} and {}: close what is open \
+                     there, then begin a new journal",
+                    row.symbol, now.tick, now.step, row.tick, row.step
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the next start tells the engine before all else: these orders were never sent.
+    pub fn never_sent(&self, at: TimeNs) -> impl Iterator<Item = Event> {
+        self.never_sent.iter().map(move |(instrument, order)| {
+            let update = OrderUpdate {
+                order: order.id,
+                venue_id: 0,
+                filled: Lots::ZERO,
+                event_ms: 0,
+                code: OrderUpdate::NEVER_SENT,
+                status: OrderStatus::Rejected,
+                pad: [0; 3],
+            };
+            Event { recv_ns: at, instrument: *instrument, body: EventBody::OrderUpdate(update) }
+        })
+    }
+}
+
+fn follow(
+    dir: &Path,
+    snapshot: Option<(Engine, u64)>,
+    recovered: &mut Recovered,
+) -> Result<Follower, RecoveryError> {
+    let behind = snapshot.as_ref().map_or(0, |(_, sequence)| *sequence);
+    let mut follower = snapshot.map_or_else(Follower::new, |(engine, _)| Follower::resume(engine));
+    let mut reader = JournalReader::open(dir)?;
+    while let Some(numbered) = reader.next_entry()? {
+        if numbered.first_sequence <= behind {
+            continue;
+        }
+        follower.take(numbered.first_sequence, &numbered.entry).map_err(RecoveryError::Diverges)?;
+        recovered.replayed += numbered.last_sequence - numbered.first_sequence + 1;
+    }
+    recovered.snapshot = behind;
+    Ok(follower)
+}
+
+/// Makes the last group whole; the orders that are then known never to have been sent.
+fn complete(
+    resumed: &mut Resumed,
+    follower: &Follower,
+    recovered: &mut Recovered,
+) -> Result<Vec<(InstrumentId, Order)>, RecoveryError> {
+    let Some(cut) = follower.cut() else { return Ok(Vec::new()) };
+    let mut records = Vec::new();
+    let mut next = resumed.last_sequence + 1;
+    for (index, output) in cut.missing.iter().enumerate() {
+        let commit = index + 1 == cut.missing.len();
+        next += encode_output(output, cut.recv_ns, commit, next, |record| records.push(*record));
+    }
+    resumed.archive.append(&records)?;
+    resumed.archive.sync()?;
+    resumed.last_sequence = next - 1;
+    recovered.completed = cut.missing.len();
+    let order = |output: &Output| match output.body {
+        OutputBody::Order(order) => Some((output.instrument, order)),
+        _ => None,
+    };
+    Ok(cut.caused.iter().filter_map(order).collect())
+}
