@@ -106,7 +106,7 @@ fn halt_keeps_stops_flatten_closes_and_only_resume_trades_again() {
     for ((sequence, name), found) in expected.into_iter().zip(&commands) {
         assert_eq!((sequence, name), (found.0, found.1.as_str()));
     }
-    assert_eq!(commands.last().unwrap().1, "Halt", "Ctrl-C's own");
+    assert_eq!(commands.last().unwrap().1, "Stop", "Ctrl-C's own");
     assert_eq!(commands.len(), 4);
     let orders = dump(&dir, "Order");
     let entry = |fields: &Value| fields["purpose"] == "Entry";

@@ -76,6 +76,8 @@ pub struct Engine {
     restarted: Option<TimeNs>,
     /// What the venue did since the last start is not known yet: nothing is entered.
     recovering: bool,
+    /// What the run that ends was allowed before it was told to.
+    stopped_from: Option<TradingState>,
     /// Since when the venue may have said something on orders and fills that is not known.
     unheard_since: Option<TimeNs>,
     checks: Checks,
@@ -114,6 +116,7 @@ impl Engine {
             flatten_due: false,
             restarted: None,
             recovering: false,
+            stopped_from: None,
             unheard_since: None,
             checks: Checks::default(),
             equity_shown: (TimeNs(i64::MIN), Dec::ZERO),
@@ -259,8 +262,14 @@ impl Engine {
     fn on_command(&mut self, id: InstrumentId, command: &Command, out: &mut Outbox) {
         match command.command {
             CommandKind::Halt => self.lower(AlarmKind::Operator, TradingState::Halted, out),
+            CommandKind::Stop => {
+                let before = self.controller.state();
+                self.lower(AlarmKind::Operator, TradingState::Halted, out);
+                self.stopped_from.get_or_insert(before);
+            }
             CommandKind::Reduce => self.lower(AlarmKind::Operator, TradingState::Reducing, out),
             CommandKind::Resume => {
+                self.stopped_from = None;
                 if let Some(from) = self.controller.resume(AlarmKind::Operator) {
                     self.say_state(from, AlarmKind::Operator, out);
                 }
@@ -303,6 +312,8 @@ impl Engine {
     }
 
     fn lower(&mut self, cause: AlarmKind, to: TradingState, out: &mut Outbox) {
+        // What lowers it while a run ends holds for the next start too.
+        self.stopped_from = self.stopped_from.map(|from| from.max(to));
         let Some(from) = self.controller.lower(to) else { return };
         self.say_state(from, cause, out);
         // Neither REDUCING nor HALTED adds to a position.

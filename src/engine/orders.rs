@@ -96,7 +96,9 @@ impl Engine {
         match order.purpose {
             Purpose::Entry => self.on_entry_update(t, &order, update.code, out),
             // It never was at the venue, which therefore did not refuse it: the next one may go.
-            Purpose::Stop if absent || update.code == OrderUpdate::NEVER_SENT => {}
+            Purpose::Stop
+                if order.state == OrderState::Rejected
+                    && (absent || update.code == OrderUpdate::NEVER_SENT) => {}
             Purpose::Stop => self.on_stop_update(t, &order, before, update.code, out),
             Purpose::Exit => self.on_exit_update(t, &order, update.code, out),
         }

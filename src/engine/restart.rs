@@ -2,7 +2,7 @@
 //! meanwhile. `docs/JOURNAL.md` has the table of what becomes of each thing.
 
 use super::{Engine, Outbox, market_params, weights};
-use crate::event::{ConfigText, EventBody, Purpose, RunStart};
+use crate::event::{AlarmKind, ConfigText, EventBody, Purpose, RunStart};
 use crate::num::{NS_PER_SEC, TimeNs};
 use crate::risk::config::{ConfigError, Settings};
 use crate::risk::off;
@@ -33,6 +33,11 @@ impl Engine {
     fn begin_recovery(&mut self, before: TimeNs, out: &mut Outbox) {
         self.unheard_since.get_or_insert(before);
         (self.restarted, self.recovering) = (Some(self.now), true);
+        if let Some(to) = self.stopped_from.take()
+            && let Some(from) = self.controller.go_on_as(to)
+        {
+            self.say_state(from, AlarmKind::Operator, out);
+        }
         for t in 0..self.trades.len() {
             let trade = &mut self.trades[t];
             // What the price did meanwhile is not known; the next price tells.

@@ -2,6 +2,7 @@
 
 mod protection;
 mod regressions;
+mod restart;
 mod scenario;
 mod snapshot;
 
@@ -63,10 +64,14 @@ impl Desk {
     }
 
     fn start(&mut self) -> Vec<OutputBody> {
+        self.start_again(7)
+    }
+
+    fn start_again(&mut self, epoch: u32) -> Vec<OutputBody> {
         self.send(EventBody::RunStart(RunStart {
             run_id: 1,
             build_id: 1,
-            epoch: 7,
+            epoch,
             instruments: 1,
             resting_stops: true,
             simulated: true,

@@ -105,6 +105,8 @@ words! {
         Flatten = 4 "flatten",
         /// Close the event's instrument.
         Close = 5 "close",
+        /// The run ends: as Halt, until the next start goes on as before it.
+        Stop = 6 "stop",
     }
 }
 

@@ -165,7 +165,7 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
     }
 
     fn halt(&mut self) -> Result<(), RunError> {
-        let halt = Command { command: CommandKind::Halt, pad: [0; 7] };
+        let halt = Command { command: CommandKind::Stop, pad: [0; 7] };
         let event = Event::global(self.now(), EventBody::Command(halt));
         self.intake.take(&event, false, &mut self.orders)
     }

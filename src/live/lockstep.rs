@@ -135,7 +135,7 @@ impl<'a, T: Transport, R: Recorder> Lockstep<'a, T, R> {
     /// order.
     pub fn end(&mut self, reason: EndReason) -> Result<(), RunError> {
         if matches!(reason, EndReason::Signal | EndReason::MarketFault) {
-            let halt = Command { command: CommandKind::Halt, pad: [0; 7] };
+            let halt = Command { command: CommandKind::Stop, pad: [0; 7] };
             let event = Event::global(self.intake.now(), EventBody::Command(halt));
             self.intake.take(&event, false, &mut self.transport)?;
         }

@@ -342,6 +342,12 @@ impl Controller {
         (to > self.state).then(|| std::mem::replace(&mut self.state, to))
     }
 
+    /// A start goes on as the one before it stood before it was told to end. Returns the state left, if it
+    /// changed.
+    pub fn go_on_as(&mut self, state: TradingState) -> Option<TradingState> {
+        (state != self.state).then(|| std::mem::replace(&mut self.state, state))
+    }
+
     /// The operator alone moves it up.
     pub fn resume(&mut self, by: AlarmKind) -> Option<TradingState> {
         let allowed = by == AlarmKind::Operator && self.state != TradingState::Active;

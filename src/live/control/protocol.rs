@@ -47,7 +47,8 @@ impl Request {
     }
 
     pub(super) fn asked(&self) -> Result<Asked<'_>, String> {
-        let kind = CommandKind::parse(&self.command);
+        // That a run ends is told by a signal.
+        let kind = CommandKind::parse(&self.command).filter(|kind| *kind != CommandKind::Stop);
         match (kind, self.symbol.as_deref()) {
             (Some(CommandKind::Close), Some(symbol)) => Ok(Asked::Command(CommandKind::Close, Some(symbol))),
             (Some(CommandKind::Close), None) => Err("close needs a symbol".to_string()),

@@ -1,4 +1,7 @@
-//! `qtx replay`: a journal run again.
+//! `qtx replay`: a journal run again, by the same engine or under other settings.
+
+mod market;
+mod what_if;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -7,18 +10,27 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
+use super::settings::SettingsArgs;
 use super::{Failure, print};
+use crate::host::stop::StopFlag;
 use crate::journal::Problem;
 use crate::replay::verify::{Range, Report, verify};
+use crate::risk::config::Preset;
 
 #[derive(Args)]
 #[command(after_help = "\
 Exit code 0: every output of the journal is what this engine says too. 1: one differs, or the journal is
 damaged. 2: there is no journal to replay.
 
+With other settings (--config, --set, --bar) it is a what-if instead: the recorded market goes through an
+engine that has them, its orders to a simulated venue, and decisions and figures stand beside those of
+the journal. Settings that are not named are the journal's. Exit code 0, or 2 if the market breaks off.
+
 Examples:
   qtx replay qtx-journal
-  qtx replay qtx-journal --from 100000 --to 200000 --json")]
+  qtx replay qtx-journal --from 100000 --to 200000 --json
+  qtx replay qtx-journal --set RM_MIN_CONFIDENCE=0.8
+      what would a stricter filter have made of the same market?")]
 pub struct ReplayArgs {
     /// Folder of the journal
     dir: PathBuf,
@@ -28,6 +40,8 @@ pub struct ReplayArgs {
     /// Last sequence number to compare
     #[arg(long)]
     to: Option<u64>,
+    #[command(flatten)]
+    settings: SettingsArgs,
     /// Print the result as JSON, and nothing else
     #[arg(long)]
     json: bool,
@@ -103,6 +117,31 @@ impl Answer {
 }
 
 pub fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
+    let SettingsArgs { config, set, bar } = &args.settings;
+    if config.is_some() || !set.is_empty() || bar.is_some() { other(args) } else { same(args) }
+}
+
+/// Under other settings.
+fn other(args: &ReplayArgs) -> Result<ExitCode, Failure> {
+    if args.from != 1 || args.to.is_some() {
+        let line = "--from and --to are for comparing outputs: a what-if runs the whole market, since \
+                    what is open anywhere in it depends on what came before";
+        return Err(Failure::refused(line));
+    }
+    let opening = market::opening(&args.dir)?;
+    let loaded = args.settings.load(Some(&Preset::of("journal", &opening.settings)))?;
+    let stop =
+        StopFlag::on_signals().map_err(|error| Failure::refused(format!("signal handlers: {error}")))?;
+    let found = what_if::what_if(&args.dir, &opening, &loaded.settings, stop)?;
+    print(&if args.json { serde_json::to_string_pretty(&found)? + "\n" } else { found.text() })?;
+    match found.fault() {
+        None => Ok(ExitCode::SUCCESS),
+        Some(why) => Err(Failure::refused(format!("{why}; the market ends there"))),
+    }
+}
+
+/// By the same engine: does it say the same?
+fn same(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     let range = Range { from: args.from, to: args.to.unwrap_or(u64::MAX) };
     if range.from > range.to {
         let line = format!("--from {} is behind --to {}", range.from, range.to);
