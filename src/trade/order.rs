@@ -2,8 +2,11 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::event::{Order, OrderKind, OrderStatus, Purpose};
-use crate::num::{Lots, OrderId, OutOfRange, Side, Ticks, TimeNs, all_hold};
+use crate::event::{Order, OrderKind, OrderStatus, OrderUpdate, Purpose};
+use crate::num::{Lots, NS_PER_SEC, OrderId, OutOfRange, Side, Ticks, TimeNs, all_hold};
+
+/// A fresh order can be unqueryable for a while: only after this does "not found" mean absent.
+const ABSENT_AFTER_NS: i64 = 60 * NS_PER_SEC;
 
 /// What we know of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -120,6 +123,21 @@ impl LiveOrder {
             ("order.reported", parts.contains(&self.reported.0)),
             ("order.trigger and reference", self.trigger.is_level() && self.reference.is_level()),
         ])
+    }
+
+    /// Takes the venue's word, heard at `now`; the state left, if it changed.
+    pub fn hear(&mut self, update: &OrderUpdate, now: TimeNs) -> Option<OrderState> {
+        self.reported = self.reported.max(update.filled.min(self.quantity));
+        let absent = update.status == OrderStatus::NotFound && now.since(self.sent_ns) >= ABSENT_AFTER_NS;
+        let status = match (absent, self.acknowledged) {
+            (false, _) => update.status,
+            (true, true) => OrderStatus::Canceled,
+            (true, false) => OrderStatus::Rejected,
+        };
+        let before = self.state;
+        self.state = before.after(status)?;
+        self.acknowledged |= self.rests();
+        Some(before)
     }
 
     /// Lots that can still come. A fill may be reported before or after the word that its order
