@@ -107,14 +107,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An order was sent. A row if room had to be made.
+    /// An order was sent. A row if nothing more can be told of it, or room had to be made.
     pub fn sent(&mut self, place: Place, id: InstrumentId, order: &Order, lines: &Lines) -> Option<OrderRow> {
-        if order.purpose == Purpose::Entry {
-            if self.trades.len() >= TRADES_MAX {
-                self.trades.pop_first();
-            }
-            self.trades.insert(order.trade, Trade::approved(order.trade, id, plan(order), Consensus::Weak));
-        }
         let followed = Followed {
             sequence: place.sequence,
             instrument: id,
@@ -127,16 +121,27 @@ impl Ledger {
             code: None,
             venue_id: None,
         };
+        // No engine sends an order with other numbers, or an id twice; arithmetic rests on the first.
         let sane = order.quantity.is_quantity() && order.trigger.is_level() && order.reference.is_level();
-        let room = self.orders.len() < ORDERS_MAX;
-        let out = match self.orders.insert(order.id, followed) {
-            // No engine sends an order like this, or an id twice: what is known of it is all there will be.
-            Some(before) => Some(before),
-            None if !sane => self.orders.remove(&order.id),
-            None if !room => self.orders.pop_first().map(|(_, oldest)| oldest),
-            None => None,
+        let out = if !sane || self.orders.contains_key(&order.id) {
+            Some(followed)
+        } else {
+            if order.purpose == Purpose::Entry {
+                self.hold(id, order);
+            }
+            self.orders.insert(order.id, followed);
+            let full = self.orders.len() > ORDERS_MAX;
+            full.then(|| self.orders.pop_first()).flatten().map(|(_, oldest)| oldest)
         };
         out.map(|order| order.row(Units::of(lines, order.instrument)))
+    }
+
+    fn hold(&mut self, id: InstrumentId, entry: &Order) {
+        if self.trades.len() >= TRADES_MAX {
+            self.trades.pop_first();
+        }
+        let trade = Trade::approved(entry.trade, id, plan(entry), Consensus::Weak);
+        self.trades.insert(entry.trade, trade);
     }
 
     pub fn cancelled(&mut self, place: Place, cancel: &Cancel) {

@@ -186,7 +186,7 @@ mod tests {
         ] {
             assert_eq!(TimeNs::parse(text), Some(TimeNs(ns)), "{text}");
         }
-        for day in (-800_000..800_000).step_by(61) {
+        for day in (-800_000i64..800_000).step_by(61) {
             let at = TimeNs::from_ms(day * 86_400_000 / 10 + day.rem_euclid(997));
             assert_eq!(TimeNs::parse(&at.to_string()), Some(at), "{at}");
         }

@@ -254,6 +254,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_found_after_a_while_is_absent() {
+        let word = |status, filled| OrderUpdate {
+            order: OrderId(7),
+            venue_id: 0,
+            filled: Lots(filled),
+            event_ms: 0,
+            code: 0,
+            status,
+            pad: [0; 3],
+        };
+        let lost = word(OrderStatus::NotFound, 0);
+        let sent_ns = 5;
+        for (known, end) in [(false, OrderState::Rejected), (true, OrderState::Canceled)] {
+            let mut order = order(Purpose::Stop, OrderState::Sent, 0, 0);
+            let before = TimeNs(sent_ns + ABSENT_AFTER_NS - 1);
+            if known {
+                assert_eq!(order.hear(&word(OrderStatus::Accepted, 0), before), Some(OrderState::Sent));
+                assert!(order.acknowledged);
+            }
+            assert!(order.hear(&lost, before).is_some() && order.state == OrderState::Unknown);
+            assert_eq!(order.hear(&lost, before), None, "it was unknown before");
+            assert_eq!(order.hear(&lost, before + 1), Some(OrderState::Unknown));
+            assert_eq!((order.state, order.acknowledged), (end, known));
+        }
+        let mut order = order(Purpose::Entry, OrderState::Working, 0, 0);
+        for (filled, reported) in [(4, 4), (3, 4), (11, 10), (i64::MIN, 10)] {
+            assert_eq!(order.hear(&word(OrderStatus::CancelRejected, filled), TimeNs(6)), None);
+            assert_eq!(order.reported, Lots(reported), "never less, nor more than there is");
+        }
+    }
+
+    #[test]
     fn an_order_is_done_when_filled_or_ended_with_all_it_reported() {
         use OrderState::*;
         for state in OrderState::ALL {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use quantum_trader::event::*;
 use quantum_trader::export::{ExportError, Format, Range, Table, export};
+use quantum_trader::journal::Folder;
 use quantum_trader::num::{Dec, InstrumentId, Lots, OrderId, Side, Ticks, TimeNs};
 use tempfile::TempDir;
 
@@ -236,6 +237,21 @@ fn refused_unanswered_and_absent_orders_say_so() {
 }
 
 #[test]
+fn an_order_no_engine_sends_is_told_and_not_followed() {
+    let mut story = Story::new();
+    let (low, high) = (Ticks(i64::MIN), Ticks(i64::MAX));
+    story.send(&[entry(1, 10), entry(2, i64::MAX), Order { reference: low, trade: id(1), ..entry(3, 10) }]);
+    story.send(&[entry(1, 4), Order { trigger: high, ..stop(4, 1, 10) }]);
+    story.fill(fill(1, 70, Side::Buy, 640_000, 10)).fill(fill(2, 71, Side::Buy, 640_000, 10));
+    story.word(2, OrderStatus::Filled, i64::MIN, 0).word(1, OrderStatus::Filled, i64::MAX, 0);
+    let (_dir, tables) = story.told();
+    assert_eq!(tables["orders"].column("state"), ["Sent", "Sent", "Sent", "Sent", "Filled"]);
+    assert_eq!(tables["orders"].column("quantity")[0], "9223372036854775.807");
+    assert_eq!(tables["orders"].column("quantity")[4], "0.01", "the first of that id");
+    assert_eq!(tables["fills"].column("applied"), ["true", "false"]);
+}
+
+#[test]
 fn decisions_have_what_was_approved_or_why_not() {
     let approved = Decision {
         observed: Dec::int(1_500),
@@ -396,6 +412,22 @@ fn a_cut_journal_is_exported_to_its_last_whole_entry() {
     let (report, _) = exported(dir.path(), &dir.path().join("torn"));
     assert_one_line(&report.problem.unwrap(), "segment-000001.qtj");
     assert_eq!(report.last_sequence, 6);
+}
+
+#[test]
+fn a_journal_that_is_being_written_is_exported_up_to_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::create(dir.path()).unwrap();
+    let mut ring = folder.create_ring(None, 4_096, &IDENTITY).unwrap();
+    for step in &sample(30)[..20] {
+        ring.append_event(&step.event).unwrap();
+        ring.append_outputs(step.event.recv_ns, &step.outputs).unwrap();
+    }
+    let (report, tables) = exported(dir.path(), &dir.path().join("now"));
+    assert_eq!((report.problem, report.ended, report.live), (None, false, true));
+    assert_eq!(report.last_sequence, ring.next_sequence() - 1);
+    assert_eq!((tables["events"].len(), tables["trades"].len()), (20 + 2 * 6, 6));
+    drop(folder);
 }
 
 #[test]
