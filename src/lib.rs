@@ -42,5 +42,7 @@ pub mod host;
 pub mod live;
 // Scenario lines in, decisions out, through the engine.
 pub mod evaluate;
+// A journal as tables for analysis: Parquet, comma-separated values.
+pub mod export;
 // The command line: arguments, what each command wires together.
 pub mod cli;

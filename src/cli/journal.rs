@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::export::{ExportArgs, export};
 use super::{Failure, print};
 use crate::journal::{DumpError, DumpOptions, dump, info, verify};
 
@@ -14,7 +15,8 @@ use crate::journal::{DumpError, DumpOptions, dump, info, verify};
 Examples:
   qtx journal info qtx-journal
   qtx journal dump qtx-journal --kind Decision --json | head
-  qtx journal verify qtx-journal && echo intact")]
+  qtx journal verify qtx-journal && echo intact
+  qtx journal export qtx-journal --to tables")]
 pub struct JournalArgs {
     #[command(subcommand)]
     command: JournalCommand,
@@ -52,6 +54,8 @@ enum JournalCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Tables for analysis: Parquet files, or comma-separated values
+    Export(ExportArgs),
 }
 
 pub fn journal(args: &JournalArgs) -> Result<ExitCode, Failure> {
@@ -87,5 +91,6 @@ pub fn journal(args: &JournalArgs) -> Result<ExitCode, Failure> {
             }
             Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) })
         }
+        JournalCommand::Export(args) => export(args),
     }
 }

@@ -14,8 +14,6 @@ use crate::trade::{Closing, LiveOrder, OrderState, Step};
 
 /// An order unanswered this long is unknown, and asked for this often.
 const ANSWER_DUE_NS: i64 = 5 * NS_PER_SEC;
-/// A fresh order can be unqueryable for a while: only after this does "not found" mean absent.
-const ABSENT_AFTER_NS: i64 = 60 * NS_PER_SEC;
 /// The venue refuses a close while reduce-only orders are open.
 const CODE_REDUCE_ONLY_CONFLICT: i32 = -4118;
 /// The stop's trigger is already behind the price.
@@ -74,24 +72,14 @@ impl Engine {
             return;
         };
         let now = self.now;
+        let Some(known) = self.trades[t].order(update.order).copied() else { return };
+        let absent = known.is_absent(update, now)
+            || (update.status == OrderStatus::NotFound && self.is_lost_for_good(&known));
         let Some(order) = self.trades[t].order_mut(update.order) else { return };
-        order.reported = order.reported.max(update.filled.min(order.quantity));
-        let known = *order;
-        let absent = update.status == OrderStatus::NotFound
-            && (now.since(known.sent_ns) >= ABSENT_AFTER_NS || self.is_lost_for_good(&known));
-        let Some(order) = self.trades[t].order_mut(update.order) else { return };
-        let status = match (absent, order.acknowledged) {
-            (false, _) => update.status,
-            (true, true) => OrderStatus::Canceled,
-            (true, false) => OrderStatus::Rejected,
-        };
-        if status == OrderStatus::CancelRejected && !order.state.is_final() {
+        if update.status == OrderStatus::CancelRejected && !order.state.is_final() {
             ask(order, now, id, out);
         }
-        let before = order.state;
-        let Some(next) = before.after(status) else { return };
-        order.state = next;
-        order.acknowledged |= order.rests();
+        let Some(before) = order.hear(update, absent) else { return };
         let order = *order;
         match order.purpose {
             Purpose::Entry => self.on_entry_update(t, &order, update.code, out),

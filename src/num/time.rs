@@ -59,6 +59,44 @@ impl TimeNs {
     }
 }
 
+impl TimeNs {
+    /// A date, or a time in the form it is printed in; UTC. Seconds, their fraction and the `Z` may be missing.
+    pub fn parse(text: &str) -> Option<TimeNs> {
+        let (date, time) = text.split_once('T').unwrap_or((text, "00:00"));
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let days = days_from_civil(year, month, day);
+        // No such day (the 31st of June) is another day's number.
+        if civil_from_days(days) != (year, month, day) {
+            return None;
+        }
+        let time = time.strip_suffix('Z').unwrap_or(time);
+        let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+        let seconds = if time.len() == 5 { ":00" } else { "" };
+        let [h, m, s] = numbers(&format!("{time}{seconds}"), ':', [2, 2, 2])?;
+        let digits = (1..=9).contains(&fraction.len()) && fraction.bytes().all(|b| b.is_ascii_digit());
+        if !digits || h > 23 || m > 59 || s > 59 {
+            return None;
+        }
+        let ns: i64 = format!("{fraction:0<9}").parse().ok()?;
+        let seconds = days * 86_400 + h * 3_600 + m * 60 + s;
+        seconds.checked_mul(NS_PER_SEC)?.checked_add(ns).map(TimeNs)
+    }
+}
+
+/// Numbers of so many digits, with a separator between.
+fn numbers<const N: usize>(text: &str, between: char, digits: [usize; N]) -> Option<[i64; N]> {
+    let mut parts = text.split(between);
+    let mut found = [0; N];
+    for (number, digits) in found.iter_mut().zip(digits) {
+        let part = parts.next()?;
+        *number = (part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))
+            .then_some(part)?
+            .parse()
+            .ok()?;
+    }
+    parts.next().is_none().then_some(found)
+}
+
 /// Whoever knows what time it is. Rooms that need the time while they work are given one of these;
 /// only `host` makes them.
 pub trait Now: Send {
@@ -97,6 +135,16 @@ impl fmt::Debug for TimeNs {
     }
 }
 
+/// Day number since 1970-01-01 of a Gregorian date (the same, `days_from_civil`).
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let y = year - i64::from(month <= 2);
+    let era = y.div_euclid(400);
+    let yoe = y.rem_euclid(400);
+    let mp = (month + 9) % 12;
+    let doe = yoe * 365 + yoe / 4 - yoe / 100 + (153 * mp + 2) / 5 + day - 1;
+    era * 146_097 + doe - 719_468
+}
+
 /// Gregorian date of a day number since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level
 /// Date Algorithms", `civil_from_days`).
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
@@ -125,6 +173,48 @@ mod tests {
         assert_eq!((monday + 7 * NS_PER_DAY - 1).week(), monday.week());
         assert_eq!(TimeNs(-1).day(), -1);
         assert_eq!(TimeNs::from_ms(1_709_164_800_000).to_string(), "2024-02-29T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_time_is_read_as_it_is_printed_and_shorter() {
+        for (text, ns) in [
+            ("1970-01-01", 0),
+            ("1969-12-31T23:59:59.999Z", -1_000_000),
+            ("2024-02-29T00:00", 1_709_164_800_000_000_000),
+            ("2024-07-15T08:30:01.5Z", 1_721_032_201_500_000_000),
+            ("2024-07-15T08:30:01.000000001", 1_721_032_201_000_000_001),
+        ] {
+            assert_eq!(TimeNs::parse(text), Some(TimeNs(ns)), "{text}");
+        }
+        for day in (-800_000i64..800_000).step_by(61) {
+            let at = TimeNs::from_ms(day * 86_400_000 / 10 + day.rem_euclid(997));
+            assert_eq!(TimeNs::parse(&at.to_string()), Some(at), "{at}");
+        }
+        for bad in [
+            "",
+            "2024",
+            "2024-06-31",
+            "2023-02-29",
+            "2024-13-01",
+            "2024-00-10",
+            "24-01-01",
+            "2024-01-01T",
+            "2024-1-1",
+            "2024-01-01T24:00",
+            "2024-01-01T08",
+            "2024-01-01T08:60",
+            "2024-01-01T08:00:60",
+            "2024-01-01T08:00:00.",
+            "2024-01-01T08:00:00.1234567890",
+            "2024-01-01T+8:00",
+            "2024-01-01-01",
+            "9999-12-31",
+            "2024-01-01 08:00",
+            "2024-01-01T08:00+01:00",
+            "२०२४-01-01",
+        ] {
+            assert_eq!(TimeNs::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::event::{Order, OrderKind, OrderStatus, Purpose};
-use crate::num::{Lots, OrderId, OutOfRange, Side, Ticks, TimeNs, all_hold};
+use crate::event::{Order, OrderKind, OrderStatus, OrderUpdate, Purpose};
+use crate::num::{Lots, NS_PER_SEC, OrderId, OutOfRange, Side, Ticks, TimeNs, all_hold};
+
+/// A fresh order can be unqueryable for a while: only after this does "not found" mean absent.
+const ABSENT_AFTER_NS: i64 = 60 * NS_PER_SEC;
 
 /// What we know of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -122,6 +125,26 @@ impl LiveOrder {
         ])
     }
 
+    /// Whether the venue's word, heard at `now`, means that it does not have the order.
+    pub fn is_absent(&self, update: &OrderUpdate, now: TimeNs) -> bool {
+        update.status == OrderStatus::NotFound && now.since(self.sent_ns) >= ABSENT_AFTER_NS
+    }
+
+    /// Takes the venue's word, which means that it does not have the order if it is `absent`; the state
+    /// left, if it changed.
+    pub fn hear(&mut self, update: &OrderUpdate, absent: bool) -> Option<OrderState> {
+        self.reported = self.reported.max(update.filled.min(self.quantity));
+        let status = match (absent, self.acknowledged) {
+            (false, _) => update.status,
+            (true, true) => OrderStatus::Canceled,
+            (true, false) => OrderStatus::Rejected,
+        };
+        let before = self.state;
+        self.state = before.after(status)?;
+        self.acknowledged |= self.rests();
+        Some(before)
+    }
+
     /// Lots that can still come. A fill may be reported before or after the word that its order
     /// ended; only the fills count, and an order that ended owes those its last word spoke of.
     pub fn outstanding(&self) -> Lots {
@@ -232,6 +255,42 @@ mod tests {
             assert_eq!((owed(4, 4), owed(4, 5)), (Lots(rest), Lots(reported)), "{state:?}");
             assert_eq!(owed(11, 10), Lots(0), "{state:?}: never less than nothing");
             assert_eq!(order(Purpose::Exit, state, 4, 4).unfilled(), Lots(6));
+        }
+    }
+
+    #[test]
+    fn what_is_not_found_after_a_while_is_absent() {
+        let word = |status, filled| OrderUpdate {
+            order: OrderId(7),
+            venue_id: 0,
+            filled: Lots(filled),
+            event_ms: 0,
+            code: 0,
+            status,
+            pad: [0; 3],
+        };
+        let hear = |order: &mut LiveOrder, update: &OrderUpdate, now| {
+            let absent = order.is_absent(update, now);
+            order.hear(update, absent)
+        };
+        let lost = word(OrderStatus::NotFound, 0);
+        let sent_ns = 5;
+        for (known, end) in [(false, OrderState::Rejected), (true, OrderState::Canceled)] {
+            let mut order = order(Purpose::Stop, OrderState::Sent, 0, 0);
+            let before = TimeNs(sent_ns + ABSENT_AFTER_NS - 1);
+            if known {
+                assert_eq!(hear(&mut order, &word(OrderStatus::Accepted, 0), before), Some(OrderState::Sent));
+                assert!(order.acknowledged);
+            }
+            assert!(hear(&mut order, &lost, before).is_some() && order.state == OrderState::Unknown);
+            assert_eq!(hear(&mut order, &lost, before), None, "it was unknown before");
+            assert_eq!(hear(&mut order, &lost, before + 1), Some(OrderState::Unknown));
+            assert_eq!((order.state, order.acknowledged), (end, known));
+        }
+        let mut order = order(Purpose::Entry, OrderState::Working, 0, 0);
+        for (filled, reported) in [(4, 4), (3, 4), (11, 10), (i64::MIN, 10)] {
+            assert_eq!(hear(&mut order, &word(OrderStatus::CancelRejected, filled), TimeNs(6)), None);
+            assert_eq!(order.reported, Lots(reported), "never less, nor more than there is");
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use source::{shipped, without_items, without_literals};
 
 /// Every room in the order of the flow, and the rooms it may use beside `num` and `event`.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("num", &[]),
     ("event", &[]),
     ("wire", &[]),
@@ -42,11 +42,13 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ),
     // Reasons of rejections are the log's.
     ("evaluate", &["risk", "trade", "engine", "observe"]),
+    // What became of orders and fills is told by the engine's own tables and books.
+    ("export", &["risk", "trade", "journal"]),
     (
         "cli",
         &[
             "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "gateway",
-            "sim", "observe", "host", "replay", "live", "evaluate",
+            "sim", "observe", "host", "replay", "live", "evaluate", "export",
         ],
     ),
 ];
@@ -55,8 +57,8 @@ const ROOMS: [(&str, &[&str]); 19] = [
 const OUTSIDE_ENGINE: [&str; 10] =
     ["wire", "gateway", "journal", "replay", "host", "observe", "sim", "live", "evaluate", "cli"];
 /// Rooms in which no float stands.
-const EXACT: [&str; 9] =
-    ["num", "event", "market", "signal", "risk", "trade", "engine", "gateway", "evaluate"];
+const EXACT: [&str; 10] =
+    ["num", "event", "market", "signal", "risk", "trade", "engine", "gateway", "evaluate", "export"];
 const LINES_MAX: usize = 600;
 
 /// A source file: path below `src` with `/`, and its text.

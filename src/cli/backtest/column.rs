@@ -10,8 +10,8 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::input::Input;
-use super::progress::{Progress, Whole};
 use crate::cli::Failure;
+use crate::cli::progress::{Progress, Whole};
 use crate::cli::run::{Ended, Plan, direct, identity, link, log_file, opening};
 use crate::event::record::{Assembler, Entry};
 use crate::event::{Event, InstrumentTable};
@@ -238,7 +238,7 @@ impl Seen {
             measures: Measures::new(table(), wanted.settings),
             indicators: indicators.transpose()?,
             failed: None,
-            progress: wanted.progress.then(|| Progress::new(wanted.name, whole)),
+            progress: wanted.progress.then(|| Progress::new(format!("risk {:<3}", wanted.name), whole)),
         })
     }
 
@@ -259,7 +259,7 @@ impl Follower for Seen {
         match entry {
             Entry::Event(event) => {
                 if let Some(progress) = self.progress.as_mut() {
-                    progress.see(event.recv_ns);
+                    progress.see(event.recv_ns, sequence);
                 }
             }
             Entry::Output { output, .. } => {

@@ -4,7 +4,6 @@
 mod column;
 mod files;
 mod input;
-mod progress;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

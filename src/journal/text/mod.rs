@@ -71,7 +71,8 @@ fn check_kind(kind: &str) -> Result<(), DumpError> {
     Err(DumpError::Kind(kind.to_string(), names.join(", ")))
 }
 
-fn kind_of(entry: &Entry) -> &'static str {
+/// Name of an entry's kind.
+pub fn kind_of(entry: &Entry) -> &'static str {
     match entry {
         Entry::Event(event) => event.body.name(),
         Entry::Output { output, .. } => output.body.name(),
@@ -110,15 +111,18 @@ impl Lines {
         self.instruments[index] = Some(*row); // just made room
     }
 
+    /// An instrument's row, once it was learned.
+    pub fn instrument(&self, id: InstrumentId) -> Option<&Instrument> {
+        self.instruments.get(id.index()).and_then(Option::as_ref)
+    }
+
     /// The line of an entry, with its newline.
     pub fn line(&mut self, numbered: &Numbered) -> &str {
         let (recv_ns, instrument, commit) = match &numbered.entry {
             Entry::Event(event) => (event.recv_ns, event.instrument, None),
             Entry::Output { recv_ns, output, commit } => (*recv_ns, output.instrument, Some(*commit)),
         };
-        let row = self.instruments.get(instrument.index()).and_then(Option::as_ref);
-        self.buffer.clear();
-        let mut fields = Fields { text: &mut self.buffer, json: self.json, row };
+        let mut fields = self.fields(self.json, instrument);
         fields.open();
         fields.int("seq", numbered.first_sequence);
         fields.int("recv_ns", recv_ns.0);
@@ -129,12 +133,28 @@ impl Lines {
             fields.flag("commit", commit);
         }
         fields.open_payload();
-        match &numbered.entry {
-            Entry::Event(event) => event::write(&event.body, &mut fields),
-            Entry::Output { output, .. } => output::write(&output.body, &mut fields),
-        }
+        fields.payload(&numbered.entry);
         fields.close();
         &self.buffer
+    }
+
+    /// What an entry says beyond its head: the JSON object that is `fields` of its line.
+    pub fn payload(&mut self, entry: &Entry) -> &str {
+        let instrument = match entry {
+            Entry::Event(event) => event.instrument,
+            Entry::Output { output, .. } => output.instrument,
+        };
+        let mut fields = self.fields(true, instrument);
+        fields.open();
+        fields.payload(entry);
+        self.buffer.push('}');
+        &self.buffer
+    }
+
+    fn fields(&mut self, json: bool, instrument: InstrumentId) -> Fields<'_> {
+        self.buffer.clear();
+        let row = self.instruments.get(instrument.index()).and_then(Option::as_ref);
+        Fields { text: &mut self.buffer, json, row }
     }
 }
 
@@ -156,6 +176,13 @@ impl Fields<'_> {
         if self.json {
             self.name("fields");
             self.text.push('{');
+        }
+    }
+
+    fn payload(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Event(event) => event::write(&event.body, self),
+            Entry::Output { output, .. } => output::write(&output.body, self),
         }
     }
 
