@@ -1,6 +1,7 @@
 //! The journal of a run: opened before it, summed up after it.
 
 use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::PoisonError;
@@ -10,7 +11,7 @@ use crate::cli::{DEFAULT_JOURNAL, Failure};
 use crate::event::InstrumentTable;
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
-use crate::journal::drain::Drain;
+use crate::journal::drain::{Drain, DrainOptions, DrainStatus};
 use crate::journal::ring::RingWriter;
 use crate::journal::{Folder, Identity};
 use crate::observe::{Console, JournalSummary, Lines, Reporter, Shared, Summary};
@@ -52,8 +53,14 @@ impl Journal {
         };
         let (mut reporter, stats) = Reporter::new(Lines::new(instruments.clone(), *settings), console, log);
         let clock = MonotonicClock::new();
-        let drain =
-            Drain::spawn(&ring, archive, move || clock.now_ns(), move |record| reporter.take(record))?;
+        let drain = Drain::spawn(
+            &ring,
+            archive,
+            DrainOptions::default(),
+            move || clock.now_ns(),
+            move |record| reporter.take(record),
+            say,
+        )?;
         Ok((Journal { folder, drain, stats }, ring))
     }
 
@@ -73,6 +80,9 @@ impl Journal {
         if let Some(error) = report.error {
             return Err(Failure::refused(format!("the journal in {path} is incomplete: {error}")));
         }
+        if let Some(error) = report.observer_failed {
+            return Err(Failure::refused(format!("{error} (the journal in {path} is complete)")));
+        }
         let written = JournalSummary {
             records: report.records,
             bytes: report.bytes,
@@ -83,6 +93,17 @@ impl Journal {
         let stats = stats.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Summary { sockets, ..Summary::new(&stats, &core.counts, &core.stages, instruments, written) })
     }
+}
+
+/// Tells the operator how the drain stands. An end is told with the run's.
+pub(in crate::cli) fn say(status: DrainStatus) {
+    if matches!(status, DrainStatus::Ended { .. }) {
+        return;
+    }
+    let mut out = io::stderr();
+    // A status line may stand there.
+    let clear = if out.is_terminal() { "\r\x1b[K" } else { "" };
+    let _ = writeln!(out, "{clear}journal: {status}");
 }
 
 pub(in crate::cli) fn log_file(dir: &Path) -> Result<File, Failure> {
