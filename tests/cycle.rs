@@ -1,28 +1,34 @@
 //! The loop that polls by the clock, where its bounds are reached: a full inbox, a full journal, an
 //! archive that fails.
 
+mod journal_support;
 mod wire_support;
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
 
+use journal_support::Flaky;
 use quantum_trader::event::record::Record;
 use quantum_trader::event::{
     Command, CommandKind, EndReason, Event, EventBody, Feed, Instrument, InstrumentSpec, InstrumentTable,
     Queue, QueueShare, RunStart, SizeUnit, TradingState,
 };
 use quantum_trader::host::stop::StopFlag;
-use quantum_trader::journal::drain::Drain;
+use quantum_trader::journal::archive::{ArchiveOptions, ArchiveWriter};
+use quantum_trader::journal::disk::{Disk, RealDisk};
+use quantum_trader::journal::drain::{Drain, DrainOptions, DrainStatus};
 use quantum_trader::journal::ring::{RingRead, RingReader};
 use quantum_trader::journal::{ClockCalibration, Folder, Identity};
 use quantum_trader::live::{
-    Core, Cycle, Feeds, Inbox, Intake, Lifetimes, MarketEnd, Opener, OpenerConfig, OpenerEnds, RunError,
-    Senders, WhenFull, order_queue,
+    Core, Cycle, Endless, Feeds, Inbox, Intake, Lifetimes, MarketEnd, Opener, OpenerConfig, OpenerEnds,
+    RunError, Senders, WhenFull, order_queue,
 };
-use quantum_trader::num::{NS_PER_MS, Now, TimeNs};
+use quantum_trader::num::{NS_PER_MS, NS_PER_SEC, Now, TimeNs};
 use quantum_trader::risk::config::Settings;
 use quantum_trader::wire::{Limits, Url};
 use tempfile::TempDir;
@@ -70,11 +76,19 @@ struct Bench {
 }
 
 fn bench(observer: impl FnMut(&Record) + Send + 'static) -> Bench {
+    bench_on(Arc::new(RealDisk), observer)
+}
+
+fn bench_on(disk: Arc<dyn Disk>, observer: impl FnMut(&Record) + Send + 'static) -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::create(&dir.path().join("journal")).unwrap();
     let ring = folder.create_ring(Some(dir.path()), SLOTS, &IDENTITY).unwrap();
-    let archive = folder.create_archive(&IDENTITY).unwrap();
-    let (drain, reader) = (Drain::spawn(&ring, archive, || 0, observer).unwrap(), ring.reader());
+    let options = ArchiveOptions { disk, ..ArchiveOptions::default() };
+    let archive = ArchiveWriter::with_options(folder.path(), &IDENTITY, options).unwrap();
+    let (drain, reader) = (
+        Drain::spawn(&ring, archive, DrainOptions::default(), || 0, observer, |_| {}).unwrap(),
+        ring.reader(),
+    );
     let instruments = instruments();
     Bench { _dir: dir, drain, reader, core: Core::new(&Settings::DEFAULT, &instruments, ring) }
 }
@@ -262,10 +276,16 @@ fn frames_that_find_no_room_are_told_of_once() {
     server.join().unwrap();
 }
 
-/// Nothing new begins without an archive; what is under way is brought to its end in what room there is.
+/// Without a drain nothing new begins; what is under way is brought to its end in what room there is.
 #[test]
-fn a_run_whose_archive_fails_is_halted_before_it_ends() {
-    let Bench { _dir, drain, reader, core } = bench(|_| panic!("no archive"));
+fn a_run_whose_drain_ends_is_halted_before_it_ends() {
+    let Bench { _dir, drain, reader, core } = bench(|_| {});
+    // A slot that holds what belongs elsewhere, where the next record goes.
+    let ring = File::options().write(true).open(reader.path()).unwrap();
+    ring.write_all_at(&2_u64.to_le_bytes(), reader.offset_of(1)).unwrap();
+    while drain.error().is_none() {
+        thread::yield_now();
+    }
     let (_senders, inbox) = Inbox::new();
     let (orders, _instructions) = order_queue(1);
     let mut cycle = Cycle::new(
@@ -280,13 +300,46 @@ fn a_run_whose_archive_fails_is_halted_before_it_ends() {
         None,
     );
     cycle.begin(T0, [run_start()].into_iter()).unwrap();
-    while drain.error().is_none() {
-        thread::yield_now();
-    }
     let error = cycle.run(None).unwrap_err();
     assert!(matches!(error, RunError::Journal(_)), "{error}");
     let error = cycle.abandon(error);
     assert!(matches!(error, RunError::Journal(_)), "{error}");
     assert_eq!(cycle.engine().controller().state(), TradingState::Halted);
     assert!(kinds(&reader, 1).contains(&"Command"));
+}
+
+/// A disk that fails for a while is no reason to end a run, nor to wait as long as the ring has room.
+#[test]
+fn a_run_outlives_its_disk() {
+    let disk = Arc::new(Flaky::default());
+    let Bench { _dir, drain, reader, core } = bench_on(disk.clone(), |_| {});
+    disk.fail(0, u64::MAX);
+    let (_senders, inbox) = Inbox::new();
+    let (orders, _instructions) = order_queue(1);
+    let clock = Ticking::by(100 * NS_PER_MS);
+    let mut cycle = Cycle::new(
+        Intake::new(core, Some(&drain)),
+        orders,
+        no_connections(),
+        inbox,
+        clock.clone(),
+        Endless,
+        StopFlag::manual(),
+        WhenFull::Drop,
+        None,
+    );
+    cycle.begin(T0, [run_start()].into_iter()).unwrap();
+    while drain.status() == DrainStatus::Ok {
+        thread::yield_now();
+    }
+    let end = clock.now() + 60 * NS_PER_SEC;
+    assert_eq!(cycle.run(Some(end)).unwrap(), EndReason::Duration);
+    assert!(drain.error().is_none() && drain.durable() == 0);
+    assert!(kinds(&reader, 1).len() > 50, "time went by");
+    cycle.end(EndReason::Duration).unwrap();
+    disk.fail(0, 0);
+    let newest = reader.newest();
+    drop(cycle);
+    let report = drain.stop(newest);
+    assert_eq!((report.error, report.durable_sequence), (None, newest));
 }

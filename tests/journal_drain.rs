@@ -3,16 +3,18 @@
 mod journal_support;
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use journal_support::*;
 use quantum_trader::event::Event;
 use quantum_trader::event::record::{Entry, Record};
 use quantum_trader::host::clock::MonotonicClock;
 use quantum_trader::journal::archive::{ArchiveWriter, segment_name, segments};
-use quantum_trader::journal::drain::{Drain, DrainReport};
+use quantum_trader::journal::drain::{Drain, DrainOptions, DrainReport, DrainStatus};
 use quantum_trader::journal::ring::RingWriter;
 use quantum_trader::journal::{Folder, JournalError, JournalReader, RingInfo, info, verify};
 
@@ -48,7 +50,7 @@ fn append(ring: &mut RingWriter, steps: &[Step]) {
 /// A run through a journal, closed in order.
 fn run(dir: &Path, ring_dir: Option<&Path>, slots: u64, steps: &[Step]) -> DrainReport {
     let (folder, mut ring, archive) = open(dir, ring_dir, slots, 100);
-    let drain = Drain::spawn(&ring, archive, clock(), |_| {}).unwrap();
+    let drain = Drain::spawn(&ring, archive, DrainOptions::default(), clock(), |_| {}, |_| {}).unwrap();
     append(&mut ring, steps);
     let last = ring.next_sequence() - 1;
     let report = drain.stop(last);
@@ -66,7 +68,15 @@ fn a_run_comes_back_as_it_went_in() {
 
     let (folder, mut ring, archive) = open(&journal, Some(ring_dir.path()), 16, 100);
     let (seen, observed) = mpsc::channel::<Record>();
-    let drain = Drain::spawn(&ring, archive, clock(), move |r| seen.send(*r).unwrap()).unwrap();
+    let drain = Drain::spawn(
+        &ring,
+        archive,
+        DrainOptions::default(),
+        clock(),
+        move |r| seen.send(*r).unwrap(),
+        |_| {},
+    )
+    .unwrap();
     assert_eq!(fs::read_dir(ring_dir.path()).unwrap().count(), 1, "the ring is where it was asked for");
     append(&mut ring, &steps);
     let last = ring.next_sequence() - 1;
@@ -75,7 +85,8 @@ fn a_run_comes_back_as_it_went_in() {
 
     let segments = expected.len().div_ceil(100) as u64;
     let bytes = expected.len() as u64 * 128 + segments * 128;
-    assert_eq!(report, DrainReport { records: last, bytes, durable_sequence: last, error: None });
+    let whole = DrainReport { records: last, bytes, durable_sequence: last, ..DrainReport::default() };
+    assert_eq!(report, whole);
     assert_eq!((watermarks.drained(), watermarks.durable()), (last, last));
     assert_eq!(observed.iter().collect::<Vec<_>>(), expected, "the observer sees each record once, in order");
     assert!(verify(&journal).unwrap().live);
@@ -140,7 +151,7 @@ fn what_the_drain_did_not_reach_is_read_from_the_ring() {
     // A drain that was dropped after some.
     let journal = dir.path().join("both");
     let (folder, mut ring, archive) = open(&journal, None, 128, 10);
-    let drain = Drain::spawn(&ring, archive, clock(), |_| {}).unwrap();
+    let drain = Drain::spawn(&ring, archive, DrainOptions::default(), clock(), |_| {}, |_| {}).unwrap();
     append(&mut ring, &steps[..20]);
     while drain.drained() < 20 {
         thread::yield_now();
@@ -167,11 +178,15 @@ fn a_drain_that_cannot_write_says_so_and_loses_nothing() {
     // The second segment can't be created.
     let obstacle = dir.path().join(segment_name(2));
     fs::create_dir(&obstacle).unwrap();
-    let drain = Drain::spawn(&ring, archive, clock(), |_| {}).unwrap();
+    let options = DrainOptions { patience: Duration::from_millis(20), ..quick() };
+    let (told, statuses) = mpsc::channel();
+    let drain =
+        Drain::spawn(&ring, archive, options, clock(), |_| {}, move |s| told.send(s).unwrap()).unwrap();
     let steps = sample(100);
     let expected = records(&steps);
     let mut appended = 0;
-    while drain.error().is_none() || ring.has_room(1) {
+    // The tenth record is the last in front of an event.
+    while drain.durable() < 10 || drain.status() == DrainStatus::Ok || ring.has_room(1) {
         if ring.has_room(1) {
             ring.append(&expected[appended]).unwrap();
             appended += 1;
@@ -180,40 +195,112 @@ fn a_drain_that_cannot_write_says_so_and_loses_nothing() {
         }
     }
     assert_eq!(appended, 10 + 64, "full only when full");
+    assert_eq!(drain.error(), None, "it tries on");
     let last = ring.next_sequence() - 1;
     let report = drain.stop(last);
-    assert_eq!(
-        (report.records, report.durable_sequence),
-        (10, 0),
-        "nothing is called durable after a failure"
-    );
+    assert_eq!((report.records, report.durable_sequence), (10, 10));
     assert_one_line(&report.error.clone().unwrap(), "segment-000002.qtj: can't create the segment");
     folder.close(&report, last).unwrap();
+    let statuses: Vec<DrainStatus> = statuses.iter().collect();
+    assert!(
+        matches!(&statuses[..], [DrainStatus::Failing { attempts: 1, .. }, DrainStatus::Ended { .. }]),
+        "{statuses:?}"
+    );
 
     fs::remove_dir(&obstacle).unwrap();
     assert_eq!(recover(dir.path()), (expected[..appended].to_vec(), None));
+    drop(folder_of(dir.path()));
+}
+
+/// The journal goes on with what the ring kept.
+fn folder_of(dir: &Path) -> Folder {
+    let resumed = Folder::resume(dir).unwrap();
+    assert_eq!(resumed.recovered.from_ring, 64);
+    resumed.folder
+}
+
+fn quick() -> DrainOptions {
+    DrainOptions { retry_after: Duration::from_micros(20), ..DrainOptions::default() }
 }
 
 #[test]
-fn a_drain_whose_observer_panics_says_so() {
+fn a_drain_goes_on_once_its_disk_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, mut ring, archive) = open(dir.path(), None, 64, 10);
+    let obstacle = dir.path().join(segment_name(2));
+    fs::create_dir(&obstacle).unwrap();
+    let (told, statuses) = mpsc::channel();
+    let (seen, observed) = mpsc::channel::<Record>();
+    let observer = move |record: &Record| seen.send(*record).unwrap();
+    let tell = move |status| told.send(status).unwrap();
+    let drain = Drain::spawn(&ring, archive, quick(), clock(), observer, tell).unwrap();
+    let steps = sample(100);
+    let appending = thread::spawn(move || {
+        append(&mut ring, &steps);
+        ring.next_sequence() - 1
+    });
+    let failing = statuses.recv().unwrap();
+    assert!(matches!(&failing, DrainStatus::Failing { error, .. } if error.contains("create the segment")));
+    while !matches!(drain.status(), DrainStatus::Failing { attempts: 3.., .. }) {
+        thread::yield_now();
+    }
+    fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(statuses.recv().unwrap(), DrainStatus::Ok);
+    let last = appending.join().unwrap();
+    let report = drain.stop(last);
+    assert_eq!((report.error.as_ref(), report.durable_sequence), (None, last));
+    assert_eq!(observed.iter().collect::<Vec<_>>(), records(&sample(100)), "each once, in order");
+    assert_eq!(statuses.iter().count(), 0, "nothing else to tell");
+    folder.close(&report, last).unwrap();
+    assert_eq!(recover(dir.path()), (records(&sample(100)), None));
+}
+
+#[test]
+fn a_drain_outlives_its_observer() {
     let dir = tempfile::tempdir().unwrap();
     let (_folder, mut ring, archive) = open(dir.path(), None, 64, 100);
-    let drain = Drain::spawn(&ring, archive, clock(), |_| panic!("as the test wants")).unwrap();
-    ring.append(&timer_record(1)).unwrap();
+    let (told, statuses) = mpsc::channel();
+    let observer = |record: &Record| assert!(record.sequence < 2, "as the test wants");
+    let tell = move |status| told.send(status).unwrap();
+    let drain = Drain::spawn(&ring, archive, quick(), clock(), observer, tell).unwrap();
+    for sequence in 1..=200 {
+        while ring.append(&timer_record(sequence)).is_err() {
+            thread::yield_now();
+        }
+    }
+    let report = drain.stop(200);
+    assert_eq!((report.records, report.durable_sequence, report.error), (200, 200, None));
+    assert_one_line(&report.observer_failed.unwrap(), "the observer panicked: as the test wants");
+    let told: Vec<DrainStatus> = statuses.iter().collect();
+    assert!(matches!(&told[..], [DrainStatus::ObserverFailed { .. }]), "{told:?}");
+}
+
+#[test]
+fn damage_in_the_ring_ends_a_drain_behind_what_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_folder, mut ring, archive) = open(dir.path(), None, 64, 100);
+    for sequence in 1..=9 {
+        ring.append(&timer_record(sequence)).unwrap();
+    }
+    let file = fs::File::options().write(true).open(ring.path()).unwrap();
+    file.write_all_at(&[0xff], ring.reader().offset_of(6) + 60).unwrap();
+    let drain = Drain::spawn(&ring, archive, quick(), clock(), |_| {}, |_| {}).unwrap();
     while drain.error().is_none() {
         thread::yield_now();
     }
-    let report = drain.stop(1);
-    assert_eq!((report.records, report.durable_sequence), (0, 0));
-    assert_one_line(&report.error.unwrap(), "the drain thread panicked");
-    assert_eq!(recover(dir.path()).0, [timer_record(1)], "the ring still has it");
+    let status = drain.status();
+    let report = drain.stop(9);
+    assert_eq!((report.records, report.durable_sequence), (5, 5));
+    let error = report.error.unwrap();
+    assert_one_line(&error, "sequence 6: expected an intact record, found damaged bytes");
+    assert_eq!(status, DrainStatus::Ended { error });
 }
 
 #[test]
 fn stopping_before_the_last_record_was_appended_is_an_error_not_a_wait() {
     let dir = tempfile::tempdir().unwrap();
     let (_folder, mut ring, archive) = open(dir.path(), None, 64, 100);
-    let drain = Drain::spawn(&ring, archive, clock(), |_| {}).unwrap();
+    let drain = Drain::spawn(&ring, archive, DrainOptions::default(), clock(), |_| {}, |_| {}).unwrap();
     ring.append(&timer_record(1)).unwrap();
     let report = drain.stop(2);
     assert_eq!((report.records, report.durable_sequence), (1, 1));
@@ -230,7 +317,7 @@ fn a_live_journal_can_be_read_while_it_is_written() {
     const LAST: u64 = 30_000;
     let dir = tempfile::tempdir().unwrap();
     let (folder, mut ring, archive) = open(dir.path(), None, 64, 700);
-    let drain = Drain::spawn(&ring, archive, clock(), |_| {}).unwrap();
+    let drain = Drain::spawn(&ring, archive, DrainOptions::default(), clock(), |_| {}, |_| {}).unwrap();
     let journal = dir.path().to_path_buf();
     let follower = thread::spawn(move || {
         let mut reader = JournalReader::open(&journal).unwrap();

@@ -11,7 +11,7 @@ use journal_support::*;
 use quantum_trader::event::record::Record;
 use quantum_trader::host::clock::MonotonicClock;
 use quantum_trader::journal::archive::{ArchiveOptions, ArchiveWriter, segment_name, segments};
-use quantum_trader::journal::drain::Drain;
+use quantum_trader::journal::drain::{Drain, DrainOptions};
 use quantum_trader::journal::ring::{RingConfig, RingRead, RingReader, RingWriter};
 use quantum_trader::journal::{Folder, Identity, JournalError, JournalReader, Resumed, RingFound};
 use quantum_trader::journal::{RingInfo, info, verify};
@@ -99,7 +99,9 @@ fn a_journal_goes_on_start_after_start() {
         let mut ring = folder.create_ring_after(ring_dir, SLOTS, &start, last).unwrap();
         assert_eq!(ring.next_sequence(), records[0].sequence);
         let clock = MonotonicClock::new();
-        let drain = Drain::spawn(&ring, archive, move || clock.now_ns(), |_| {}).unwrap();
+        let drain =
+            Drain::spawn(&ring, archive, DrainOptions::default(), move || clock.now_ns(), |_| {}, |_| {})
+                .unwrap();
         for record in records {
             ring.append(record).unwrap();
         }
@@ -469,7 +471,7 @@ fn what_cannot_be_resumed_is_said_in_one_line() {
     archive.begin(&identity(2)).unwrap();
     let config = RingConfig { path: dir.path().join("elsewhere"), slots: 4 };
     let ring = RingWriter::create(&config, &identity(2)).unwrap();
-    let refused = Drain::spawn(&ring, archive, || 0, |_| {}).unwrap_err();
+    let refused = Drain::spawn(&ring, archive, DrainOptions::default(), || 0, |_| {}, |_| {}).unwrap_err();
     assert_one_line(&refused.to_string(), "elsewhere: byte 48: expected first sequence 5, found 1");
 }
 

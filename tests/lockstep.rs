@@ -3,14 +3,20 @@
 //! The loop is wired by hand here, because the ring's size must differ while all that is journaled,
 //! settings and run id among it, stays the same.
 
+mod journal_support;
+
 use std::fs;
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use journal_support::Flaky;
 use quantum_trader::event::record::Record;
 use quantum_trader::event::{EndReason, Event, EventBody, Instruction, OrderStatus, OrderUpdate, RunStart};
 use quantum_trader::host::stop::StopFlag;
-use quantum_trader::journal::drain::Drain;
+use quantum_trader::journal::archive::{ArchiveOptions, ArchiveWriter};
+use quantum_trader::journal::drain::{Drain, DrainOptions, DrainStatus};
 use quantum_trader::journal::ring::{RingRead, RingReader};
 use quantum_trader::journal::{ClockCalibration, Folder, Identity};
 use quantum_trader::live::{
@@ -42,8 +48,9 @@ fn stall(reader: &RingReader, slots: u64, record: &Record) {
     if !(record.sequence - 1).is_multiple_of(BATCH) || batch >= STALLED_BATCHES {
         return;
     }
-    // With this record in the ring there is no room for another event's largest outbox.
-    let full = record.sequence + slots - RECORDS_MAX;
+    // With this record in the ring there is no room for another event's largest outbox: slots are free up to
+    // what is durable.
+    let full = reader.drained() + 1 + slots - RECORDS_MAX;
     // A bound, so that a loop that gave up shows as a failed test and not as a hung one.
     for _ in 0..5_000_000 {
         if !matches!(reader.read(full), RingRead::NotYet) {
@@ -70,7 +77,7 @@ fn run(slots: u64, stalled: bool) -> (Vec<u8>, u64) {
             stall(&reader, slots, record);
         }
     };
-    let drain = Drain::spawn(&ring, archive, || 0, observer).unwrap();
+    let drain = Drain::spawn(&ring, archive, DrainOptions::default(), || 0, observer, |_| {}).unwrap();
 
     let account =
         VenueConfig { wallet: settings.sim_equity, leverage: settings.venue_leverage, funding: true };
@@ -123,6 +130,55 @@ fn a_full_ring_makes_the_run_wait_and_changes_nothing() {
     let (small, waits) = run(1 << 12, true);
     assert!(waits > 0, "the small ring was never full");
     assert!(roomy == small, "{} and {} bytes differ", roomy.len(), small.len());
+}
+
+/// A disk that never comes back: the run waits for it and says why, until somebody wants an end.
+#[test]
+fn a_disk_that_never_comes_back_is_waited_for_until_the_run_is_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::create(&dir.path().join("journal")).unwrap();
+    let ring = folder.create_ring(Some(dir.path()), 1 << 12, &IDENTITY).unwrap();
+    let disk = Arc::new(Flaky::default());
+    let options = ArchiveOptions { disk: disk.clone(), ..ArchiveOptions::default() };
+    let archive = ArchiveWriter::with_options(folder.path(), &IDENTITY, options).unwrap();
+    disk.fail(0, u64::MAX);
+    let (told, statuses) = mpsc::channel();
+    let options = DrainOptions { retry_after: Duration::from_micros(10), ..DrainOptions::default() };
+    let tell = move |status| told.send(status).unwrap();
+    let drain = Drain::spawn(&ring, archive, options, || 0, |_| {}, tell).unwrap();
+    let config = SyntheticConfig::newcomer();
+    let instruments = config.instruments("0.0005").unwrap();
+    let link = LinkConfig { order_latency_ns: 1, report_latency_ns: 1, jitter_ns: 0, seed: 1 };
+    let account = VenueConfig { wallet: Settings::DEFAULT.sim_equity, leverage: 5, funding: true };
+    let link = Link::new(Venue::new(instruments.clone(), account), link);
+    let exchange = Exchange::new(Box::new(Synthetic::new(config, 1).unwrap()), link).unwrap();
+    let core = Core::new(&Settings::DEFAULT, &instruments, ring);
+    let (_senders, inbox) = Inbox::new();
+    let stop = StopFlag::manual();
+    let mut lockstep = Lockstep::new(core, Direct(exchange), inbox, Some(&drain), stop.clone());
+    thread::scope(|scope| {
+        // The market has no end within this bound: it is the stop that ends the run.
+        scope.spawn(|| {
+            while drain.status() == DrainStatus::Ok || drain.durable() > 0 {
+                thread::yield_now();
+            }
+            stop.request();
+        });
+        lockstep.begin(TimeNs(NS_PER_SEC), std::iter::empty()).unwrap();
+        let outcome = lockstep.run(Pace { speed: None, horizon_ns: None });
+        // Where the flag was seen first: by the loop, which has room to end in order, or by the wait.
+        let outcome = outcome.and_then(|reason| {
+            assert_eq!(reason, EndReason::Signal);
+            while lockstep.intake.core.has_room() {
+                lockstep.intake.take(&Event::NOTHING, false, &mut lockstep.transport)?;
+            }
+            lockstep.end(reason)
+        });
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("can't append to the archive") && error.contains("No space left"), "{error}");
+    });
+    let failing = statuses.recv().unwrap();
+    assert!(matches!(failing, DrainStatus::Failing { attempts: 1, .. }), "{failing:?}");
 }
 
 /// A venue that sends one frame, and a gateway that has refused something by then.
@@ -181,7 +237,10 @@ fn what_the_gateway_refused_goes_before_the_frame_that_came_after_it() {
     let folder = Folder::create(&dir.path().join("journal")).unwrap();
     let ring = folder.create_ring(Some(dir.path()), 1 << 12, &IDENTITY).unwrap();
     let archive = folder.create_archive(&IDENTITY).unwrap();
-    let (drain, reader) = (Drain::spawn(&ring, archive, || 0, |_: &Record| {}).unwrap(), ring.reader());
+    let (drain, reader) = (
+        Drain::spawn(&ring, archive, DrainOptions::default(), || 0, |_: &Record| {}, |_| {}).unwrap(),
+        ring.reader(),
+    );
     let instruments = SyntheticConfig::newcomer().instruments("0.0005").unwrap();
     let core = Core::new(&Settings::DEFAULT, &instruments, ring);
     let (senders, inbox) = Inbox::new();

@@ -30,6 +30,14 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// The system's error number; 0 where it has none.
+    pub fn system_error(&self) -> i32 {
+        match self {
+            JournalError::Io { source, .. } => source.raw_os_error().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     pub(super) fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> JournalError {
         move |source| JournalError::Io { path: path.to_path_buf(), doing, source }
     }

@@ -97,10 +97,13 @@ impl JournalReader {
 
     /// The next record, checked against its checksum and its place in the sequence.
     pub fn next_record(&mut self) -> Result<Option<(Record, Place)>, JournalError> {
-        if !self.in_ring
-            && let Some(found) = self.next_archived()?
-        {
-            return Ok(Some(found));
+        if !self.in_ring {
+            match self.next_archived() {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(JournalError::Damaged(problem)) if self.is_undurable(&problem) => {}
+                Err(error) => return Err(error),
+            }
         }
         self.in_ring = true;
         match self.read_ring()? {
@@ -124,6 +127,15 @@ impl JournalReader {
                 }
             }
         }
+    }
+
+    /// Behind the durable watermark the file holds what a disk made of it, and the ring what was written.
+    fn is_undurable(&self, problem: &Problem) -> bool {
+        let RingState::Open(ring, identity) = &self.ring else { return false };
+        problem.sequence == self.next
+            && self.next > ring.durable()
+            && self.archive.identity() == Some(*identity)
+            && matches!(ring.read(self.next), RingRead::Record(_))
     }
 
     /// The record at `next` from the archive, passing over those already read from the ring.

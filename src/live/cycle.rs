@@ -84,6 +84,7 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
     ) -> Cycle<'a, C, E> {
         let shares = Shares::new(inbox.events.capacity().unwrap_or(usize::MAX));
         let dropped = Gap { frames: 0, bytes: 0 };
+        let intake = intake.stopped_by(stop.clone());
         let after_recovery = Vec::new();
         Cycle {
             intake,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{Core, Recorder, RunError};
 use crate::event::{Event, EventBody, Instruction, Timer};
-use crate::journal::drain::Drain;
+use crate::host::stop::StopFlag;
+use crate::journal::drain::{Drain, DrainStatus};
 use crate::journal::ring::RingWriter;
 use crate::num::{InstrumentId, NS_PER_MS, NS_PER_SEC, TimeNs};
 
@@ -37,7 +38,9 @@ pub struct Intake<'a, R = RingWriter> {
     pub core: Core<R>,
     /// Who follows the journal, where there is one.
     drain: Option<&'a Drain>,
-    /// The archive has failed, and the ring takes what it still can.
+    /// Who may end a wait for a disk that does not come back.
+    stop: StopFlag,
+    /// The archive has ended before the run, and the ring takes what it still can.
     archive_given_up: bool,
     timer_due: TimeNs,
     timer_count: u64,
@@ -49,11 +52,17 @@ impl<'a, R: Recorder> Intake<'a, R> {
         Intake {
             core,
             drain,
+            stop: StopFlag::manual(),
             archive_given_up: false,
             timer_due: TimeNs(i64::MAX),
             timer_count: 0,
             now: TimeNs(i64::MIN),
         }
+    }
+
+    /// A wait for a disk that fails ends with this flag.
+    pub fn stopped_by(self, stop: StopFlag) -> Self {
+        Intake { stop, ..self }
     }
 
     /// Journals and applies what a run begins with; measuring starts after it.
@@ -100,6 +109,9 @@ impl<'a, R: Recorder> Intake<'a, R> {
                 return Ok(());
             }
             self.check(outlet)?;
+            if !journal {
+                self.check_disk()?;
+            }
             if !journal && !waited_for_drain {
                 waited_for_drain = true;
                 self.core.note_overrun();
@@ -118,12 +130,21 @@ impl<'a, R: Recorder> Intake<'a, R> {
         self.core.has_room_for_frame() && outlet.has_room()
     }
 
-    /// From here on a failed archive is no error as long as the ring has room.
+    /// There is no room: whether it is worth waiting for. A disk that fails may come back as long as nobody
+    /// wants an end.
+    fn check_disk(&self) -> Result<(), RunError> {
+        match self.drain.filter(|_| self.stop.is_set()).map(Drain::status) {
+            Some(DrainStatus::Failing { error, .. }) => Err(RunError::Journal(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// From here on an archive that has ended is no error as long as the ring has room.
     pub fn give_up_archive(&mut self) {
         self.archive_given_up = true;
     }
 
-    /// Whether journal and outlet still work.
+    /// Whether journal and outlet still work. A disk that fails is no error: the ring takes what comes.
     pub fn check(&mut self, outlet: &impl Outlet) -> Result<(), RunError> {
         if let Some(error) = self.drain.and_then(Drain::error)
             && !(self.archive_given_up && self.core.has_room())

@@ -87,7 +87,8 @@ impl<'a, T: Transport, R: Recorder> Lockstep<'a, T, R> {
         stop: StopFlag,
     ) -> Lockstep<'a, T, R> {
         let frame = Vec::with_capacity(core.engine().settings().max_frame_bytes as usize);
-        Lockstep { intake: Intake::new(core, drain), transport, inbox, stop, frame }
+        let intake = Intake::new(core, drain).stopped_by(stop.clone());
+        Lockstep { intake, transport, inbox, stop, frame }
     }
 
     /// Journals and applies what a run begins with.

@@ -3,7 +3,10 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quantum_trader::event::record::{Record, encode_event, encode_output};
 use quantum_trader::event::*;
@@ -258,6 +261,84 @@ impl Disk for Unsynced {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
+    }
+}
+
+/// A disk that fails on demand, in the ways that hurt: a write is done in part, and a sync that fails loses
+/// what was written since the last one, though the next sync succeeds.
+#[derive(Debug, Default)]
+pub struct Flaky {
+    calls: AtomicU64,
+    fails: Mutex<Range<u64>>,
+    /// File, offset and length of what is not synced.
+    dirty: Mutex<Vec<(File, u64, usize)>>,
+}
+
+impl Flaky {
+    /// From the call `first` after the next one on, `calls` of them fail.
+    pub fn fail(&self, first: u64, calls: u64) {
+        let now = self.calls();
+        *self.fails.lock().unwrap() = now + first..(now + first).saturating_add(calls);
+    }
+
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn call(&self) -> io::Result<()> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        let fails = self.fails.lock().unwrap().contains(&call);
+        if fails { Err(io::Error::from_raw_os_error(28)) } else { Ok(()) }
+    }
+}
+
+impl Disk for Flaky {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        self.call()?;
+        RealDisk.create(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        self.call()?;
+        RealDisk.open(path)
+    }
+
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.dirty.lock().unwrap().push((file.try_clone()?, offset, bytes.len()));
+        if let Err(error) = self.call() {
+            RealDisk.write_at(file, &bytes[..bytes.len() / 3], offset)?;
+            return Err(error);
+        }
+        RealDisk.write_at(file, bytes, offset)
+    }
+
+    fn truncate(&self, file: &File, bytes: u64) -> io::Result<()> {
+        self.call()?;
+        RealDisk.truncate(file, bytes)
+    }
+
+    fn sync(&self, _: &File) -> io::Result<()> {
+        let called = self.call();
+        for (file, offset, length) in self.dirty.lock().unwrap().drain(..) {
+            if called.is_err() {
+                RealDisk.write_at(&file, &vec![0; length], offset)?;
+            }
+        }
+        called
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        self.call()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call()?;
+        RealDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.call()?;
         RealDisk.remove(path)
     }
 }

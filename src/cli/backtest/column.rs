@@ -12,13 +12,13 @@ use serde::Serialize;
 use super::input::Input;
 use crate::cli::Failure;
 use crate::cli::progress::{Progress, Whole};
-use crate::cli::run::{Ended, Plan, direct, identity, link, log_file, opening};
+use crate::cli::run::{Ended, Plan, direct, identity, link, log_file, opening, say};
 use crate::event::record::{Assembler, Entry};
 use crate::event::{Event, InstrumentTable};
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
 use crate::host::stop::StopFlag;
-use crate::journal::drain::Drain;
+use crate::journal::drain::{Drain, DrainOptions};
 use crate::journal::ring::RingWriter;
 use crate::journal::{Folder, Identity};
 use crate::live::{Core, Followed, Follower, Inbox, Pace, Recorder, RunError};
@@ -181,6 +181,7 @@ impl Journal {
         let drain = Drain::spawn(
             &ring,
             archive,
+            DrainOptions::default(),
             move || clock.now_ns(),
             move |record| {
                 reporter.take(record);
@@ -189,6 +190,7 @@ impl Journal {
                     lock(&shared).follow(record.sequence.saturating_sub(record.part.into()), &entry);
                 }
             },
+            say,
         )?;
         Ok((Journal { folder, drain, seen }, ring))
     }
@@ -199,7 +201,7 @@ impl Journal {
         let report = drain.stop(last);
         let path = folder.path().display().to_string();
         folder.close(&report, last)?;
-        if let Some(error) = report.error {
+        if let Some(error) = report.error.or(report.observer_failed) {
             return Err(Failure::refused(format!("the run's records could not be followed: {error}")));
         }
         let (records, bytes, durable_seq) = (report.records, report.bytes, report.durable_sequence);

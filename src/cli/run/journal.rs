@@ -1,6 +1,7 @@
 //! The journal of a run: opened before it, summed up after it.
 
 use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -13,7 +14,7 @@ use crate::event::record::{Assembler, Record};
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
 use crate::journal::archive::ArchiveWriter;
-use crate::journal::drain::Drain;
+use crate::journal::drain::{Drain, DrainOptions, DrainStatus};
 use crate::journal::ring::RingWriter;
 use crate::journal::{Folder, Identity, Resumed};
 use crate::live::Notices;
@@ -97,8 +98,15 @@ impl Journal {
         };
         let (shadow, report) = Shadow::new(config, resumed)?;
         let mut watch = Watch { assembler: Assembler::default(), reporter, shadow, notices: notices.clone() };
-        let clock = MonotonicClock::new();
-        let drain = Drain::spawn(&ring, archive, move || clock.now_ns(), move |record| watch.take(record))?;
+        let (clock, told) = (MonotonicClock::new(), notices.clone());
+        let drain = Drain::spawn(
+            &ring,
+            archive,
+            DrainOptions::default(),
+            move || clock.now_ns(),
+            move |record| watch.take(record),
+            move |status| on_status(&told, status),
+        )?;
         Ok((Journal { folder, drain, stats, notices, shadow: report }, ring))
     }
 
@@ -118,6 +126,9 @@ impl Journal {
         if let Some(error) = report.error {
             return Err(Failure::refused(format!("the journal in {path} is incomplete: {error}")));
         }
+        if let Some(error) = report.observer_failed {
+            return Err(Failure::refused(format!("{error} (the journal in {path} is complete)")));
+        }
         let written = JournalSummary {
             records: report.records,
             bytes: report.bytes,
@@ -125,7 +136,8 @@ impl Journal {
             overruns: core.counts.overruns,
             path,
         };
-        let shadow = shadow.get();
+        let mut shadow = shadow.get();
+        shadow.failures.extend(report.observer_failed);
         let shadow = ShadowSummary {
             verified_seq: Some(shadow.verified_seq),
             divergences: Some(shadow.divergences),
@@ -137,6 +149,27 @@ impl Journal {
         let summary = Summary::new(&stats, &core.counts, &core.stages, instruments, written);
         Ok(Summary { sockets, shadow, ..summary })
     }
+}
+
+/// Tells the operator how the drain stands. An end is told with the run's.
+pub(in crate::cli) fn say(status: DrainStatus) {
+    if matches!(status, DrainStatus::Ended { .. }) {
+        return;
+    }
+    let mut out = io::stderr();
+    // A status line may stand there.
+    let clear = if out.is_terminal() { "\r\x1b[K" } else { "" };
+    let _ = writeln!(out, "{clear}journal: {status}");
+}
+
+/// Tells the operator, and the engine.
+fn on_status(notices: &Notices, status: DrainStatus) {
+    match &status {
+        DrainStatus::Failing { error_number, .. } => notices.archive(true, *error_number),
+        DrainStatus::Ok => notices.archive(false, 0),
+        DrainStatus::Ended { .. } | DrainStatus::ObserverFailed { .. } => {}
+    }
+    say(status);
 }
 
 fn console(args: &RunArgs) -> Console {

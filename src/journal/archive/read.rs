@@ -118,7 +118,8 @@ impl ArchiveReader {
         let length = file.metadata().map_err(JournalError::io(&path, "read the segment's length"))?.len();
         let header = match header_of(&file, &path)? {
             Ok(header) => header,
-            Err(problem) if length < HEADER_BYTES as u64 => {
+            // It holds nothing so far: its creation was cut, or is under way.
+            Err(problem) if length <= HEADER_BYTES as u64 => {
                 self.cut = Some(problem);
                 return Ok(false);
             }
@@ -172,6 +173,9 @@ impl SegmentReader {
             self.offset += RECORD_BYTES as u64;
             return Ok(Some((record, place)));
         };
+        // It may be written again, and is then to be read again.
+        self.window.clear();
+        self.window_at = 0;
         Err(Problem { file: self.path.clone(), offset: self.offset, sequence, expected, found }.into())
     }
 

@@ -36,7 +36,11 @@ pub struct ArchiveWriter {
     /// Records in the current segment.
     held: u64,
     next_sequence: u64,
+    /// Last sequence number that survives a power loss; of the current segment, or the one before its first.
+    durable: u64,
     bytes: u64,
+    /// The next segment's file was created, and not finished.
+    unfinished: bool,
 }
 
 impl ArchiveWriter {
@@ -60,9 +64,23 @@ impl ArchiveWriter {
         options: ArchiveOptions,
     ) -> Result<ArchiveWriter, JournalError> {
         let bytes = HEADER_BYTES as u64;
-        let (path, file) = create_segment(&*options.disk, dir, identity, 1, 1)?;
+        let path = dir.join(segment_name(1));
+        let file = options.disk.create(&path).map_err(JournalError::io(&path, "create the segment"))?;
+        write_header(&*options.disk, &path, &file, identity, 1, 1)?;
         let (dir, identity) = (dir.to_path_buf(), *identity);
-        Ok(ArchiveWriter { dir, options, identity, number: 1, path, file, held: 0, next_sequence: 1, bytes })
+        Ok(ArchiveWriter {
+            dir,
+            options,
+            identity,
+            number: 1,
+            path,
+            file,
+            held: 0,
+            next_sequence: 1,
+            durable: 0,
+            bytes,
+            unfinished: false,
+        })
     }
 
     /// Goes on in the last segment behind `last_sequence`; what is there already is cut off.
@@ -85,7 +103,9 @@ impl ArchiveWriter {
             file,
             held: last_sequence + 1 - segment.first_sequence,
             next_sequence: last_sequence + 1,
+            durable: segment.first_sequence - 1,
             bytes: bytes_before,
+            unfinished: false,
         };
         archive.bytes += archive.segment_bytes();
         if segment.bytes != archive.segment_bytes() {
@@ -96,11 +116,21 @@ impl ArchiveWriter {
 
     /// Takes the records behind `last_sequence`, all of the current segment, off its end.
     pub(in crate::journal) fn cut_behind(&mut self, last_sequence: u64) -> Result<(), JournalError> {
+        self.go_back_to(last_sequence);
+        self.truncate()
+    }
+
+    /// After a failure: back to what is durable, so that what was written behind it is written again.
+    pub(in crate::journal) fn rewind(&mut self) {
+        self.go_back_to(self.durable);
+    }
+
+    fn go_back_to(&mut self, last_sequence: u64) {
         let gone = self.last_sequence() - last_sequence;
         self.held -= gone;
         self.next_sequence -= gone;
         self.bytes -= gone * RECORD_BYTES as u64;
-        self.truncate()
+        self.durable = self.durable.min(last_sequence);
     }
 
     fn truncate(&self) -> Result<(), JournalError> {
@@ -126,7 +156,7 @@ impl ArchiveWriter {
     }
 
     /// Writes records, which must continue the sequence. Not durable before [`ArchiveWriter::sync`].
-    /// After an error the archive ends somewhere in these records and takes no more.
+    /// After an error the archive ends somewhere in these records.
     pub fn append(&mut self, mut records: &[Record]) -> Result<(), JournalError> {
         while let Some(first) = records.first() {
             assert_eq!(first.sequence, self.next_sequence, "the archive has no holes");
@@ -159,7 +189,14 @@ impl ArchiveWriter {
 
     /// Returns when everything appended survives a power loss.
     pub fn sync(&mut self) -> Result<(), JournalError> {
-        self.options.disk.sync(&self.file).map_err(JournalError::io(&self.path, "sync the archive"))
+        self.options.disk.sync(&self.file).map_err(JournalError::io(&self.path, "sync the archive"))?;
+        self.durable = self.last_sequence();
+        Ok(())
+    }
+
+    /// Last sequence number that survives a power loss, as far as this writer knows.
+    pub fn durable_sequence(&self) -> u64 {
+        self.durable
     }
 
     pub(in crate::journal) fn sync_dir(&self) -> Result<(), JournalError> {
@@ -184,8 +221,17 @@ impl ArchiveWriter {
     fn next_segment(&mut self, identity: &Identity) -> Result<(), JournalError> {
         self.sync()?;
         let number = self.number + 1;
-        let (path, file) =
-            create_segment(&*self.options.disk, &self.dir, identity, number, self.next_sequence)?;
+        let path = self.dir.join(segment_name(number));
+        let disk = &*self.options.disk;
+        if self.unfinished {
+            let removed = disk.remove(&path);
+            removed.map_err(JournalError::io(&path, "remove the segment that was not finished"))?;
+            self.unfinished = false;
+        }
+        let file = disk.create(&path).map_err(JournalError::io(&path, "create the segment"))?;
+        self.unfinished = true;
+        write_header(disk, &path, &file, identity, number, self.next_sequence)?;
+        self.unfinished = false;
         (self.number, self.path, self.file, self.held) = (number, path, file, 0);
         self.identity = *identity;
         self.bytes += HEADER_BYTES as u64;
@@ -197,20 +243,18 @@ fn begins_event(record: &Record) -> bool {
     !record.is_output() && record.part == 0
 }
 
-/// A new segment whose header and directory entry are on disk.
-fn create_segment(
+/// Returns when the header and the folder's entry are on disk.
+fn write_header(
     disk: &dyn Disk,
-    dir: &Path,
+    path: &Path,
+    file: &File,
     identity: &Identity,
     number: u64,
     first_sequence: u64,
-) -> Result<(PathBuf, File), JournalError> {
-    let path = dir.join(segment_name(number));
-    let file = disk.create(&path).map_err(JournalError::io(&path, "create the segment"))?;
+) -> Result<(), JournalError> {
     let header = Header::new(FileKind::Segment, identity, number, first_sequence);
-    disk.write_at(&file, bytemuck::bytes_of(&header), 0)
-        .and_then(|()| disk.sync(&file))
-        .and_then(|()| disk.sync_dir(dir))
-        .map_err(JournalError::io(&path, "write the segment's header"))?;
-    Ok((path, file))
+    disk.write_at(file, bytemuck::bytes_of(&header), 0)
+        .and_then(|()| disk.sync(file))
+        .and_then(|()| disk.sync_dir(path.parent().unwrap_or(Path::new("."))))
+        .map_err(JournalError::io(path, "write the segment's header"))
 }
