@@ -336,10 +336,13 @@ fn cycle(
     let when_full = if clock.is_simulated() { WhenFull::Wait } else { WhenFull::Drop };
     let end = plan.pace.horizon_ns.map(|ns| clock.now() + clock.scaled(ns));
     let intake = Intake::new(core, Some(&journal.drain));
+    let start = clock.now().max(plan.start);
     let cycle =
         Cycle::new(intake, orders, feeds, inbox, clock, Endless, plan.stop, when_full, Some(discipline))
             .after_recovery(after_recovery);
-    let opening = (plan.start, plan.opening.into_iter().chain(events));
+    // The run begins now, and not when its preparation did: deadlines of positions taken over count from here.
+    let opening = plan.opening.into_iter().chain(events);
+    let opening = (start, opening.map(move |event| Event { recv_ns: start, ..event }));
     let ended = sockets::by_the_clock(cycle, opening, end, || {}, session, warnings);
     drop(compared);
     Ok(ended)

@@ -2,23 +2,23 @@
 
 use super::*;
 
-fn trade(id: i64, sequence: u32, quantity: &str) -> Value {
+pub(super) fn trade(id: i64, sequence: u32, quantity: &str) -> Value {
     json!({"id": id, "orderId": 9_000 + sequence, "symbol": "BTCUSDT", "side": "BUY", "price": "60000.0",
            "qty": quantity, "commission": "0.03", "commissionAsset": "USDT", "maker": false, "time": T0_MS})
 }
 
-fn account(wallet: &str, at: i64) -> Value {
+pub(super) fn account(wallet: &str, at: i64) -> Value {
     json!({"assets": [{"asset": "BNB", "walletBalance": "1", "updateTime": 0},
                       {"asset": "USDT", "walletBalance": wallet, "updateTime": at}], "positions": []})
 }
 
-fn positions(quantity: &str, at: i64) -> Value {
+pub(super) fn positions(quantity: &str, at: i64) -> Value {
     json!([{"symbol": "BTCUSDT", "positionSide": "BOTH", "positionAmt": quantity, "entryPrice": "60000", "updateTime": at},
            {"symbol": "OTHERUSDT", "positionSide": "BOTH", "positionAmt": "5", "entryPrice": "1", "updateTime": at}])
 }
 
 /// The only REST call waiting, answered.
-fn answer(desk: &mut Desk, call: &str, body: &Value) {
+pub(super) fn answer(desk: &mut Desk, call: &str, body: &Value) {
     let calls = desk.called();
     let (request, what) = calls.first().unwrap_or_else(|| panic!("{call}: nothing was asked"));
     assert_eq!((calls.len(), what.as_str()), (1, call));

@@ -107,7 +107,7 @@ impl Model {
 
     fn command(&mut self, command: CommandKind, symbol: &str) {
         match command {
-            CommandKind::Halt => self.lower("operator", TradingState::Halted),
+            CommandKind::Halt | CommandKind::Stop => self.lower("operator", TradingState::Halted),
             CommandKind::Reduce => self.lower("operator", TradingState::Reducing),
             CommandKind::Resume => self.change_state("operator", TradingState::Active),
             CommandKind::Flatten => {
