@@ -244,11 +244,17 @@ impl Gateway {
         Ok(())
     }
 
-    /// Taken in now, told after the fills.
+    /// Taken in now, told after the fills: of each order its last word alone. Of a stop that triggered and
+    /// has filled since, "triggered" would come when its fills have ended the trade.
     fn hold(&mut self, now: TimeNs, instrument: InstrumentId, update: OrderUpdate) {
         let mut told = Outputs::default();
         self.tell_found(now, instrument, update, &mut told);
         if let SessionState::Reconciling(reconciliation) = &mut self.session.state {
+            let of_it = |event: &Event| match &event.body {
+                EventBody::OrderUpdate(told) => told.order == update.order,
+                _ => false,
+            };
+            reconciliation.held.retain(|event| !of_it(event));
             reconciliation.held.append(&mut told.events);
         }
     }

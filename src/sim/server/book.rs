@@ -61,6 +61,8 @@ pub(super) struct Waiting {
 struct Named {
     client_id: String,
     instrument: InstrumentId,
+    /// An order was asked for under it.
+    requested: bool,
 }
 
 /// A fill, for `userTrades`.
@@ -103,11 +105,18 @@ impl Book {
         if self.names.len() >= IDS_MAX {
             return None;
         }
-        self.names.push(Named { client_id: client_id.to_owned(), instrument: InstrumentId::NONE });
+        let (client, instrument) = (client_id.to_owned(), InstrumentId::NONE);
+        self.names.push(Named { client_id: client, instrument, requested: false });
         // Fewer than IDS_MAX, which fits.
         let id = OrderId::new(EPOCH, self.names.len() as u32);
         self.ids.insert(client_id.to_owned(), id);
         Some(id)
+    }
+
+    /// An order is asked for under a client id; whether one was before.
+    pub fn note_request(&mut self, client_id: &str) -> bool {
+        let named = self.intern(client_id).and_then(|id| self.named_mut(id));
+        named.is_some_and(|named| std::mem::replace(&mut named.requested, true))
     }
 
     /// A client id for an order that came without.
@@ -127,8 +136,7 @@ impl Book {
 
     /// An order goes to the venue, and somebody waits for its answer.
     pub fn place(&mut self, id: OrderId, instrument: InstrumentId, waiting: Waiting) {
-        let index = (id.sequence() as usize).checked_sub(1);
-        if let Some(named) = index.and_then(|index| self.names.get_mut(index)) {
+        if let Some(named) = self.named_mut(id) {
             named.instrument = instrument;
         }
         self.wait(id, Asked::Order, waiting);
@@ -136,6 +144,10 @@ impl Book {
 
     fn named(&self, id: OrderId) -> Option<&Named> {
         self.names.get((id.sequence() as usize).checked_sub(1)?)
+    }
+
+    fn named_mut(&mut self, id: OrderId) -> Option<&mut Named> {
+        self.names.get_mut((id.sequence() as usize).checked_sub(1)?)
     }
 
     pub fn of_venue_id(&self, venue_id: i64) -> Option<OrderId> {

@@ -55,6 +55,7 @@ enum Security {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     Clock,
+    Audit,
     Ping,
     Time,
     ExchangeInfo,
@@ -111,6 +112,7 @@ type Row = (&'static str, Operation, u32, Security);
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     ("GET /sim/clock",                       Operation::Clock,                0, Security::Open),
+    ("GET /sim/audit",                       Operation::Audit,                0, Security::Open),
     ("GET /fapi/v1/ping",                    Operation::Ping,                 1, Security::Open),
     ("ping",                                 Operation::Ping,                 1, Security::Open),
     ("GET /fapi/v1/time",                    Operation::Time,                 1, Security::Open),
@@ -238,6 +240,7 @@ impl Core {
             O::CancelOrder | O::CancelAlgoOrder => return self.cancel(operation, params, reply),
             O::QueryOrder | O::QueryAlgoOrder => return self.query(operation, params, reply),
             O::Clock => Ok(self.clock_text()),
+            O::Audit => Ok(self.audit()),
             O::Ping => Ok("{}".to_string()),
             O::Time => Ok(json!({ "serverTime": self.now.ms() }).to_string()),
             O::ExchangeInfo => Ok(self.exchange_info()),

@@ -7,6 +7,7 @@ use axum::extract::ws::{Message, Utf8Bytes};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::audit::Audit;
 use super::book::Book;
 use super::calls::{Call, Reply, Weights};
 use super::clients::{CLIENTS_MAX, ClientId, Clients, Opened, PRIVATE_QUEUE, Role};
@@ -49,6 +50,7 @@ pub(super) struct Core {
     pub now: TimeNs,
     pub clients: Clients,
     pub book: Book,
+    pub audit: Audit,
     pub prices: Prices,
     /// What the fill realised that the next report tells of.
     pub realised: Dec,
@@ -93,6 +95,7 @@ impl Core {
             now: start,
             clients: Clients::default(),
             book: Book::default(),
+            audit: Audit::default(),
             prices: Prices::new(&instruments, exchange.link().venue().wallet()),
             realised: Dec::ZERO,
             bars,

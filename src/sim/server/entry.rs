@@ -34,6 +34,7 @@ impl Core {
     /// Takes an order: refused here, or on its way to the venue.
     pub(super) fn place(&mut self, operation: Operation, params: &Params, reply: Reply) {
         self.clients.report.orders += 1;
+        self.note_client_id(operation, params);
         let request = match self.read_order(operation, params) {
             Ok(request) => request,
             Err(refusal) => return self.answer_instruction(operation, reply, Err(refusal)),
@@ -143,9 +144,16 @@ impl Core {
         Ok(Request { instrument, order, close_position })
     }
 
+    /// Whether an order was asked for under this id before, whatever became of it.
+    fn note_client_id(&mut self, operation: Operation, params: &Params) {
+        let given = params.get(new_id_name(operation)).filter(|text| Book::is_client_id(text));
+        if let Some(client_id) = given.filter(|text| self.book.note_request(text)) {
+            self.audit.note_again(client_id);
+        }
+    }
+
     fn read_new_id(&mut self, operation: Operation, params: &Params) -> Result<OrderId, Refusal> {
-        let name = if operation == Operation::PlaceAlgoOrder { "clientAlgoId" } else { "newClientOrderId" };
-        let client_id = match params.get(name) {
+        let client_id = match params.get(new_id_name(operation)) {
             Some(text) if Book::is_client_id(text) => text.to_owned(),
             Some(_) => return Err(Refusal::of(codes::BAD_CLIENT_ORDER_ID)),
             None => self.book.make_client_id(),
@@ -182,6 +190,7 @@ impl Core {
     /// A report arrives: the record is brought up to date, whoever asked is answered, the user stream
     /// tells it.
     pub(super) fn deliver(&mut self, report: &Report) {
+        self.audit.take(report);
         match &report.body {
             ReportBody::Order(order) => self.deliver_order(report, order),
             ReportBody::Account { update, position } => {
@@ -274,6 +283,10 @@ impl Core {
     pub(super) fn tell_user(&mut self, message: &str) {
         self.said += self.clients.tell_user(message);
     }
+}
+
+fn new_id_name(operation: Operation) -> &'static str {
+    if operation == Operation::PlaceAlgoOrder { "clientAlgoId" } else { "newClientOrderId" }
 }
 
 fn kind_of(operation: Operation) -> OrderKind {

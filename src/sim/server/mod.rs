@@ -9,6 +9,7 @@
 //! Time is paced by a clock, or in lockstep with an engine in this process (`super::lockstep`).
 
 mod account;
+mod audit;
 mod book;
 mod calls;
 mod clients;

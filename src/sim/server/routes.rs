@@ -43,6 +43,7 @@ pub(super) fn router(requests: Requests) -> Router {
         .route("/private/ws/{listen_key}", get(user))
         .route(path::WS_API, get(api))
         .route("/sim/clock", get(rest))
+        .route("/sim/audit", get(rest))
         .route("/fapi/{*path}", any(rest))
         .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

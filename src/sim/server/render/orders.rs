@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::super::book::{Record, TradeRow};
 use super::super::calls::Operation;
 use super::{average_price, money, working_type};
-use crate::event::{Instrument, OrderKind, OrderStatus};
+use crate::event::{Instrument, Order, OrderKind, OrderStatus};
 use crate::num::Lots;
 
 /// The answer to a request about an order, as the venue writes it for that request.
@@ -45,7 +45,11 @@ pub fn algo_status(record: &Record) -> &'static str {
 
 /// What kind of order it was sent as.
 pub fn original_type(record: &Record) -> &'static str {
-    match record.order.kind {
+    order_type(&record.order)
+}
+
+pub fn order_type(order: &Order) -> &'static str {
+    match order.kind {
         OrderKind::Market => "MARKET",
         OrderKind::StopMarket => "STOP_MARKET",
     }
