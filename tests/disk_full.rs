@@ -108,12 +108,14 @@ fn a_full_disk_reduces_tells_loses_nothing_and_is_over_when_there_is_room_again(
         engine.status().is_some_and(|status| status["state"] == "REDUCING")
     });
     let summary = engine.end();
-    assert_eq!(summary["alarms"]["archive_failing"], 1, "{:#}", summary["alarms"]);
     assert_eq!(summary["journal"]["durable_seq"], summary["journal"]["records"]);
     assert_eq!(summary["shadow"]["divergences"], 0);
     let told: Vec<Value> =
         dump(&dir, "ArchiveStatus").into_iter().map(|said| said["failing"].clone()).collect();
-    assert_eq!(told, [true, false].map(Value::from));
+    // What was not durable yet may have fitted once more under the limit: then it is told twice.
+    assert!(told.chunks(2).all(|pair| pair == [true, false].map(Value::from)), "{told:?}");
+    assert_eq!(summary["alarms"]["archive_failing"], told.len() / 2);
+    assert!((1..=2).contains(&(told.len() / 2)), "{told:?}");
     let checked = Command::new(QTX).args(["journal", "verify", "--json"]).arg(&dir).output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
     let replayed = Command::new(QTX).args(["replay", "--json"]).arg(&dir).output().unwrap();
