@@ -35,11 +35,8 @@ Examples:
   qtx record --out btc.tsv.zst --duration 3600      an hour of the venue's market, to run again
   qtx sim                                           the simulated venue alone, for other programs
   qtx journal verify qtx-journal                    is every record as it was written?
-<<<<<<< HEAD
   qtx replay qtx-journal                            does the engine say the same again?
-=======
   qtx journal export qtx-journal --to tables        Parquet files of what happened
->>>>>>> w-export
   qtx evaluate < scenario.jsonl                     what would the risk layer do?
   qtx config --long                                 every setting, its value, what is allowed";
 

@@ -54,7 +54,7 @@ Examples:
       a venue that loses every stop
 
 It speaks Binance USD-M: /public, /market and /private streams, /ws-fapi/v1, /fapi; GET /sim/clock
-tells simulated time. There is one account, and whoever has the key printed at the start trades on it.")]
+tells simulated time, GET /sim/audit what the account holds, and under which stops. There is one account, and whoever has the key printed at the start trades on it.")]
 pub struct SimArgs {
     /// synthetic[:SEED], realistic[:SEED], wide:COUNT[:SEED] (so many instruments), candles:COUNT[:SEED] (of a
     /// minute), each with :gaps=N a day, :gap=PERCENT and :atr=PERCENT behind it (docs/SIM.md); or a file of frames,

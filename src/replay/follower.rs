@@ -203,9 +203,11 @@ impl Follower {
 impl Opening {
     /// Collects until the last piece of the settings; then makes the engine and has it see all of it.
     fn take(&mut self, event: &Event, out: &mut Outbox) -> Result<Option<Engine>, String> {
-        let first = self.events.is_empty();
-        if first != matches!(event.body, EventBody::RunStart(_)) {
-            return Err("a journal begins with one RunStart".to_string());
+        if matches!(event.body, EventBody::RunStart(_)) {
+            // A start that ended in its opening decided nothing: the next one opens anew.
+            *self = Opening::default();
+        } else if self.events.is_empty() {
+            return Err("a journal begins with RunStart".to_string());
         }
         self.events.push(*event);
         let settings = match &event.body {

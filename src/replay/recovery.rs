@@ -27,8 +27,9 @@ pub enum RecoveryError {
          close what is open at the venue, then begin a new journal.\n{0}"
     )]
     Diverges(Box<Divergence>),
-    #[error("the journal ends before its settings: it holds no state to go on with; begin a new one")]
-    NoState,
+    /// Every start ended in its opening, before anything was decided: the next one opens anew, behind them.
+    #[error("the journal ends before its settings: it holds no state to go on with")]
+    NoState(Box<Resumed>),
     #[error("{0}")]
     Instruments(String),
 }
@@ -75,7 +76,9 @@ impl Recovery {
         let never_sent = complete(&mut resumed, &follower, &mut recovered)?;
         remove_beyond(&dir, resumed.last_sequence)
             .map_err(|error| RecoveryError::Io { what: "removing old snapshots", error })?;
-        let engine = follower.into_engine().ok_or(RecoveryError::NoState)?;
+        let Some(engine) = follower.into_engine() else {
+            return Err(RecoveryError::NoState(Box::new(resumed)));
+        };
         Ok(Recovery { resumed, engine, never_sent, recovered })
     }
 
@@ -167,4 +170,66 @@ fn complete(
         _ => None,
     };
     Ok(cut.caused.iter().filter_map(order).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::record::encode_event;
+    use crate::event::{ConfigText, RunStart, btcusdt};
+    use crate::journal::archive::ArchiveWriter;
+    use crate::journal::{Identity, verify};
+    use crate::replay::verify as replay;
+    use crate::risk::config::Settings;
+
+    fn identity(epoch: u32) -> Identity {
+        Identity { run_id: epoch.into(), build_id: 1, epoch, ..Identity::default() }
+    }
+
+    fn opening(epoch: u32) -> Vec<Event> {
+        let start = RunStart {
+            run_id: epoch.into(),
+            build_id: 1,
+            epoch,
+            instruments: 1,
+            resting_stops: true,
+            simulated: true,
+            rule_voters: true,
+            pad: [0; 5],
+        };
+        let at = TimeNs(i64::from(epoch));
+        let row = Event { recv_ns: at, instrument: InstrumentId(0), body: EventBody::Instrument(btcusdt()) };
+        let text = Settings::default().to_toml();
+        let settings = ConfigText::split(&text).map(|piece| Event::global(at, EventBody::ConfigText(piece)));
+        [Event::global(at, EventBody::RunStart(start)), row].into_iter().chain(settings).collect()
+    }
+
+    fn write(archive: &mut ArchiveWriter, mut next: u64, events: &[Event]) {
+        let mut records = Vec::new();
+        for event in events {
+            next += encode_event(event, next, |record| records.push(*record));
+        }
+        archive.append(&records).unwrap();
+    }
+
+    #[test]
+    fn starts_that_ended_in_their_openings_are_gone_on_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("journal");
+        let folder = Folder::create(&dir).unwrap();
+        write(&mut folder.create_archive(&identity(1)).unwrap(), 1, &opening(1)[..3]);
+        drop(folder);
+        for (epoch, events) in [(2, opening(2)[..0].to_vec()), (3, opening(3)[..1].to_vec()), (4, opening(4))]
+        {
+            let error = Recovery::open(&dir).unwrap_err();
+            let RecoveryError::NoState(mut begun) = error else { panic!("{error}") };
+            begun.archive.begin(&identity(epoch)).unwrap();
+            write(&mut begun.archive, begun.last_sequence + 1, &events);
+        }
+        let recovery = Recovery::open(&dir).unwrap();
+        assert_eq!((recovery.engine.epoch(), recovery.recovered.snapshot), (4, 0));
+        assert!(verify(&dir).unwrap().problem.is_none(), "{:?}", verify(&dir));
+        let replayed = replay::verify(&dir, replay::Range::default(), |_| {}).unwrap();
+        assert!(replayed.is_same() && replayed.last_sequence == recovery.resumed.last_sequence);
+    }
 }

@@ -67,6 +67,9 @@ pub struct ShadowConfig {
     pub on_divergence: Box<dyn FnMut(u64) + Send>,
     /// Last sequence number that is on disk.
     pub durable: Box<dyn Fn() -> u64 + Send>,
+    /// Sequence number of the newest snapshot there is; 0 for none. The next one is due so long behind it,
+    /// however many starts there were in between.
+    pub snapshot: u64,
     /// Told up to where the journal is no longer needed for a start.
     pub may_forget: Box<dyn Fn(u64) + Send>,
 }
@@ -93,7 +96,7 @@ impl Shadow {
     /// If the file of rules can't be opened, or no thread be started.
     pub fn new(config: ShadowConfig, resumed: Option<(Engine, u64)>) -> io::Result<(Shadow, SharedReport)> {
         let report = SharedReport::default();
-        let ShadowConfig { dir, rules, on_divergence, durable, may_forget } = config;
+        let ShadowConfig { dir, rules, on_divergence, durable, snapshot, may_forget } = config;
         let rules = rules.then(|| open_rules(&dir, resumed.is_some())).transpose()?;
         let told = report.clone();
         let snapshots = SnapshotWriter::spawn(dir, may_forget, move |why| told.fail(why))?;
@@ -107,7 +110,7 @@ impl Shadow {
             durable,
             snapshots,
             pending: None,
-            snapshot_at: last + SNAPSHOT_RECORDS,
+            snapshot_at: snapshot + SNAPSHOT_RECORDS,
             rules,
             diverged: None,
         };
@@ -181,4 +184,37 @@ fn open_rules(dir: &Path, go_on: bool) -> io::Result<BufWriter<File>> {
     options.write(true).append(go_on).truncate(!go_on).create(true).mode(0o600);
     let file = options.open(dir.join(RULES_NAME))?;
     Ok(BufWriter::new(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshots::list;
+    use super::*;
+    use crate::event::{Event, InstrumentTable, btcusdt};
+    use crate::risk::config::Settings;
+
+    /// Snapshots in the folder of a shadow that goes on behind `last` and sees one event.
+    fn taken_behind(last: u64, snapshot: u64) -> Vec<u64> {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ShadowConfig {
+            dir: dir.path().to_path_buf(),
+            rules: false,
+            on_divergence: Box::new(|_| ()),
+            durable: Box::new(|| u64::MAX),
+            snapshot,
+            may_forget: Box::new(|_| ()),
+        };
+        let engine = Engine::new(&Settings::default(), &InstrumentTable::new(vec![btcusdt()]).unwrap());
+        let (mut shadow, _) = Shadow::new(config, Some((engine, last))).unwrap();
+        shadow.take(last + 1, last + 1, &Entry::Event(Event::NOTHING));
+        drop(shadow);
+        list(dir.path()).unwrap().into_iter().map(|(sequence, _)| sequence).collect()
+    }
+
+    #[test]
+    fn short_starts_come_to_a_snapshot_together() {
+        assert_eq!(taken_behind(SNAPSHOT_RECORDS, 0), [SNAPSHOT_RECORDS]);
+        assert_eq!(taken_behind(SNAPSHOT_RECORDS + 9, 9), [SNAPSHOT_RECORDS + 9]);
+        assert_eq!(taken_behind(SNAPSHOT_RECORDS + 9, 10), [0; 0]);
+    }
 }

@@ -402,3 +402,67 @@ fn a_silent_venue_acts_and_says_so_on_the_user_stream_alone() {
     desk.sim.server.faults().set_silent(false);
     desk.api.nothing_before(r#"{"id":"there","method":"ping"}"#);
 }
+
+#[test]
+fn an_auditor_sees_what_is_held_under_which_stops() {
+    let mut desk = Desk::open(vec![]);
+    let audit = |desk: &Desk| {
+        let (status, audit) = desk.sim.get("/sim/audit", "");
+        assert_eq!(status, 200, "{audit}");
+        audit
+    };
+    let none = audit(&desk);
+    assert_eq!((&none["orders_requested"], &none["open_orders"]), (&json!(0), &json!([])));
+    assert_eq!((&none["positions"]["BTCUSDT"], &none["positions"]["ETHUSDT"]), (&json!("0"), &json!("0")));
+    assert_eq!(none["unprotected_ms"], json!({ "now": 0, "longest": 0 }));
+
+    desk.buy();
+    desk.pass(100);
+    let bare = audit(&desk);
+    assert_eq!((&bare["positions"]["BTCUSDT"], &bare["orders_requested"]), (&json!("0.01"), &json!(1)));
+    let bare_ms = bare["unprotected_ms"]["now"].as_i64().unwrap();
+    assert!(bare_ms >= 100, "{bare}");
+
+    // A part is not all of it, and a stop on the side of the position closes none.
+    desk.ask("s", "algoOrder.place", stop("part", "SELL", "0.004", "49000.0"));
+    desk.pass(100);
+    let part = audit(&desk);
+    assert!(part["unprotected_ms"]["now"].as_i64().unwrap() >= bare_ms + 100, "{part}");
+    let open = json!([{
+        "client_id": "part", "symbol": "BTCUSDT", "side": "SELL", "kind": "STOP_MARKET", "reduce_only": true,
+        "quantity": "0.004", "filled": "0", "trigger": "49000",
+    }]);
+    assert_eq!(part["open_orders"], open);
+    desk.ask("s", "algoOrder.place", stop("rest", "SELL", "0.006", "48000.0"));
+    desk.pass(1_000);
+    let whole = audit(&desk)["unprotected_ms"].clone();
+    let longest_ms = whole["longest"].as_i64().unwrap();
+    assert!(whole["now"] == 0 && (200..1_000).contains(&longest_ms), "{whole}");
+
+    // Cancelled, it covers no more; the longest time stays the longest.
+    desk.ask("c", "algoOrder.cancel", json!({ "clientAlgoId": "rest" }));
+    desk.pass(100);
+    let again = audit(&desk)["unprotected_ms"].clone();
+    assert!((100..longest_ms).contains(&again["now"].as_i64().unwrap()), "{again}");
+    assert_eq!(again["longest"], longest_ms);
+}
+
+#[test]
+fn an_auditor_sees_client_ids_used_again_whatever_became_of_them() {
+    let mut desk = Desk::open(vec![]);
+    desk.buy();
+    desk.ask("1", "order.place", market("refused", "BUY", "0.0105"));
+    for (id, quantity) in [("entry", "0.010"), ("refused", "0.010"), ("entry", "0.010"), ("new", "0.010")] {
+        desk.ask("2", "order.place", market(id, "BUY", quantity));
+    }
+    // An order is not asked for by asking about it, nor twice by two orders without an id.
+    desk.ask("q", "order.status", json!({ "symbol": "BTCUSDT", "origClientOrderId": "new" }));
+    for _ in 0..2 {
+        let mut nameless = market("", "BUY", "0.010");
+        nameless["newClientOrderId"] = json!(null);
+        desk.ask("3", "order.place", nameless);
+    }
+    let (_, audit) = desk.sim.get("/sim/audit", "");
+    assert_eq!(audit["requested_again"], json!({ "count": 3, "client_ids": ["entry", "refused"] }));
+    assert_eq!(audit["orders_requested"], 8);
+}

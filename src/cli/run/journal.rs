@@ -34,26 +34,63 @@ pub(super) struct Journal {
     shadow: SharedReport,
 }
 
+type Parts = (Folder, RingWriter, ArchiveWriter);
+
+/// What a start goes on behind: nothing, or an engine with the last record it has seen, and the newest
+/// snapshot there is.
+#[derive(Default)]
+struct Behind {
+    resumed: Option<(Engine, u64)>,
+    snapshot: u64,
+}
+
+/// The next start of a journal: its segment, then its ring.
+fn next_start(
+    resumed: Resumed,
+    settings: &Settings,
+    ring_dir: &Path,
+    identity: &Identity,
+) -> Result<Parts, Failure> {
+    let Resumed { folder, mut archive, last_sequence, .. } = resumed;
+    archive.begin(identity)?;
+    let slots = settings.ring_slots.into();
+    let ring = folder.create_ring_after(Some(ring_dir), slots, identity, last_sequence)?;
+    Ok((folder, ring, archive))
+}
+
 impl Journal {
-    /// Folder, ring and archive, and the thread between them. The ring is the loop's.
+    /// Folder, ring and archive, and the thread between them. The ring is the loop's. `begun`: a journal
+    /// that holds no state, which the new one goes on behind.
     pub fn open(
         args: &RunArgs,
         settings: &Settings,
         instruments: &InstrumentTable,
         identity: &Identity,
+        begun: Option<Resumed>,
     ) -> Result<(Journal, RingWriter), Failure> {
-        let ring_dir = ring_folder(args)?;
-        let folder = match &args.journal {
-            Some(dir) => Folder::create(dir)?,
-            None => Folder::replace(Path::new(DEFAULT_JOURNAL))?,
-        };
         // First what can still fail without leaving half a journal behind.
-        let log = settings.log_to_file.then(|| log_file(folder.path(), false)).transpose()?;
-        forget_snapshots(folder.path())?;
-        let ring = folder.create_ring(Some(&ring_dir), settings.ring_slots.into(), identity)?;
-        let archive = folder.create_archive(identity)?;
+        let ring_dir = ring_folder(args)?;
+        let log =
+            |folder: &Folder, go_on| settings.log_to_file.then(|| log_file(folder.path(), go_on)).transpose();
+        let (parts, log) = match begun {
+            Some(begun) => {
+                let log = log(&begun.folder, true)?;
+                (next_start(begun, settings, &ring_dir, identity)?, log)
+            }
+            None => {
+                let folder = match &args.journal {
+                    Some(dir) => Folder::create(dir)?,
+                    None => Folder::replace(Path::new(DEFAULT_JOURNAL))?,
+                };
+                let log = log(&folder, false)?;
+                forget_snapshots(folder.path())?;
+                let ring = folder.create_ring(Some(&ring_dir), settings.ring_slots.into(), identity)?;
+                let archive = folder.create_archive(identity)?;
+                ((folder, ring, archive), log)
+            }
+        };
         let (reporter, stats) = Reporter::new(Lines::new(instruments.clone(), *settings), console(args), log);
-        Journal::spawn((folder, ring, archive), settings, (reporter, stats), None)
+        Journal::spawn(parts, settings, (reporter, stats), Behind::default())
     }
 
     /// Goes on with the journal of earlier starts: the next segment, a ring of its own, an engine that has
@@ -66,26 +103,25 @@ impl Journal {
         recovery: Recovery,
     ) -> Result<(Journal, RingWriter, Engine), Failure> {
         let ring_dir = ring_folder(args)?;
-        let Recovery { resumed, engine, .. } = recovery;
-        let Resumed { folder, mut archive, last_sequence, .. } = resumed;
-        let log = settings.log_to_file.then(|| log_file(folder.path(), true)).transpose()?;
-        archive.begin(identity)?;
-        let slots = settings.ring_slots.into();
-        let ring = folder.create_ring_after(Some(&ring_dir), slots, identity, last_sequence)?;
+        let Recovery { resumed, engine, recovered, .. } = recovery;
+        let log = settings.log_to_file.then(|| log_file(resumed.folder.path(), true)).transpose()?;
+        let last_sequence = resumed.last_sequence;
+        let parts = next_start(resumed, settings, &ring_dir, identity)?;
         let (reporter, stats) = Reporter::new(Lines::new(instruments.clone(), *settings), console(args), log);
         let mut primed = stats.lock().unwrap_or_else(PoisonError::into_inner);
         primed.resume(engine.trades(), engine.controller(), instruments);
         drop(primed);
         let resumed = Some((engine.clone(), last_sequence));
-        let (journal, ring) = Journal::spawn((folder, ring, archive), settings, (reporter, stats), resumed)?;
+        let behind = Behind { resumed, snapshot: recovered.snapshot };
+        let (journal, ring) = Journal::spawn(parts, settings, (reporter, stats), behind)?;
         Ok((journal, ring, engine))
     }
 
     fn spawn(
-        (folder, ring, archive): (Folder, RingWriter, ArchiveWriter),
+        (folder, ring, archive): Parts,
         settings: &Settings,
         (reporter, stats): (Reporter, Shared),
-        resumed: Option<(Engine, u64)>,
+        behind: Behind,
     ) -> Result<(Journal, RingWriter), Failure> {
         let notices = Notices::default();
         let (watermarks, diverged) = (ring.watermarks(), notices.clone());
@@ -94,9 +130,10 @@ impl Journal {
             rules: settings.log_to_file,
             on_divergence: Box::new(move |sequence| diverged.divergence(sequence)),
             durable: Box::new(move || watermarks.durable()),
+            snapshot: behind.snapshot,
             may_forget: Box::new(|_| ()),
         };
-        let (shadow, report) = Shadow::new(config, resumed)?;
+        let (shadow, report) = Shadow::new(config, behind.resumed)?;
         let mut watch = Watch { assembler: Assembler::default(), reporter, shadow, notices: notices.clone() };
         let (clock, told) = (MonotonicClock::new(), notices.clone());
         let drain = Drain::spawn(

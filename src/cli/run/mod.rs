@@ -205,7 +205,7 @@ fn simulated(args: &RunArgs) -> Result<ExitCode, Failure> {
     let round_trip_ns_max = Some(exchange.link().round_trip_ns_max());
     let venue = Venues::open(args, settings, &market, exchange, start, pace.speed)?;
     let identity = identity(settings, &market.identity, market.latency_seed, &market.instruments);
-    let (journal, ring) = Journal::open(args, settings, &market.instruments, &identity)?;
+    let (journal, ring) = Journal::open(args, settings, &market.instruments, &identity, None)?;
     if !args.json {
         print(&banner(&loaded, &market, &pace, &venue, journal.folder.path()))?;
     }

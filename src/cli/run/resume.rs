@@ -7,21 +7,23 @@ use crate::cli::Failure;
 use crate::engine::Engine;
 use crate::event::{ConfigChange, ConfigText, Event, EventBody, Order, Purpose, WorkingType};
 use crate::gateway::Earlier;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, Resumed};
 use crate::num::{Lots, Ticks, TimeNs};
 use crate::replay::{Recovery, RecoveryError};
 use crate::risk::config::{ExitPrice, Settings};
 use crate::risk::off;
 use crate::trade::LiveOrder;
 
-/// The journal in `dir`, if there is one to go on with.
-pub(super) fn find(dir: &Path) -> Result<Option<Recovery>, Failure> {
+/// The journal in `dir`, if there is one to go on with; or one whose starts all ended in their openings,
+/// behind which this one begins as in a new one.
+pub(super) fn find(dir: &Path) -> Result<(Option<Recovery>, Option<Resumed>), Failure> {
     if !dir.exists() {
-        return Ok(None);
+        return Ok((None, None));
     }
     match Recovery::open(dir) {
-        Ok(recovery) => Ok(Some(recovery)),
-        Err(RecoveryError::Journal(JournalError::NoJournal { .. })) => Ok(None),
+        Ok(recovery) => Ok((Some(recovery), None)),
+        Err(RecoveryError::NoState(begun)) => Ok((None, Some(*begun))),
+        Err(RecoveryError::Journal(JournalError::NoJournal { .. })) => Ok((None, None)),
         Err(error) => Err(Failure::refused(error.to_string())),
     }
 }
