@@ -1,6 +1,6 @@
 //! Whole runs: their tables add up to their summaries, and say of each order what its words say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -196,6 +196,8 @@ fn the_tables_of_a_run_add_up_to_its_summary() {
 #[cfg(feature = "server")]
 #[test]
 fn so_do_those_of_a_run_whose_stops_are_refused_or_lost() {
+    use std::collections::BTreeSet;
+
     for (stops, code) in [("refuse", "-4131"), ("swallow", "-2013")] {
         let setting = format!("QT_SIM_STOPS={stops}");
         let run = Run::new(&["--market", "synthetic:7", "--duration", "600", "--set", &setting]);
