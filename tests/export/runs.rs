@@ -184,7 +184,7 @@ fn orders_are_what_their_words_say(run: &Run) -> BTreeMap<String, usize> {
 
 #[test]
 fn the_tables_of_a_run_add_up_to_its_summary() {
-    let run = Run::new(&["--market", "synthetic:7", "--transport", "direct", "--duration", "1800"]);
+    let run = Run::new(&["--market", "synthetic:7", "--transport", "direct", "--duration", "900"]);
     adds_up(&run);
     assert!(accounts_balance(&run) > 5, "{} trades", run.tables["trades"].len());
     let states = orders_are_what_their_words_say(&run);
@@ -200,7 +200,7 @@ fn so_do_those_of_a_run_whose_stops_are_refused_or_lost() {
 
     for (stops, code) in [("refuse", "-4131"), ("swallow", "-2013")] {
         let setting = format!("QT_SIM_STOPS={stops}");
-        let run = Run::new(&["--market", "synthetic:7", "--duration", "600", "--set", &setting]);
+        let run = Run::new(&["--market", "synthetic:7", "--duration", "150", "--set", &setting]);
         adds_up(&run);
         accounts_balance(&run);
         let states = orders_are_what_their_words_say(&run);
