@@ -161,7 +161,8 @@ row! {
         cancel_ns: Option<TimeNs>,
         /// When the word came that ended it
         ended_ns: Option<TimeNs>,
-        /// Sent, Working, Triggered, Unknown, Filled, Canceled, Expired or Rejected
+        /// Sent, Working, Triggered, Unknown, Filled, Canceled, Expired or Rejected: as the engine has it, for which
+        /// one that the venue does not know a minute after it was sent is gone
         state: Word,
         /// Filled of it, in base currency
         filled: Option<Dec>,

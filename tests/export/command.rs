@@ -63,7 +63,7 @@ fn what_cannot_be_done_is_one_line_and_a_two() {
         assert_eq!((code, text.as_str()), (Some(2), ""), "{args:?}");
         assert_one_line(error.trim_end(), line);
     }
-    let (code, _, error) = said(&export(&dir.path().join("none"), &["--to", to]));
+    let (code, _, error) = said(&export(&dir.path().join("none"), &["--to", to, "--format", "csv"]));
     assert_eq!(code, Some(2));
     assert_one_line(error.trim_end(), "none: not a folder");
     assert!(!out.exists(), "nothing was touched");

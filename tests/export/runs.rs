@@ -7,7 +7,7 @@ use std::process::Command;
 use quantum_trader::event::record::Entry;
 use quantum_trader::event::*;
 use quantum_trader::journal::JournalReader;
-use quantum_trader::num::{Dec, Lots, OrderId};
+use quantum_trader::num::{Dec, Lots, OrderId, TimeNs};
 use quantum_trader::observe::Stats;
 use tempfile::TempDir;
 
@@ -37,13 +37,6 @@ impl Run {
         assert_eq!(report.committed_sequence, report.last_sequence);
         assert_eq!(report.problem, None);
         Run { entries, stats, tables, _dir: dir }
-    }
-
-    fn outputs(&self) -> impl Iterator<Item = &OutputBody> {
-        self.entries.iter().filter_map(|(_, entry)| match entry {
-            Entry::Output { output, .. } => Some(&output.body),
-            Entry::Event(_) => None,
-        })
     }
 
     fn events(&self) -> impl Iterator<Item = &EventBody> {
@@ -125,12 +118,14 @@ fn accounts_balance(run: &Run) -> usize {
     run.tables["trades"].len()
 }
 
-/// What the words on one order come to, read in the plainest way.
-fn ended(run: &Run, id: OrderId) -> &'static str {
-    let mut accepted = false;
-    let mut state = "Sent";
-    for body in run.events() {
-        let EventBody::OrderUpdate(update) = body else { continue };
+/// What the words on one order come to, read in the plainest way. A word that it is not known counts once a minute
+/// has gone by since it was sent.
+fn ended(run: &Run, id: OrderId, sent: TimeNs) -> &'static str {
+    let (mut accepted, mut state) = (false, "Sent");
+    for (_, entry) in &run.entries {
+        let Entry::Event(Event { recv_ns, body: EventBody::OrderUpdate(update), .. }) = entry else {
+            continue;
+        };
         if update.order != id {
             continue;
         }
@@ -139,6 +134,10 @@ fn ended(run: &Run, id: OrderId) -> &'static str {
             OrderStatus::Canceled => return "Canceled",
             OrderStatus::Expired => return "Expired",
             OrderStatus::Rejected if !accepted => return "Rejected",
+            OrderStatus::NotFound if recv_ns.since(sent) >= 60_000_000_000 => {
+                return if accepted { "Canceled" } else { "Rejected" };
+            }
+            OrderStatus::NotFound | OrderStatus::Unknown => state = "Unknown",
             OrderStatus::Accepted if !accepted => (accepted, state) = (true, "Working"),
             OrderStatus::Triggered => (accepted, state) = (true, "Triggered"),
             _ => {}
@@ -151,11 +150,15 @@ fn orders_are_what_their_words_say(run: &Run) -> BTreeMap<String, usize> {
     let mut by_id: BTreeMap<&str, BTreeMap<&str, &str>> =
         run.tables["orders"].maps().map(|row| (row["order"], row)).collect();
     let mut states: BTreeMap<String, usize> = BTreeMap::new();
-    for body in run.outputs() {
-        let OutputBody::Order(order) = body else { continue };
+    for (_, entry) in &run.entries {
+        let Entry::Output { recv_ns, output: Output { body: OutputBody::Order(order), .. }, .. } = entry
+        else {
+            continue;
+        };
         let row = by_id.remove(order.id.to_string().as_str()).unwrap();
-        let asked_in_vain = row["state"] == "Unknown";
-        assert!(row["state"] == ended(run, order.id) || asked_in_vain, "{row:?}");
+        let state = ended(run, order.id, *recv_ns);
+        // The engine itself gives it up for unanswered, before the venue has said a word.
+        assert!(row["state"] == state || (row["state"] == "Unknown" && state == "Sent"), "{state}: {row:?}");
         let fills = run.events().filter_map(|body| match body {
             EventBody::Fill(fill) if fill.order == order.id => Some(fill),
             _ => None,
@@ -181,7 +184,7 @@ fn orders_are_what_their_words_say(run: &Run) -> BTreeMap<String, usize> {
 
 #[test]
 fn the_tables_of_a_run_add_up_to_its_summary() {
-    let run = Run::new(&["--market", "synthetic:7", "--transport", "direct", "--duration", "1800"]);
+    let run = Run::new(&["--market", "synthetic:7", "--transport", "direct", "--duration", "900"]);
     adds_up(&run);
     assert!(accounts_balance(&run) > 5, "{} trades", run.tables["trades"].len());
     let states = orders_are_what_their_words_say(&run);
@@ -193,18 +196,18 @@ fn the_tables_of_a_run_add_up_to_its_summary() {
 #[cfg(feature = "server")]
 #[test]
 fn so_do_those_of_a_run_whose_stops_are_refused_or_lost() {
-    for (stops, state) in [("refuse", "Rejected"), ("swallow", "Unknown")] {
-        let run = Run::new(&[
-            "--market",
-            "synthetic:7",
-            "--duration",
-            "600",
-            "--set",
-            &format!("QT_SIM_STOPS={stops}"),
-        ]);
+    use std::collections::BTreeSet;
+
+    for (stops, code) in [("refuse", "-4131"), ("swallow", "-2013")] {
+        let setting = format!("QT_SIM_STOPS={stops}");
+        let run = Run::new(&["--market", "synthetic:7", "--duration", "150", "--set", &setting]);
         adds_up(&run);
         accounts_balance(&run);
         let states = orders_are_what_their_words_say(&run);
-        assert!(states.get(state).is_some_and(|count| *count > 0), "{stops}: {states:?}");
+        assert!(states["Rejected"] > 0, "{stops}: {states:?}");
+        let orders = run.tables["orders"].maps();
+        let refused: BTreeSet<_> =
+            orders.filter(|row| row["state"] == "Rejected").map(|row| row["code"].to_string()).collect();
+        assert_eq!(refused, BTreeSet::from([code.to_string()]), "{stops}");
     }
 }
