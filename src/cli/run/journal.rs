@@ -5,15 +5,18 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use super::{Ended, RunArgs};
 use crate::cli::{DEFAULT_JOURNAL, Failure};
 use crate::event::InstrumentTable;
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
+use crate::journal::archive::ArchiveOptions;
 use crate::journal::drain::{Drain, DrainOptions, DrainStatus};
 use crate::journal::ring::RingWriter;
 use crate::journal::{Folder, Identity};
+use crate::num::NS_PER_DAY;
 use crate::observe::{Console, JournalSummary, Lines, Reporter, Shared, Summary};
 use crate::risk::config::Settings;
 
@@ -45,7 +48,7 @@ impl Journal {
         // First what can still fail without leaving half a journal behind.
         let log = settings.log_to_file.then(|| log_file(folder.path())).transpose()?;
         let ring = folder.create_ring(Some(&ring_dir), settings.ring_slots.into(), identity)?;
-        let archive = folder.create_archive(identity)?;
+        let archive = folder.create_archive_with(identity, archive_options(settings))?;
         let console = match (args.json, args.verbose) {
             (true, _) => Console::Quiet,
             (false, false) => Console::Lines,
@@ -56,7 +59,7 @@ impl Journal {
         let drain = Drain::spawn(
             &ring,
             archive,
-            DrainOptions::default(),
+            drain_options(settings),
             move || clock.now_ns(),
             move |record| reporter.take(record),
             say,
@@ -93,6 +96,20 @@ impl Journal {
         let stats = stats.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Summary { sockets, ..Summary::new(&stats, &core.counts, &core.stages, instruments, written) })
     }
+}
+
+/// How the settings want the archive written.
+pub(in crate::cli) fn archive_options(settings: &Settings) -> ArchiveOptions {
+    ArchiveOptions {
+        compress: settings.compress,
+        max_bytes: u64::from(settings.archive_max_mb) * 1_000_000,
+        max_age_ns: i64::from(settings.archive_max_days) * NS_PER_DAY,
+        ..ArchiveOptions::default()
+    }
+}
+
+pub(in crate::cli) fn drain_options(settings: &Settings) -> DrainOptions {
+    DrainOptions { sync_every: Duration::from_millis(settings.sync_ms.into()), ..DrainOptions::default() }
 }
 
 /// Tells the operator how the drain stands. An end is told with the run's.
