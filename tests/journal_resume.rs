@@ -20,12 +20,13 @@ const SLOTS: u64 = 64;
 
 /// Without the syncs, which take their time and change nothing that can be seen here.
 fn resume(dir: &Path) -> Resumed {
-    let options = ArchiveOptions { disk: Arc::new(Unsynced), ..ArchiveOptions::default() };
+    let options = ArchiveOptions { disk: Arc::new(Unsynced), compress: false, ..ArchiveOptions::default() };
     Folder::resume_with(dir, options).unwrap()
 }
 
 fn refusal(dir: &Path) -> String {
-    Folder::resume(dir).unwrap_err().to_string()
+    let options = ArchiveOptions { compress: false, ..ArchiveOptions::default() };
+    Folder::resume_with(dir, options).unwrap_err().to_string()
 }
 
 /// The bytes of every segment.
@@ -443,10 +444,7 @@ fn damage_that_no_cut_explains_is_refused() {
     fs::write(&first, &whole[..640]).unwrap();
     assert_one_line(&refusal(dir.path()), "segment-000002.qtj: byte 48: expected first sequence 5, found 6");
     fs::remove_file(&first).unwrap();
-    assert_one_line(
-        &refusal(dir.path()),
-        "sequence 1: expected this segment, since segment-000002.qtj exists",
-    );
+    assert_eq!(resume(dir.path()).last_sequence, 9, "the oldest segments may have been removed");
 }
 
 fn write_again_starts(dir: &Path, word: &str) {
@@ -479,7 +477,7 @@ fn what_cannot_be_resumed_is_said_in_one_line() {
 fn small_segments_and_rings_of_several_laps() {
     let dir = tempfile::tempdir().unwrap();
     let all = records(&sample(200));
-    let options = ArchiveOptions { segment_records: 50, ..ArchiveOptions::default() };
+    let options = ArchiveOptions { segment_records: 50, compress: false, ..ArchiveOptions::default() };
     write_archive(dir.path(), &all, 50);
     let wanted = archive_bytes(dir.path());
     for archived in (all.len() - SLOTS as usize..all.len()).step_by(5) {

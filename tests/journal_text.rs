@@ -55,8 +55,12 @@ fn lines_say_what_was_recorded_in_the_instruments_own_decimals() {
 fn a_range_and_a_kind_choose_lines_but_keep_the_scales() {
     let dir = tempfile::tempdir().unwrap();
     write_archive(dir.path(), &records(&sample(9)), 100);
-    let options =
-        |from, to, kind: Option<&str>| DumpOptions { from, to, kind: kind.map(str::to_string), json: false };
+    let options = |from, to, kind: Option<&str>| DumpOptions {
+        from,
+        to,
+        kind: kind.map(str::to_string),
+        ..DumpOptions::default()
+    };
     let quotes = dumped(dir.path(), &options(5, None, Some("Quote")));
     assert_eq!(quotes.len(), 8);
     assert!(quotes[0].starts_with("seq=5 ") && quotes[0].contains("bid=63944.0"), "{}", quotes[0]);

@@ -132,7 +132,7 @@ fn time(flag: &str, text: Option<&str>) -> Result<Option<TimeNs>, Failure> {
     let Some(text) = text else { return Ok(None) };
     let forms = "a date (2024-07-15), a time (2024-07-15T08:30:00.123Z) or nanoseconds since 1970; UTC";
     let refuse = || Failure::refused(format!("{flag} {text:?}: not a time: {forms}"));
-    text.parse().map(TimeNs).ok().or_else(|| TimeNs::parse(text)).map(Some).ok_or_else(refuse)
+    text.parse().map(TimeNs).ok().or_else(|| text.parse().ok()).map(Some).ok_or_else(refuse)
 }
 
 /// Newest record of a journal, as far as its headers tell.

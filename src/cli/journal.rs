@@ -9,12 +9,14 @@ use clap::{Args, Subcommand};
 use super::export::{ExportArgs, export};
 use super::{Failure, print};
 use crate::journal::{DumpError, DumpOptions, dump, info, verify};
+use crate::num::TimeNs;
 
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   qtx journal info qtx-journal
   qtx journal dump qtx-journal --kind Decision --json | head
+  qtx journal dump qtx-journal --since 2026-01-31T23:00 --until 2026-02-01
   qtx journal verify qtx-journal && echo intact
   qtx journal export qtx-journal --to tables")]
 pub struct JournalArgs {
@@ -40,6 +42,12 @@ enum JournalCommand {
         /// Last sequence number
         #[arg(long)]
         to: Option<u64>,
+        /// Not what was received before this UTC time, such as 2026-01-31T23:59:59.999Z
+        #[arg(long)]
+        since: Option<TimeNs>,
+        /// Not what was received after this UTC time
+        #[arg(long)]
+        until: Option<TimeNs>,
         /// Only this kind, such as Decision, Order, Fill, TradeClosed
         #[arg(long)]
         kind: Option<String>,
@@ -69,8 +77,9 @@ pub fn journal(args: &JournalArgs) -> Result<ExitCode, Failure> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        JournalCommand::Dump { dir, from, to, kind, json } => {
-            let options = DumpOptions { from: *from, to: *to, kind: kind.clone(), json: *json };
+        JournalCommand::Dump { dir, from, to, since, until, kind, json } => {
+            let (from, to, since, until) = (*from, *to, *since, *until);
+            let options = DumpOptions { from, to, since, until, kind: kind.clone(), json: *json };
             let mut out = BufWriter::new(io::stdout().lock());
             let result = dump(dir, &options, &mut out).and_then(|_| out.flush().map_err(DumpError::Write));
             match result {

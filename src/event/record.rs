@@ -89,7 +89,17 @@ impl Record {
 
     /// The bytes are what was written.
     pub fn is_intact(&self) -> bool {
-        self.sequence != 0 && self.crc == self.checksum()
+        self.sequence != 0 && self.checksum_agrees()
+    }
+
+    /// As [`Record::is_intact`], for a copy too, which may be numbered 0.
+    pub fn checksum_agrees(&self) -> bool {
+        self.crc == self.checksum()
+    }
+
+    /// A copy under another number.
+    pub fn renumbered(&self, sequence: u64) -> Record {
+        Record { sequence, ..*self }.sealed()
     }
 
     pub fn is_output(&self) -> bool {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::archive::{ArchiveWriter, segments};
+use super::archive::{ArchiveOptions, ArchiveWriter, all_files, segments};
 use super::drain::DrainReport;
 use super::ring::{RingConfig, RingReader, RingWriter};
 use super::{Identity, JournalError, Problem};
@@ -66,8 +66,7 @@ impl Folder {
             let _lock = lock(dir)?;
             let ring = dir.join(RING);
             let target = fs::read_link(&ring).ok();
-            let old = segments(dir)?.into_iter().map(|(_, path)| path);
-            for path in old.chain(target).chain([ring]) {
+            for path in all_files(dir)?.into_iter().chain(target).chain([ring]) {
                 remove_if_there(&path, "remove the old journal")?;
             }
         }
@@ -132,6 +131,15 @@ impl Folder {
     /// Starts the archive.
     pub fn create_archive(&self, identity: &Identity) -> Result<ArchiveWriter, JournalError> {
         ArchiveWriter::create(&self.dir, identity)
+    }
+
+    /// As [`Folder::create_archive`], written as `options` say.
+    pub fn create_archive_with(
+        &self,
+        identity: &Identity,
+        options: ArchiveOptions,
+    ) -> Result<ArchiveWriter, JournalError> {
+        ArchiveWriter::with_options(&self.dir, identity, options)
     }
 
     /// Ends a journal: once the archive has everything on disk the ring is removed, since memory is

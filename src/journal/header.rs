@@ -40,11 +40,25 @@ impl FileKind {
     }
 
     /// Bytes in front of the first record: a page, so that slots start on one; a record's length, so
-    /// that records stay aligned.
+    /// that records stay aligned, without the preamble a segment may have.
     pub(super) const fn header_bytes(self) -> u32 {
         match self {
             FileKind::Ring => 4096,
             FileKind::Segment => 128,
+        }
+    }
+}
+
+impl FileKind {
+    /// A ring's header is a page; whole records of a preamble may follow a segment's.
+    fn allows(self, header_bytes: u32) -> bool {
+        match self {
+            FileKind::Ring => header_bytes == self.header_bytes(),
+            FileKind::Segment => {
+                header_bytes >= self.header_bytes()
+                    && header_bytes.is_multiple_of(RECORD_BYTES as u32)
+                    && u64::from(header_bytes) <= HEADER_BYTES_MAX
+            }
         }
     }
 }
@@ -55,7 +69,7 @@ impl FileKind {
 pub(super) struct Header {
     magic: [u8; 8],
     version: u32,
-    header_bytes: u32,
+    pub(super) header_bytes: u32,
     record_bytes: u32,
     epoch: u32,
     run_id: u64,
@@ -71,6 +85,8 @@ pub(super) struct Header {
 
 /// Bytes of a [`Header`].
 pub(super) const HEADER_BYTES: usize = 128;
+/// Most of them with a preamble: far more than any table of instruments takes.
+pub(super) const HEADER_BYTES_MAX: u64 = 64 << 20;
 const CRC_OFFSET: usize = 124;
 
 const _: () = assert!(size_of::<Header>() == HEADER_BYTES);
@@ -89,10 +105,21 @@ pub(super) struct HeaderFault {
 
 impl Header {
     pub(super) fn new(kind: FileKind, identity: &Identity, number: u64, first_sequence: u64) -> Header {
+        Self::with_preamble(kind, identity, number, first_sequence, 0)
+    }
+
+    /// The header of a file that has `preamble_bytes` between it and the first record.
+    pub(super) fn with_preamble(
+        kind: FileKind,
+        identity: &Identity,
+        number: u64,
+        first_sequence: u64,
+        preamble_bytes: u32,
+    ) -> Header {
         let mut header = Header {
             magic: kind.magic(),
             version: FORMAT_VERSION,
-            header_bytes: kind.header_bytes(),
+            header_bytes: kind.header_bytes() + preamble_bytes,
             record_bytes: RECORD_BYTES as u32,
             epoch: identity.epoch,
             run_id: identity.run_id,
@@ -127,12 +154,9 @@ impl Header {
             let (expected, found) = (header.checksum(), header.crc);
             return fault(CRC_OFFSET, format!("header checksum {expected:08x}"), format!("{found:08x}"));
         }
-        if header.header_bytes != kind.header_bytes() {
-            return fault(
-                12,
-                format!("{} header bytes", kind.header_bytes()),
-                header.header_bytes.to_string(),
-            );
+        if !kind.allows(header.header_bytes) {
+            let expected = format!("{} header bytes", kind.header_bytes());
+            return fault(12, expected, header.header_bytes.to_string());
         }
         if header.record_bytes as usize != RECORD_BYTES {
             return fault(16, format!("records of {RECORD_BYTES} bytes"), header.record_bytes.to_string());

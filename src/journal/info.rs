@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::archive::{ArchiveReader, read_head, segments};
+use super::archive::{ArchiveReader, SegmentHead, segments};
 use super::folder::{RingState, is_live, open_ring};
 use super::{FORMAT_VERSION, Identity, JournalError};
-use crate::event::record::RECORD_BYTES;
 use crate::num::TimeNs;
 
 /// What [`info`] found.
@@ -29,7 +28,7 @@ pub struct Info {
     pub started_ns: Option<i64>,
 }
 
-/// A start of an engine, by the header of its first segment.
+/// A start of an engine, by the header of its first segment there is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StartInfo {
     pub identity: Identity,
@@ -38,8 +37,12 @@ pub struct StartInfo {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SegmentInfo {
+    pub number: u64,
     pub path: PathBuf,
+    /// Of the file, which may be compressed.
     pub bytes: u64,
+    /// Sequence number of its first record; 0 if its head can't be read.
+    pub first_sequence: u64,
     pub records: u64,
 }
 
@@ -79,13 +82,12 @@ pub fn info(dir: &Path) -> Result<Info, JournalError> {
             (RingInfo::Present { path, slots: ring.slots(), newest, drained, durable }, Some(identity))
         }
     };
-    let segments = segment_infos(dir)?;
+    let (segments, starts) = survey(dir)?;
     if segments.is_empty() && ring == RingInfo::Closed {
         return Err(JournalError::NoJournal { dir: dir.to_path_buf() });
     }
     let mut archive = ArchiveReader::open(dir);
     let first = archive.next_record()?;
-    let starts = starts(&segments);
     Ok(Info {
         format_version: FORMAT_VERSION,
         identity: starts.last().map(|start| start.identity).or(ring_identity),
@@ -98,27 +100,22 @@ pub fn info(dir: &Path) -> Result<Info, JournalError> {
     })
 }
 
-/// By the headers that can be read; what is wrong with others is for `verify` to say.
-fn starts(segments: &[SegmentInfo]) -> Vec<StartInfo> {
-    let mut starts: Vec<StartInfo> = Vec::new();
-    for header in segments.iter().filter_map(|segment| read_head(&segment.path).ok()?.1.ok()) {
-        let (identity, first_sequence) = (header.identity(), header.first_sequence);
-        if starts.last().is_none_or(|last| last.identity != identity) {
+/// Segments and starts, by the heads that can be read; what is wrong with others is for `verify` to say.
+fn survey(dir: &Path) -> Result<(Vec<SegmentInfo>, Vec<StartInfo>), JournalError> {
+    let (mut infos, mut starts): (Vec<SegmentInfo>, Vec<StartInfo>) = Default::default();
+    for (number, path) in segments(dir)? {
+        let bytes = path.metadata().map_err(JournalError::io(&path, "read the segment's length"))?.len();
+        let head = SegmentHead::read(&path)?.ok();
+        let records = head.as_ref().map_or(0, SegmentHead::records);
+        let first_sequence = head.as_ref().map_or(0, |head| head.first_sequence);
+        infos.push(SegmentInfo { number, path, bytes, first_sequence, records });
+        if let Some(SegmentHead { identity, first_sequence, .. }) = head
+            && starts.last().is_none_or(|last| last.identity != identity)
+        {
             starts.push(StartInfo { identity, first_sequence });
         }
     }
-    starts
-}
-
-fn segment_infos(dir: &Path) -> Result<Vec<SegmentInfo>, JournalError> {
-    let mut infos = Vec::new();
-    for (_, path) in segments(dir)? {
-        let bytes = path.metadata().map_err(JournalError::io(&path, "read the segment's length"))?.len();
-        // The header is as long as a record.
-        let records = (bytes / RECORD_BYTES as u64).saturating_sub(1);
-        infos.push(SegmentInfo { path, bytes, records });
-    }
-    Ok(infos)
+    Ok((infos, starts))
 }
 
 impl fmt::Display for Info {
@@ -143,6 +140,14 @@ impl fmt::Display for Info {
         }
         writeln!(f, "live      {}", if self.live { "yes" } else { "no" })?;
         writeln!(f, "archive   {} records in {} segments", self.archived_records, self.segments.len())?;
+        if let Some(first) = self.segments.first().filter(|first| first.number > 1) {
+            writeln!(
+                f,
+                "removed   {} segments, up to record {}",
+                first.number - 1,
+                first.first_sequence.saturating_sub(1)
+            )?;
+        }
         for segment in &self.segments {
             writeln!(f, "  {}  {} bytes", segment.path.display(), segment.bytes)?;
         }

@@ -21,6 +21,7 @@ mod verify;
 
 use serde::Serialize;
 
+pub use archive::{From, MayForget, Preamble};
 pub use error::{JournalError, Problem};
 pub use folder::Folder;
 pub use header::FORMAT_VERSION;

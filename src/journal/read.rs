@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::archive::{ArchiveReader, Place, read_head, segment_name, segments};
+use super::archive::{ArchiveReader, From, Place, Preamble, SegmentHead, find, segment_name, segments};
 use super::folder::{RingState, open_ring};
 use super::ring::{RingRead, RingReader};
 use super::{Identity, JournalError, Problem};
@@ -27,6 +27,10 @@ pub struct JournalReader {
     /// Of the newest start there was when the journal was opened.
     newest: Option<Identity>,
     next: u64,
+    /// Where the first record to be given is, until it was.
+    skip_to: Option<From>,
+    /// It was opened at the journal's first record.
+    from_first: bool,
     /// The archive had nothing at the last look, so the ring is asked first.
     in_ring: bool,
     assembler: Assembler,
@@ -34,8 +38,29 @@ pub struct JournalReader {
 }
 
 impl JournalReader {
-    /// Refuses a folder with neither segment nor ring.
+    /// From the first record there is. Refuses a folder with neither segment nor ring.
     pub fn open(dir: &Path) -> Result<JournalReader, JournalError> {
+        Self::with(dir, |dir| Ok(ArchiveReader::open(dir)))
+    }
+
+    /// From a sequence number or a time on, without reading what comes before; what is in force there is in
+    /// [`JournalReader::preamble`]. What was removed, or does not exist so far, is passed over.
+    pub fn open_at(dir: &Path, from: From) -> Result<JournalReader, JournalError> {
+        let mut reader = Self::with(dir, |dir| ArchiveReader::open_at(dir, from))?;
+        if reader.archive.identity().is_some() {
+            reader.next = reader.archive.next_sequence();
+        }
+        if let From::Sequence(sequence) = from {
+            reader.next = reader.next.max(sequence);
+        }
+        (reader.skip_to, reader.from_first) = (Some(from), false);
+        Ok(reader)
+    }
+
+    fn with(
+        dir: &Path,
+        archive: impl FnOnce(&Path) -> Result<ArchiveReader, JournalError>,
+    ) -> Result<JournalReader, JournalError> {
         if !dir.is_dir() {
             return Err(JournalError::NotAFolder { dir: dir.to_path_buf() });
         }
@@ -44,18 +69,31 @@ impl JournalReader {
         if matches!(ring, RingState::None) && segments.is_empty() {
             return Err(JournalError::NoJournal { dir: dir.to_path_buf() });
         }
-        let heads = segments.iter().rev().filter_map(|(_, path)| read_head(path).ok()?.1.ok());
-        let newest = heads.map(|header| header.identity()).next();
+        let first = match segments.first() {
+            Some((number, path)) if *number > 1 => {
+                SegmentHead::read(path)?.ok().map(|head| head.first_sequence)
+            }
+            _ => None,
+        };
+        let heads = segments.iter().rev().filter_map(|(_, path)| SegmentHead::read(path).ok()?.ok());
+        let newest = heads.map(|head| head.identity).next();
         Ok(JournalReader {
             dir: dir.to_path_buf(),
-            archive: ArchiveReader::open(dir),
+            archive: archive(dir)?,
             ring,
             newest,
-            next: 1,
+            next: first.unwrap_or(1),
+            skip_to: None,
+            from_first: true,
             in_ring: false,
             assembler: Assembler::default(),
             entry_first: 1,
         })
+    }
+
+    /// The start, the instruments and the settings in force at the next record.
+    pub fn preamble(&self) -> &Preamble {
+        self.archive.preamble()
     }
 
     /// Sequence number of the next record.
@@ -89,7 +127,10 @@ impl JournalReader {
     /// File and offset of a place, for a message.
     pub(super) fn locate(&self, place: Place) -> (PathBuf, u64) {
         match (place, &self.ring) {
-            (Place::Segment(number, offset), _) => (self.dir.join(segment_name(number)), offset),
+            (Place::Segment(number, offset), _) => {
+                let path = find(&self.dir, number).unwrap_or_else(|| self.dir.join(segment_name(number)));
+                (path, offset)
+            }
             (Place::Ring(offset), RingState::Open(ring, _)) => (ring.path().to_path_buf(), offset),
             (Place::Ring(offset), _) => (self.dir.clone(), offset),
         }
@@ -97,6 +138,21 @@ impl JournalReader {
 
     /// The next record, checked against its checksum and its place in the sequence.
     pub fn next_record(&mut self) -> Result<Option<(Record, Place)>, JournalError> {
+        while let Some((record, place)) = self.any_record()? {
+            let skipped = match self.skip_to {
+                None => false,
+                Some(From::Sequence(_)) => record.part != 0,
+                Some(From::Time(time)) => record.part != 0 || record.is_output() || record.recv_ns < time.0,
+            };
+            if !skipped {
+                self.skip_to = None;
+                return Ok(Some((record, place)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn any_record(&mut self) -> Result<Option<(Record, Place)>, JournalError> {
         if !self.in_ring {
             match self.next_archived() {
                 Ok(Some(found)) => return Ok(Some(found)),
@@ -109,6 +165,7 @@ impl JournalReader {
         match self.read_ring()? {
             RingAnswer::Record(record, place) => {
                 self.next += 1;
+                self.archive.note(&record);
                 Ok(Some((record, place)))
             }
             RingAnswer::End => Ok(None),
@@ -195,7 +252,9 @@ impl JournalReader {
         if archived == *identity || follows || self.next > self.archive.next_sequence() {
             return Ok(true);
         }
-        if self.archive.starts().contains(identity) {
+        // Where reading did not begin at the first start, an earlier one is known by its epoch.
+        let passed_over = self.archive.starts().first().is_some_and(|first| identity.epoch < first.epoch);
+        if self.archive.starts().contains(identity) || (passed_over && !self.from_first) {
             return Ok(false);
         }
         Err(foreign_ring(ring, &archived, identity).into())

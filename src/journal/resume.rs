@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::archive::{ArchiveOptions, ArchiveWriter, Chain, SegmentHead, SegmentReader};
+use super::archive::{
+    ArchiveOptions, ArchiveWriter, Chain, Preamble, SegmentHead, SegmentReader, segment_name,
+};
 use super::folder::{Folder, RingState, lock, open_ring};
 use super::header::{FileKind, Header};
 use super::read::foreign_ring;
@@ -126,6 +128,8 @@ struct Plan {
     unrecorded: bool,
     /// Where the journal ends then.
     last: u64,
+    /// In force at the end of what stays.
+    preamble: Preamble,
     recovered: Recovered,
 }
 
@@ -139,6 +143,9 @@ impl Plan {
             RingState::Open(..) => RingFound::Kept,
             RingState::Damaged(_) => RingFound::Damaged,
         };
+        if chain.segments.last().is_some_and(SegmentHead::is_packed) {
+            return Err(no_last_segment(dir, &chain).into());
+        }
         let mut damage = None;
         let ring = match state {
             RingState::Open(ring, identity) => Some((ring, identity)),
@@ -163,6 +170,7 @@ impl Plan {
             return Err(problem.map_or(JournalError::NoJournal { dir: dir.to_path_buf() }, Into::into));
         }
         let keep = tail.end;
+        let preamble = tail.preamble.clone();
         let ring_problem = match &ring {
             Some((ring, _)) => tail.go_on_in(ring)?,
             None => None,
@@ -178,7 +186,7 @@ impl Plan {
             uncommitted: tail.uncommitted,
         };
         let last = tail.last();
-        Ok(Plan { chain, keep: keep.min(last), ring, unrecorded, last, recovered })
+        Ok(Plan { chain, keep: keep.min(last), ring, unrecorded, last, preamble, recovered })
     }
 
     /// The archive up to `keep`, open for what follows.
@@ -195,7 +203,7 @@ impl Plan {
             };
             return ArchiveWriter::with_options(dir, identity, options);
         };
-        let mut archive = ArchiveWriter::go_on(dir, options, tail, self.keep, before)?;
+        let mut archive = ArchiveWriter::go_on(dir, options, tail, self.keep, before, self.preamble.clone())?;
         if let Some((_, identity)) = self.ring.as_ref().filter(|_| self.unrecorded) {
             archive.begin(identity)?;
         }
@@ -272,6 +280,8 @@ struct Tail {
     bad: Option<Problem>,
     /// Last record behind that which is whole and in its place.
     behind: Option<u64>,
+    /// In force there.
+    preamble: Preamble,
     /// First part of an entry that is not whole.
     entry: Option<u64>,
     /// The last event.
@@ -288,6 +298,7 @@ impl Tail {
         let Some(head) = chain.segments.last() else { return Ok(tail) };
         let ring = ring.filter(|(_, identity)| *identity == head.identity).map(|(ring, _)| ring);
         tail.end = head.first_sequence - 1;
+        tail.preamble = head.preamble.clone();
         tail.path.clone_from(&head.path);
         let mut segment = SegmentReader::open(head)?;
         loop {
@@ -332,6 +343,7 @@ impl Tail {
             return Err(problem.into());
         }
         self.end = record.sequence;
+        self.preamble.take(record);
         let first = *self.entry.get_or_insert(record.sequence);
         if record.is_output() {
             self.uncommitted = self.event.filter(|_| record.flags & COMMIT == 0);
@@ -407,6 +419,18 @@ impl Tail {
         let metadata = self.path.metadata();
         Ok(metadata.map_err(JournalError::io(&self.path, "read the segment's length"))?.len())
     }
+}
+
+/// A segment is packed once the next one is on disk with its head, so the last one is never packed.
+fn no_last_segment(dir: &Path, chain: &Chain) -> Problem {
+    let (number, sequence) = chain.segments.last().map_or((1, 1), |last| (last.number + 1, last.end()));
+    chain.cut.clone().unwrap_or_else(|| Problem {
+        file: dir.join(segment_name(number)),
+        offset: 0,
+        sequence,
+        expected: "this segment, since the one before it is closed".to_string(),
+        found: "no such file".to_string(),
+    })
 }
 
 /// Whether a file that is no ring of this version is another file, or another version's.

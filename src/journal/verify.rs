@@ -19,6 +19,8 @@ use crate::num::TimeNs;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub records: u64,
+    /// Sequence number of the first record there is: older segments may have been removed.
+    pub first_sequence: u64,
     /// Starts of an engine it is made of.
     pub starts: u64,
     /// Records only the ring has.
@@ -43,6 +45,10 @@ pub struct Report {
 }
 
 impl Report {
+    fn last_sequence(&self) -> u64 {
+        self.first_sequence + self.records - 1
+    }
+
     pub fn is_ok(&self) -> bool {
         self.problem.is_none()
     }
@@ -51,6 +57,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "records        {} ({} only in the ring)", self.records, self.records_ring_only)?;
+        if self.first_sequence > 1 {
+            writeln!(f, "removed        segments up to record {}", self.first_sequence - 1)?;
+        }
         writeln!(f, "starts         {}", self.starts)?;
         writeln!(f, "events         {}", self.events)?;
         writeln!(f, "outputs        {}", self.outputs)?;
@@ -96,8 +105,12 @@ pub fn verify(dir: &Path) -> Result<Report, JournalError> {
 
 fn walk(reader: &mut JournalReader, report: &mut Report) -> Result<(), JournalError> {
     let mut grammar = Grammar::default();
+    report.first_sequence = reader.next_sequence();
     while let Some((record, place)) = reader.next_record()? {
         let numbered = reader.assemble(&record, place)?;
+        if report.records == 0 && report.first_sequence > 1 {
+            grammar.go_on(reader, report);
+        }
         let checked = grammar.record(&record).and_then(|()| match &numbered {
             Some(numbered) => grammar.entry(numbered, reader.start(), report),
             None => Ok(()),
@@ -110,7 +123,7 @@ fn walk(reader: &mut JournalReader, report: &mut Report) -> Result<(), JournalEr
         report.records += 1;
     }
     if grammar.ended && !matches!(grammar.group, Group::Outputs(_)) {
-        report.committed_sequence = report.records;
+        report.committed_sequence = report.last_sequence();
     }
     if report.records == 0 && !report.live {
         let (file, offset) = reader.locate(Place::Segment(1, 128));
@@ -149,6 +162,13 @@ enum Group {
 }
 
 impl Grammar {
+    /// The journal's first segments were removed, and this one begins inside a start.
+    fn go_on(&mut self, reader: &JournalReader, report: &mut Report) {
+        if !reader.preamble().is_empty() {
+            (self.group, self.start, report.starts) = (Group::Committed, reader.start(), 1);
+        }
+    }
+
     /// Parts of one entry agree; only the last of an output may commit.
     fn record(&mut self, record: &Record) -> Result<(), Wrong> {
         if record.part == 0 {
@@ -308,7 +328,7 @@ fn check_ring(ring: &RingReader, report: &Report) -> Result<(), JournalError> {
         let file = ring.path().to_path_buf();
         Err(JournalError::from(Problem { file, offset, sequence, expected, found }))
     };
-    let newest = report.records;
+    let newest = report.last_sequence();
     let first = ring.first_sequence();
     for sequence in newest.saturating_sub(ring.slots() - 1).max(first)..=newest {
         let dying = newest - sequence + 1 == ring.slots();
@@ -328,8 +348,7 @@ fn check_ring(ring: &RingReader, report: &Report) -> Result<(), JournalError> {
             return problem(ring.offset_of(slot), slot, expected, format!("sequence {found}"));
         }
     }
-    let (drained, durable, archived) =
-        (ring.drained(), ring.durable(), report.records - report.records_ring_only);
+    let (drained, durable, archived) = (ring.drained(), ring.durable(), newest - report.records_ring_only);
     if drained > archived || durable > drained {
         let expected = format!("watermarks durable <= drained <= {archived}, what the archive has");
         return problem(128, 0, expected, format!("durable {durable}, drained {drained}"));

@@ -15,6 +15,6 @@ pub use bounds::{OutOfRange, all_hold};
 pub use decimal::{Dec, DecError, MAX_PLACES, Rounding, parse_scaled};
 pub use id::{InstrumentId, OrderId};
 pub use scale::Scale;
-pub use time::{Millis, NS_PER_DAY, NS_PER_HOUR, NS_PER_MS, NS_PER_SEC, NS_PER_WEEK, Now, TimeNs};
+pub use time::{Millis, NS_PER_DAY, NS_PER_HOUR, NS_PER_MS, NS_PER_SEC, NS_PER_WEEK, NotATime, Now, TimeNs};
 pub use units::{Lots, Side, Size, Ticks};
 pub use wide::{Wide, cmp_products, div_wide, mul_div, wide_product};

@@ -12,6 +12,8 @@ use super::{Divergence, Follower};
 use crate::engine::Engine;
 use crate::event::record::encode_output;
 use crate::event::{Event, EventBody, InstrumentTable, Order, OrderStatus, OrderUpdate, Output, OutputBody};
+use crate::journal::archive::ArchiveOptions;
+use crate::journal::archive::From;
 use crate::journal::{Folder, JournalError, JournalReader, Resumed};
 use crate::num::{InstrumentId, Lots, TimeNs};
 
@@ -65,14 +67,22 @@ impl Recovery {
     /// # Errors
     /// See [`RecoveryError`]; nothing was taken from the journal.
     pub fn open(dir: &Path) -> Result<Recovery, RecoveryError> {
-        let mut resumed = Folder::resume(dir)?;
+        Recovery::open_with(dir, ArchiveOptions::default())
+    }
+
+    /// As [`Recovery::open`], with an archive that is written on as `options` say.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_with(dir: &Path, options: ArchiveOptions) -> Result<Recovery, RecoveryError> {
+        let mut resumed = Folder::resume_with(dir, options)?;
         resumed.retire_ring()?;
         let dir = resumed.folder.path().to_path_buf();
         let mut recovered = Recovered::default();
         recovered.notes.extend(resumed.recovered.torn.as_ref().map(|torn| format!("not whole: {torn}")));
         let snapshot = newest(&dir, resumed.last_sequence, &mut recovered.notes);
         let snapshot = snapshot.map_err(|error| RecoveryError::Io { what: "reading snapshots", error })?;
-        let follower = follow(&dir, snapshot, &mut recovered)?;
+        let follower = follow(&dir, snapshot, resumed.last_sequence, &mut recovered)?;
         let never_sent = complete(&mut resumed, &follower, &mut recovered)?;
         remove_beyond(&dir, resumed.last_sequence)
             .map_err(|error| RecoveryError::Io { what: "removing old snapshots", error })?;
@@ -132,19 +142,23 @@ impl Recovery {
 fn follow(
     dir: &Path,
     snapshot: Option<(Engine, u64)>,
+    last: u64,
     recovered: &mut Recovered,
 ) -> Result<Follower, RecoveryError> {
     let behind = snapshot.as_ref().map_or(0, |(_, sequence)| *sequence);
     let mut follower = snapshot.map_or_else(Follower::new, |(engine, _)| Follower::resume(engine));
-    let mut reader = JournalReader::open(dir)?;
+    recovered.snapshot = behind;
+    if behind == last {
+        return Ok(follower);
+    }
+    let mut reader = match behind {
+        0 => JournalReader::open(dir)?,
+        _ => JournalReader::open_at(dir, From::Sequence(behind + 1))?,
+    };
     while let Some(numbered) = reader.next_entry()? {
-        if numbered.first_sequence <= behind {
-            continue;
-        }
         follower.take(numbered.first_sequence, &numbered.entry).map_err(RecoveryError::Diverges)?;
         recovered.replayed += numbered.last_sequence - numbered.first_sequence + 1;
     }
-    recovered.snapshot = behind;
     Ok(follower)
 }
 

@@ -57,6 +57,24 @@ pub(super) fn newest(dir: &Path, last: u64, notes: &mut Vec<String>) -> io::Resu
     Ok(None)
 }
 
+/// The engine to begin a replay with that is to compare from `from` on, where there is one, with the
+/// sequence number it goes on behind. A journal whose beginning is gone, of which `first` is the first record
+/// left, can only be begun at a snapshot, if need be at a later one.
+pub(super) fn to_begin_with(dir: &Path, from: u64, first: u64) -> io::Result<Option<(Engine, u64)>> {
+    let found = newest(dir, from.saturating_sub(1), &mut Vec::new())?;
+    let usable = |(_, sequence): &(Engine, u64)| *sequence + 1 >= first;
+    match found.filter(usable) {
+        Some(found) => Ok(Some(found)),
+        None if first > 1 => {
+            let all = list(dir)?;
+            let oldest = all.iter().rev().find(|(sequence, _)| *sequence + 1 >= first);
+            let Some((sequence, path)) = oldest else { return Ok(None) };
+            Ok(Engine::restore(&fs::read(path)?).ok().filter(|(_, inside)| inside == sequence))
+        }
+        None => Ok(None),
+    }
+}
+
 /// Removes every snapshot of a folder: a new journal begins there, and they are of another.
 ///
 /// # Errors

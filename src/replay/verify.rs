@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::snapshots::to_begin_with;
 use super::{Divergence, Follower};
+use crate::journal::archive::From;
 use crate::journal::{JournalError, JournalReader, Problem};
 
 /// Entries between two words about progress.
@@ -27,10 +29,12 @@ impl Default for Range {
 /// What a replay found.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// It was begun with the snapshot behind this sequence number; 0 for none.
+    pub snapshot: u64,
+    /// Applied.
     pub records: u64,
     pub events: u64,
     pub outputs: u64,
-    /// Starts in it.
     pub last_sequence: u64,
     /// Of the engine at the end, if every event's outputs were there.
     pub state_hash: Option<u128>,
@@ -56,10 +60,19 @@ impl Report {
 /// What is no journal at all; damage is [`Report::problem`].
 pub fn verify(dir: &Path, range: Range, mut progress: impl FnMut(u64)) -> Result<Report, JournalError> {
     let began = Instant::now();
-    let mut reader = JournalReader::open(dir)?;
-    let mut follower = Follower::new();
-    let mut report = Report::default();
-    let mut told = 0;
+    let first =
+        crate::journal::info(dir).ok().and_then(|info| info.segments.first().map(|it| it.first_sequence));
+    // A snapshot saves the way to the part that is asked for; one that can't be had costs that way alone.
+    let begun = to_begin_with(dir, range.from, first.unwrap_or(1)).ok().flatten();
+    let mut report =
+        Report { snapshot: begun.as_ref().map_or(0, |(_, sequence)| *sequence), ..Report::default() };
+    let mut reader = match report.snapshot {
+        0 => JournalReader::open(dir)?,
+        sequence => JournalReader::open_at(dir, From::Sequence(sequence + 1))?,
+    };
+    let mut follower = begun.map_or_else(Follower::new, |(engine, _)| Follower::resume(engine));
+    let mut told = report.snapshot;
+    report.last_sequence = report.snapshot;
     loop {
         let numbered = match reader.next_entry() {
             Ok(Some(numbered)) => numbered,
@@ -85,7 +98,7 @@ pub fn verify(dir: &Path, range: Range, mut progress: impl FnMut(u64)) -> Result
             progress(told);
         }
     }
-    report.records = report.last_sequence;
+    report.records = report.last_sequence - report.snapshot;
     (report.events, report.outputs) = follower.counts();
     report.cut = follower.cut().filter(|_| report.divergence.is_none()).map_or(0, |cut| cut.missing.len());
     report.state_hash =

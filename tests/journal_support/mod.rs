@@ -197,7 +197,7 @@ pub fn spell(word: &str) -> Vec<Vec<Record>> {
 /// An archive of these starts, and nothing else.
 pub fn write_starts(dir: &Path, word: &str) -> Vec<Record> {
     let starts = spell(word);
-    let mut archive = ArchiveWriter::create(dir, &IDENTITY).unwrap();
+    let mut archive = ArchiveWriter::with_segment_records(dir, &IDENTITY, 1 << 20).unwrap();
     for (before, records) in starts.iter().enumerate() {
         if before > 0 {
             archive.begin(&identity(before as u32)).unwrap();
@@ -284,6 +284,11 @@ impl Flaky {
 
     pub fn calls(&self) -> u64 {
         self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Whether a call has failed since the last demand.
+    pub fn failed(&self) -> bool {
+        self.calls() > self.fails.lock().unwrap().start
     }
 
     fn call(&self) -> io::Result<()> {

@@ -12,13 +12,15 @@ use serde::Serialize;
 use super::input::Input;
 use crate::cli::Failure;
 use crate::cli::progress::{Progress, Whole};
-use crate::cli::run::{Ended, Plan, direct, identity, link, log_file, opening, say};
+use crate::cli::run::{
+    Ended, Plan, archive_options, direct, drain_options, identity, link, log_file, opening, say,
+};
 use crate::event::record::{Assembler, Entry};
 use crate::event::{Event, InstrumentTable};
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
 use crate::host::stop::StopFlag;
-use crate::journal::drain::{Drain, DrainOptions};
+use crate::journal::drain::Drain;
 use crate::journal::ring::RingWriter;
 use crate::journal::{Folder, Identity};
 use crate::live::{Core, Followed, Follower, Inbox, Pace, Recorder, RunError};
@@ -173,7 +175,7 @@ impl Journal {
         let folder = Folder::create(dir)?;
         let log = settings.log_to_file.then(|| log_file(folder.path(), false)).transpose()?;
         let ring = folder.create_ring(Some(&ring_dir), settings.ring_slots.into(), identity)?;
-        let archive = folder.create_archive(identity)?;
+        let archive = folder.create_archive_with(identity, archive_options(settings))?;
         let (mut reporter, _) = Reporter::new(Lines::new(table.clone(), *settings), Console::Quiet, log);
         let clock = MonotonicClock::new();
         let seen = Arc::new(Mutex::new(seen));
@@ -181,7 +183,7 @@ impl Journal {
         let drain = Drain::spawn(
             &ring,
             archive,
-            DrainOptions::default(),
+            drain_options(settings),
             move || clock.now_ns(),
             move |record| {
                 reporter.take(record);

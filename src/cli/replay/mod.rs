@@ -51,6 +51,8 @@ pub struct ReplayArgs {
 #[derive(Serialize)]
 struct Answer {
     identical: bool,
+    /// Begun with the snapshot behind this sequence number; 0 for the journal's beginning.
+    snapshot: u64,
     records: u64,
     events: u64,
     outputs: u64,
@@ -76,6 +78,7 @@ impl Answer {
     fn of(report: &Report) -> Answer {
         Answer {
             identical: report.is_same(),
+            snapshot: report.snapshot,
             records: report.records,
             events: report.events,
             outputs: report.outputs,
@@ -98,6 +101,9 @@ impl Answer {
             "replayed       {} records: {} events, {} outputs, to sequence {}\n",
             self.records, self.events, self.outputs, self.last_sequence
         );
+        if self.snapshot > 0 {
+            text += &format!("begun          with the snapshot behind {}\n", self.snapshot);
+        }
         if let Some(hash) = &self.state_hash {
             text += &format!("state hash     {hash}\n");
         }

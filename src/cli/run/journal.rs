@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use super::{Ended, RunArgs};
 use crate::cli::{DEFAULT_JOURNAL, Failure};
@@ -13,11 +14,12 @@ use crate::event::InstrumentTable;
 use crate::event::record::{Assembler, Record};
 use crate::host::clock::MonotonicClock;
 use crate::host::ring_dir;
-use crate::journal::archive::ArchiveWriter;
+use crate::journal::archive::{ArchiveOptions, ArchiveWriter};
 use crate::journal::drain::{Drain, DrainOptions, DrainStatus};
 use crate::journal::ring::RingWriter;
 use crate::journal::{Folder, Identity, Resumed};
 use crate::live::Notices;
+use crate::num::NS_PER_DAY;
 use crate::observe::{Console, JournalSummary, Lines, Reporter, ShadowSummary, Shared, Summary};
 use crate::replay::{Recovery, Shadow, ShadowConfig, SharedReport, forget_snapshots};
 use crate::risk::config::Settings;
@@ -85,7 +87,7 @@ impl Journal {
                 let log = log(&folder, false)?;
                 forget_snapshots(folder.path())?;
                 let ring = folder.create_ring(Some(&ring_dir), settings.ring_slots.into(), identity)?;
-                let archive = folder.create_archive(identity)?;
+                let archive = folder.create_archive_with(identity, archive_options(settings))?;
                 ((folder, ring, archive), log)
             }
         };
@@ -124,14 +126,14 @@ impl Journal {
         behind: Behind,
     ) -> Result<(Journal, RingWriter), Failure> {
         let notices = Notices::default();
-        let (watermarks, diverged) = (ring.watermarks(), notices.clone());
+        let (watermarks, diverged, forgetting) = (ring.watermarks(), notices.clone(), archive.forgetting());
         let config = ShadowConfig {
             dir: folder.path().to_path_buf(),
             rules: settings.log_to_file,
             on_divergence: Box::new(move |sequence| diverged.divergence(sequence)),
             durable: Box::new(move || watermarks.durable()),
             snapshot: behind.snapshot,
-            may_forget: Box::new(|_| ()),
+            may_forget: Box::new(move |sequence| forgetting.may_forget(sequence)),
         };
         let (shadow, report) = Shadow::new(config, behind.resumed)?;
         let mut watch = Watch { assembler: Assembler::default(), reporter, shadow, notices: notices.clone() };
@@ -139,7 +141,7 @@ impl Journal {
         let drain = Drain::spawn(
             &ring,
             archive,
-            DrainOptions::default(),
+            drain_options(settings),
             move || clock.now_ns(),
             move |record| watch.take(record),
             move |status| on_status(&told, status),
@@ -186,6 +188,20 @@ impl Journal {
         let summary = Summary::new(&stats, &core.counts, &core.stages, instruments, written);
         Ok(Summary { sockets, shadow, ..summary })
     }
+}
+
+/// How the settings want the archive written.
+pub(in crate::cli) fn archive_options(settings: &Settings) -> ArchiveOptions {
+    ArchiveOptions {
+        compress: settings.compress,
+        max_bytes: u64::from(settings.archive_max_mb) * 1_000_000,
+        max_age_ns: i64::from(settings.archive_max_days) * NS_PER_DAY,
+        ..ArchiveOptions::default()
+    }
+}
+
+pub(in crate::cli) fn drain_options(settings: &Settings) -> DrainOptions {
+    DrainOptions { sync_every: Duration::from_millis(settings.sync_ms.into()), ..DrainOptions::default() }
 }
 
 /// Tells the operator how the drain stands. An end is told with the run's.

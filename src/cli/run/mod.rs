@@ -19,7 +19,7 @@ use clap::{Args, ValueEnum};
 use crossbeam_channel::Sender;
 
 use self::journal::Journal;
-pub(super) use self::journal::{log_file, say};
+pub(super) use self::journal::{archive_options, drain_options, log_file, say};
 use super::market::{Market, preset_of};
 use super::settings::SettingsArgs;
 use super::{Failure, print};

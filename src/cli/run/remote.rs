@@ -112,7 +112,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     }
     let (mut lock, api) = lock(&endpoints, &credentials, settings)?;
     let epoch = lock.next_epoch(wall_time())?;
-    let (recovery, begun) = resume::find(dir)?;
+    let (recovery, begun) = resume::find(dir, settings)?;
     let stale_ns = Some(clock.scaled(GATEWAY_STALE_NS));
     let start_config = sockets::start_config(settings, endpoints, args.symbols.clone(), false, stale_ns)?;
     let mut account = Account::read(start_config, credentials, &clock)?;

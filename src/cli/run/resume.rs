@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::journal::archive_options;
 use crate::cli::Failure;
 use crate::engine::Engine;
 use crate::event::{ConfigChange, ConfigText, Event, EventBody, Order, Purpose, WorkingType};
@@ -16,11 +17,11 @@ use crate::trade::LiveOrder;
 
 /// The journal in `dir`, if there is one to go on with; or one whose starts all ended in their openings,
 /// behind which this one begins as in a new one.
-pub(super) fn find(dir: &Path) -> Result<(Option<Recovery>, Option<Resumed>), Failure> {
+pub(super) fn find(dir: &Path, settings: &Settings) -> Result<(Option<Recovery>, Option<Resumed>), Failure> {
     if !dir.exists() {
         return Ok((None, None));
     }
-    match Recovery::open(dir) {
+    match Recovery::open_with(dir, archive_options(settings)) {
         Ok(recovery) => Ok((Some(recovery), None)),
         Err(RecoveryError::NoState(begun)) => Ok((None, Some(*begun))),
         Err(RecoveryError::Journal(JournalError::NoJournal { .. })) => Ok((None, None)),

@@ -7,12 +7,7 @@ use crate::gateway::orders::{Stage, Tracked};
 use crate::venue::binance::request::Service;
 
 fn earlier(orders: Vec<(InstrumentId, Order, Lots)>) -> Earlier {
-    Earlier {
-        orders,
-        instruments: vec![BTC],
-        fills: vec![(BTC, 41)],
-        unheard_since: T0 - 3_600 * NS_PER_SEC,
-    }
+    Earlier { orders, instruments: vec![BTC], fills: vec![(BTC, 41)], unheard_since: T0 - 3_600 * NS_PER_SEC }
 }
 
 #[test]

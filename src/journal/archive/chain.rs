@@ -1,30 +1,12 @@
-//! The segments of a folder by their headers: which starts they belong to, and that nothing is
-//! missing between them.
+//! The segments of a folder by their heads: which starts they belong to, and that nothing is missing
+//! between them.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::{read_up_to, segment_name, segments};
+use super::segment::{SegmentHead, holds_record, problem};
+use super::{segment_name, segments};
 use crate::event::record::RECORD_BYTES;
-use crate::journal::header::{FileKind, HEADER_BYTES, Header};
 use crate::journal::{Identity, JournalError, Problem};
-
-/// A segment's header and length.
-#[derive(Clone, Debug)]
-pub(in crate::journal) struct SegmentHead {
-    pub number: u64,
-    pub path: PathBuf,
-    pub identity: Identity,
-    pub first_sequence: u64,
-    pub bytes: u64,
-}
-
-impl SegmentHead {
-    /// Whole records by the file's length.
-    pub fn records(&self) -> u64 {
-        (self.bytes / RECORD_BYTES as u64).saturating_sub(1) // the header is as long as a record
-    }
-}
 
 /// All segments, each of which goes on where the one before it ends.
 #[derive(Clone, Debug, Default)]
@@ -40,25 +22,20 @@ impl Chain {
         let found = segments(dir)?;
         for (at, (number, path)) in found.iter().enumerate() {
             let before = chain.segments.last();
-            let expected = before.map_or(1, |before| before.number + 1);
+            let expected = before.map_or(*number, |before| before.number + 1);
             if *number != expected {
-                let expected = dir.join(segment_name(expected));
-                let sequence = before.map_or(1, |before| before.first_sequence + before.records());
-                return Err(missing(expected, sequence, *number).into());
+                let sequence = before.map_or(1, SegmentHead::end);
+                return Err(missing(dir.join(segment_name(expected)), sequence, *number).into());
             }
-            let (bytes, head) = read_head(path)?;
-            let head = head.and_then(|header| check(&header, path, *number, before).map(|()| header));
-            match head {
-                Ok(header) => chain.segments.push(SegmentHead {
-                    number: *number,
-                    path: path.clone(),
-                    identity: header.identity(),
-                    first_sequence: header.first_sequence,
-                    bytes,
-                }),
-                Err(problem) if at + 1 == found.len() && bytes <= HEADER_BYTES as u64 => {
-                    chain.cut = Some(problem);
+            if let Some(cut) = before.and_then(rest) {
+                return Err(cut.into());
+            }
+            match SegmentHead::read(path)? {
+                Ok(head) => {
+                    check_place(&head, *number, before.map(|before| (before.end(), &before.identity)))?;
+                    chain.segments.push(head);
                 }
+                Err(problem) if at + 1 == found.len() && !holds_record(path)? => chain.cut = Some(problem),
                 Err(problem) => return Err(problem.into()),
             }
         }
@@ -73,58 +50,37 @@ impl Chain {
     }
 }
 
-/// A file's length and its header.
-pub(in crate::journal) fn read_head(path: &Path) -> Result<(u64, Result<Header, Problem>), JournalError> {
-    let file = File::open(path).map_err(JournalError::io(path, "open the segment"))?;
-    let bytes = file.metadata().map_err(JournalError::io(path, "read the segment's length"))?.len();
-    Ok((bytes, header_of(&file, path)?))
-}
-
-pub(super) fn header_of(file: &File, path: &Path) -> Result<Result<Header, Problem>, JournalError> {
-    let mut bytes = [0; HEADER_BYTES];
-    let got = read_up_to(file, &mut bytes, 0).map_err(JournalError::io(path, "read the segment"))?;
-    if got < HEADER_BYTES {
-        let expected = format!("a header of {HEADER_BYTES} bytes");
-        return Ok(Err(problem(path, 0, expected, format!("{got} bytes"))));
-    }
-    Ok(Header::check(&bytes, FileKind::Segment)
-        .map_err(|fault| problem(path, fault.offset, fault.expected, fault.found)))
-}
-
-fn check(header: &Header, path: &Path, number: u64, before: Option<&SegmentHead>) -> Result<(), Problem> {
-    let next = before.map_or(1, |before| before.first_sequence + before.records());
-    let cut = before.filter(|before| !before.bytes.is_multiple_of(RECORD_BYTES as u64));
-    if let Some(before) = cut {
-        let rest = before.bytes % RECORD_BYTES as u64;
+/// A segment that is not the last one ends with a whole record.
+fn rest(segment: &SegmentHead) -> Option<Problem> {
+    let rest = segment.rest();
+    (rest > 0).then(|| {
         let expected = format!("a record of {RECORD_BYTES} bytes");
         let found = format!("{rest} bytes before the end of the file");
-        let offset = before.bytes - rest;
-        return Err(Problem { sequence: next, ..problem(&before.path, offset, expected, found) });
-    }
-    check_place(header, path, number, next, before.map(|before| &before.identity))
+        Problem { sequence: segment.end(), ..problem(&segment.path, segment.bytes - rest, expected, found) }
+    })
 }
 
-/// Whether a segment's header fits its name and what comes before it.
+/// Whether a segment's header fits its name and what comes before it: the next sequence number and the start
+/// so far. The first one of a journal whose oldest segments were removed has nothing before it.
 pub(super) fn check_place(
-    header: &Header,
-    path: &Path,
+    head: &SegmentHead,
     number: u64,
-    next_sequence: u64,
-    before: Option<&Identity>,
+    before: Option<(u64, &Identity)>,
 ) -> Result<(), Problem> {
-    if header.number != number {
+    let path = &head.path;
+    if head.number != number {
         let expected = format!("segment number {number}");
-        return Err(problem(path, 40, expected, header.number.to_string()));
+        return Err(problem(path, 40, expected, head.number.to_string()));
     }
-    if header.first_sequence != next_sequence {
-        let expected = format!("first sequence {next_sequence}");
-        return Err(problem(path, 48, expected, header.first_sequence.to_string()));
+    let next = before.map_or(if number == 1 { 1 } else { head.first_sequence.max(1) }, |(next, _)| next);
+    if head.first_sequence != next {
+        let expected = format!("first sequence {next}");
+        return Err(problem(path, 48, expected, head.first_sequence.to_string()));
     }
-    let identity = header.identity();
     match before {
-        Some(before) if *before != identity && before.epoch >= identity.epoch => {
+        Some((_, before)) if *before != head.identity && before.epoch >= head.identity.epoch => {
             let expected = format!("the run of the segment before, or a later epoch: {before:?}");
-            Err(problem(path, 20, expected, format!("{identity:?}")))
+            Err(problem(path, 20, expected, format!("{:?}", head.identity)))
         }
         _ => Ok(()),
     }
@@ -134,8 +90,4 @@ pub(super) fn check_place(
 pub(super) fn missing(path: PathBuf, sequence: u64, last: u64) -> Problem {
     let expected = format!("this segment, since {} exists", segment_name(last));
     Problem { sequence, ..problem(&path, 0, expected, "no such file".to_string()) }
-}
-
-fn problem(path: &Path, offset: u64, expected: String, found: String) -> Problem {
-    Problem { file: path.to_path_buf(), offset, sequence: 0, expected, found }
 }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::keeper::{Keeper, MayForget};
+use super::preamble::{Preamble, changes_config};
 use super::{SEGMENT_RECORDS, SegmentHead, segment_name};
 use crate::event::record::{RECORD_BYTES, Record};
 use crate::journal::disk::{Disk, RealDisk};
@@ -16,11 +18,23 @@ pub struct ArchiveOptions {
     /// Records from which a segment ends before the next event; at least one.
     pub segment_records: u64,
     pub disk: Arc<dyn Disk>,
+    /// Compress closed segments.
+    pub compress: bool,
+    /// Bytes on disk above which the oldest segments are removed; 0 for no limit.
+    pub max_bytes: u64,
+    /// Nanoseconds before the newest record after which a segment is removed; 0 for no limit.
+    pub max_age_ns: i64,
 }
 
 impl Default for ArchiveOptions {
     fn default() -> ArchiveOptions {
-        ArchiveOptions { segment_records: SEGMENT_RECORDS, disk: Arc::new(RealDisk) }
+        ArchiveOptions {
+            segment_records: SEGMENT_RECORDS,
+            disk: Arc::new(RealDisk),
+            compress: true,
+            max_bytes: 0,
+            max_age_ns: 0,
+        }
     }
 }
 
@@ -33,6 +47,8 @@ pub struct ArchiveWriter {
     number: u64,
     path: PathBuf,
     file: File,
+    /// Of header and preamble of the current segment.
+    header_bytes: u64,
     /// Records in the current segment.
     held: u64,
     next_sequence: u64,
@@ -41,6 +57,13 @@ pub struct ArchiveWriter {
     bytes: u64,
     /// The next segment's file was created, and not finished.
     unfinished: bool,
+    /// In force behind the last record.
+    preamble: Preamble,
+    /// Of the last record.
+    newest_ns: i64,
+    may_forget: MayForget,
+    /// Once there is a closed segment to look after.
+    keeper: Option<Keeper>,
 }
 
 impl ArchiveWriter {
@@ -49,13 +72,14 @@ impl ArchiveWriter {
         Self::with_options(dir, identity, ArchiveOptions::default())
     }
 
-    /// As [`ArchiveWriter::create`], with segments of another length.
+    /// As [`ArchiveWriter::create`], with segments of another length that stay as they are.
     pub fn with_segment_records(
         dir: &Path,
         identity: &Identity,
         segment_records: u64,
     ) -> Result<ArchiveWriter, JournalError> {
-        Self::with_options(dir, identity, ArchiveOptions { segment_records, ..ArchiveOptions::default() })
+        let options = ArchiveOptions { segment_records, compress: false, ..ArchiveOptions::default() };
+        Self::with_options(dir, identity, options)
     }
 
     pub fn with_options(
@@ -66,7 +90,8 @@ impl ArchiveWriter {
         let bytes = HEADER_BYTES as u64;
         let path = dir.join(segment_name(1));
         let file = options.disk.create(&path).map_err(JournalError::io(&path, "create the segment"))?;
-        write_header(&*options.disk, &path, &file, identity, 1, 1)?;
+        let header = Header::new(FileKind::Segment, identity, 1, 1);
+        write_header(&*options.disk, &path, &file, bytemuck::bytes_of(&header))?;
         let (dir, identity) = (dir.to_path_buf(), *identity);
         Ok(ArchiveWriter {
             dir,
@@ -75,22 +100,28 @@ impl ArchiveWriter {
             number: 1,
             path,
             file,
+            header_bytes: HEADER_BYTES as u64,
             held: 0,
             next_sequence: 1,
             durable: 0,
             bytes,
             unfinished: false,
+            preamble: Preamble::default(),
+            newest_ns: 0,
+            may_forget: MayForget::default(),
+            keeper: None,
         })
     }
 
     /// Goes on in the last segment behind `last_sequence`; what is there already is cut off.
-    /// `bytes_before` are those of the segments before it.
+    /// `bytes_before` are those of the segments before it, and `preamble` is in force there.
     pub(in crate::journal) fn go_on(
         dir: &Path,
         options: ArchiveOptions,
         segment: &SegmentHead,
         last_sequence: u64,
         bytes_before: u64,
+        preamble: Preamble,
     ) -> Result<ArchiveWriter, JournalError> {
         let path = segment.path.clone();
         let file = options.disk.open(&path).map_err(JournalError::io(&path, "open the segment"))?;
@@ -101,15 +132,23 @@ impl ArchiveWriter {
             number: segment.number,
             path,
             file,
+            header_bytes: segment.header_bytes,
             held: last_sequence + 1 - segment.first_sequence,
             next_sequence: last_sequence + 1,
             durable: segment.first_sequence - 1,
             bytes: bytes_before,
             unfinished: false,
+            preamble,
+            newest_ns: 0,
+            may_forget: MayForget::default(),
+            keeper: None,
         };
         archive.bytes += archive.segment_bytes();
         if segment.bytes != archive.segment_bytes() {
             archive.truncate()?;
+        }
+        if segment.number > 1 {
+            archive.keep()?; // what a start before left undone
         }
         Ok(archive)
     }
@@ -140,7 +179,7 @@ impl ArchiveWriter {
 
     /// Bytes of the current segment, which is where the next record goes.
     fn segment_bytes(&self) -> u64 {
-        HEADER_BYTES as u64 + self.held * RECORD_BYTES as u64
+        self.header_bytes + self.held * RECORD_BYTES as u64
     }
 
     /// Ends the current segment and begins the next with the identity of a new start, whose epoch must
@@ -152,7 +191,7 @@ impl ArchiveWriter {
             let (last, given) = (self.identity.epoch, identity.epoch);
             return Err(JournalError::Epoch { dir: self.dir.clone(), last, given });
         }
-        self.next_segment(identity)
+        self.next_segment(identity, false)
     }
 
     /// Writes records, which must continue the sequence. Not durable before [`ArchiveWriter::sync`].
@@ -160,9 +199,9 @@ impl ArchiveWriter {
     pub fn append(&mut self, mut records: &[Record]) -> Result<(), JournalError> {
         while let Some(first) = records.first() {
             assert_eq!(first.sequence, self.next_sequence, "the archive has no holes");
-            if self.held >= self.options.segment_records && begins_event(first) {
+            if self.is_full_for(first, self.held) {
                 let identity = self.identity;
-                self.next_segment(&identity)?;
+                self.next_segment(&identity, true)?;
             }
             let (now, later) = records.split_at(self.before_rotation(records));
             let bytes: &[u8] = bytemuck::cast_slice(now);
@@ -173,18 +212,27 @@ impl ArchiveWriter {
             self.held += now.len() as u64;
             self.next_sequence += now.len() as u64;
             self.bytes += bytes.len() as u64;
+            for record in now {
+                self.preamble.take(record);
+            }
+            self.newest_ns = now.last().map_or(self.newest_ns, |record| record.recv_ns);
             records = later;
         }
         Ok(())
     }
 
-    /// How many of these records, at least one, go into the current segment: it ends before an event, so
-    /// that none begins inside what another one caused.
+    /// How many of these records, at least one, go into the current segment.
     fn before_rotation(&self, records: &[Record]) -> usize {
-        let room = self.options.segment_records.saturating_sub(self.held);
-        let room = usize::try_from(room).unwrap_or(usize::MAX).max(1);
-        let later = records.iter().enumerate().skip(room);
-        later.into_iter().find(|(_, record)| begins_event(record)).map_or(records.len(), |(at, _)| at)
+        let later = records.iter().enumerate().skip(1);
+        let full = |(at, record): &(usize, &Record)| self.is_full_for(record, self.held + *at as u64);
+        later.into_iter().find(full).map_or(records.len(), |(at, _)| at)
+    }
+
+    /// Whether a segment of so many records ends before this one: never inside what an event caused, and
+    /// always before what is in force changes.
+    fn is_full_for(&self, record: &Record, held: u64) -> bool {
+        let begins_event = !record.is_output() && record.part == 0;
+        begins_event && held > 0 && (held >= self.options.segment_records || changes_config(record))
     }
 
     /// Returns when everything appended survives a power loss.
@@ -218,7 +266,24 @@ impl ArchiveWriter {
         self.bytes
     }
 
-    fn next_segment(&mut self, identity: &Identity) -> Result<(), JournalError> {
+    /// Records up to `sequence` are not needed any more, because a snapshot of a later state is durable:
+    /// the oldest segments may go if there are limits.
+    pub fn may_forget(&self, sequence: u64) {
+        self.may_forget.may_forget(sequence);
+    }
+
+    /// [`ArchiveWriter::may_forget`] for another thread.
+    pub fn forgetting(&self) -> MayForget {
+        self.may_forget.clone()
+    }
+
+    /// Why the last closed segment could not be compressed, or an old one not removed: neither keeps the
+    /// archive from being written.
+    pub fn keeping_failed(&self) -> Option<String> {
+        self.keeper.as_ref().and_then(Keeper::failed)
+    }
+
+    fn next_segment(&mut self, identity: &Identity, goes_on: bool) -> Result<(), JournalError> {
         self.sync()?;
         let number = self.number + 1;
         let path = self.dir.join(segment_name(number));
@@ -228,32 +293,40 @@ impl ArchiveWriter {
             removed.map_err(JournalError::io(&path, "remove the segment that was not finished"))?;
             self.unfinished = false;
         }
+        let preamble = if goes_on { self.preamble.bytes() } else { Vec::new() };
+        let length = u32::try_from(preamble.len()).unwrap_or(u32::MAX); // bounded by the instruments' ids
+        let header = Header::with_preamble(FileKind::Segment, identity, number, self.next_sequence, length);
+        let head = [bytemuck::bytes_of(&header), &preamble].concat();
         let file = disk.create(&path).map_err(JournalError::io(&path, "create the segment"))?;
         self.unfinished = true;
-        write_header(disk, &path, &file, identity, number, self.next_sequence)?;
+        write_header(disk, &path, &file, &head)?;
         self.unfinished = false;
         (self.number, self.path, self.file, self.held) = (number, path, file, 0);
+        self.header_bytes = head.len() as u64;
         self.identity = *identity;
-        self.bytes += HEADER_BYTES as u64;
+        self.bytes += self.header_bytes;
+        self.keep()
+    }
+
+    /// Has closed segments looked after, where there is something to do.
+    fn keep(&mut self) -> Result<(), JournalError> {
+        let ArchiveOptions { compress, max_bytes, max_age_ns, .. } = self.options;
+        if !compress && max_bytes == 0 && max_age_ns == 0 {
+            return Ok(());
+        }
+        let keeper = match self.keeper.take() {
+            Some(keeper) => keeper,
+            None => Keeper::spawn(&self.dir, &self.options, self.may_forget.clone())?,
+        };
+        keeper.closed(self.number, self.newest_ns);
+        self.keeper = Some(keeper);
         Ok(())
     }
 }
 
-fn begins_event(record: &Record) -> bool {
-    !record.is_output() && record.part == 0
-}
-
-/// Returns when the header and the folder's entry are on disk.
-fn write_header(
-    disk: &dyn Disk,
-    path: &Path,
-    file: &File,
-    identity: &Identity,
-    number: u64,
-    first_sequence: u64,
-) -> Result<(), JournalError> {
-    let header = Header::new(FileKind::Segment, identity, number, first_sequence);
-    disk.write_at(file, bytemuck::bytes_of(&header), 0)
+/// Returns when the head and the folder's entry are on disk.
+fn write_header(disk: &dyn Disk, path: &Path, file: &File, head: &[u8]) -> Result<(), JournalError> {
+    disk.write_at(file, head, 0)
         .and_then(|()| disk.sync(file))
         .and_then(|()| disk.sync_dir(path.parent().unwrap_or(Path::new("."))))
         .map_err(JournalError::io(path, "write the segment's header"))

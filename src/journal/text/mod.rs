@@ -10,8 +10,8 @@ use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::JournalError;
 use super::read::{JournalReader, Numbered};
+use super::{From, JournalError};
 use crate::event::record::Entry;
 use crate::event::{EventBody, Instrument, InstrumentTable, OutputBody};
 use crate::num::{Dec, InstrumentId, Lots, Millis, Size, Ticks, TimeNs};
@@ -23,6 +23,10 @@ pub struct DumpOptions {
     pub from: u64,
     /// Last sequence number; `None` for the end.
     pub to: Option<u64>,
+    /// First event's time; `None` for the start.
+    pub since: Option<TimeNs>,
+    /// Last event's time; `None` for the end. Where time runs backwards the first event behind it ends the dump.
+    pub until: Option<TimeNs>,
     /// Name of a kind, as the dump prints it.
     pub kind: Option<String>,
     pub json: bool,
@@ -44,13 +48,22 @@ pub fn dump(dir: &Path, options: &DumpOptions, out: &mut impl Write) -> Result<u
     if let Some(kind) = &options.kind {
         check_kind(kind)?;
     }
-    let mut reader = JournalReader::open(dir)?;
+    let mut reader = match options.since {
+        Some(time) => JournalReader::open_at(dir, From::Time(time))?,
+        None => JournalReader::open_at(dir, From::Sequence(options.from))?,
+    };
     let mut lines = Lines::new(options.json);
-    let mut written = 0;
+    let (mut written, mut begun) = (0, false);
     while let Some(numbered) = reader.next_entry()? {
-        // Entries outside the range are read too: instrument rows among them give the rest its scale.
+        if !std::mem::replace(&mut begun, true) {
+            // Rows in front of the range give it its scale.
+            reader.preamble().events().into_iter().for_each(|event| lines.learn(&Entry::Event(event)));
+        }
         lines.learn(&numbered.entry);
-        if options.to.is_some_and(|to| numbered.first_sequence > to) {
+        let is_event = matches!(numbered.entry, Entry::Event(_));
+        if options.to.is_some_and(|to| numbered.first_sequence > to)
+            || (is_event && options.until.is_some_and(|until| recv_ns(&numbered.entry) > until))
+        {
             break;
         }
         let wanted = options.kind.as_ref().is_none_or(|kind| kind == kind_of(&numbered.entry));
@@ -69,6 +82,13 @@ fn check_kind(kind: &str) -> Result<(), DumpError> {
         return Ok(());
     }
     Err(DumpError::Kind(kind.to_string(), names.join(", ")))
+}
+
+fn recv_ns(entry: &Entry) -> TimeNs {
+    match entry {
+        Entry::Event(event) => event.recv_ns,
+        Entry::Output { recv_ns, .. } => *recv_ns,
+    }
 }
 
 /// Name of an entry's kind.

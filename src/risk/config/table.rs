@@ -396,6 +396,16 @@ settings! {
     /// Share of the ring that may wait for the archive before nothing new is entered.
     QT_RING_REDUCE_PCT ring_reduce_pct: u32 = 50, integer(1, 100), "percent";
 }
+"Journal" {
+    /// Longest a record in the archive waits for the disk.
+    QT_SYNC_MS sync_ms: u32 = 50, integer(1, 10_000), "ms";
+    /// Compress segments of the archive once they are closed.
+    QT_COMPRESS compress: bool = true, SWITCH, "";
+    /// Size of the archive above which its oldest segments are removed, as far as snapshots allow; 0 for none.
+    QT_ARCHIVE_MAX_MB archive_max_mb: u32 = 0, integer(0, 1_000_000_000), "MB";
+    /// Age, before the newest record, above which segments are removed, as far as snapshots allow; 0 for none.
+    QT_ARCHIVE_MAX_DAYS archive_max_days: u32 = 0, integer(0, 36_500), "days";
+}
 "Host" {
     /// Core the hot thread is pinned to; auto is the last one the process may use.
     QT_HOT_CORE hot_core: HotCore = HotCore::Auto, Allowed::HotCore, "";

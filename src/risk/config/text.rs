@@ -3,7 +3,7 @@
 use super::{ConfigError, SETTINGS, Setting, Settings, load};
 
 /// Settings of it are about the machine, not about trading.
-const SILENT_SECTIONS: [&str; 2] = ["Host", "Connections"];
+const SILENT_SECTIONS: [&str; 3] = ["Host", "Connections", "Journal"];
 
 impl Setting {
     /// `NAME = value`, as a line of TOML.
