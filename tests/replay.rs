@@ -333,3 +333,48 @@ fn other_instruments_are_refused() {
     let line = check(finer).unwrap_err();
     assert!(line.starts_with("BTCUSDT") && line.contains("0.01") && line.contains("0.1"), "{line}");
 }
+
+/// Old segments were removed: what is left is read from a snapshot on, by replay and by the next start.
+#[test]
+fn a_journal_without_its_beginning_goes_on_from_a_snapshot() {
+    let (records, identity) = records();
+    let dir = tempfile::tempdir().unwrap();
+    let mut archive =
+        ArchiveWriter::with_segment_records(dir.path(), &identity, records.len() as u64 / 6).unwrap();
+    archive.append(&records).unwrap();
+    archive.sync().unwrap();
+    drop(archive);
+    let whole = verify(dir.path(), Range::default(), |_| ()).unwrap();
+    assert!(whole.is_same() && whole.snapshot == 0, "{whole:?}");
+    let mut segments: Vec<PathBuf> = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().path()).collect();
+    segments.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with("segment-"));
+    segments.sort();
+    assert!(segments.len() > 4, "{segments:?}");
+    // A snapshot between two events in the middle.
+    let mut follower = Follower::new();
+    let mut reader = JournalReader::open(dir.path()).unwrap();
+    let behind = loop {
+        let numbered = reader.next_entry().unwrap().unwrap();
+        let event = matches!(numbered.entry, Entry::Event(_));
+        if event && numbered.first_sequence > records.len() as u64 / 2 {
+            break numbered.first_sequence - 1;
+        }
+        follower.take(numbered.first_sequence, &numbered.entry).unwrap();
+    };
+    let name = format!("snapshot-{behind:020}.qts");
+    fs::write(dir.path().join(name), follower.engine().unwrap().snapshot(behind)).unwrap();
+    for path in &segments[..2] {
+        fs::remove_file(path).unwrap();
+    }
+    let rest = verify(dir.path(), Range::default(), |_| ()).unwrap();
+    assert!(rest.is_same(), "{rest:?}");
+    assert_eq!((rest.snapshot, rest.state_hash), (behind, whole.state_hash));
+    assert_eq!(rest.records, records.len() as u64 - behind);
+    let recovery = Recovery::open(dir.path()).unwrap();
+    assert_eq!(Some(recovery.engine.state_hash()), whole.state_hash);
+    drop(recovery);
+    // A part is reached from the snapshot in front of it.
+    let range = Range { from: behind + 1_000, to: behind + 2_000 };
+    let part = verify(dir.path(), range, |_| ()).unwrap();
+    assert!(part.is_same() && part.snapshot == behind && part.records < 4_000, "{part:?}");
+}
