@@ -14,14 +14,14 @@ use tempfile::TempDir;
 use super::audit::Audit;
 
 /// Simulated seconds a second.
-pub const SPEED: i64 = 20;
+pub const SPEED: i64 = 10;
 const JOURNAL: &str = "journal";
 /// Deadlines of protection are those of real time. The rest lets trading go on: prices are as old as a
 /// busy machine makes them, and what weeks of made market cost stops nobody.
 const SETTINGS: [&str; 11] = [
     "QT_BAR_INTERVAL=5s",
-    "QT_PROTECTION_DEADLINE_MS=30000",
-    "QT_STOP_GRACE_MS=5000",
+    "QT_PROTECTION_DEADLINE_MS=15000",
+    "QT_STOP_GRACE_MS=2500",
     "RM_MAX_FEED_LAG_MS=86400000",
     "RM_MAX_DATA_AGE_MS=86400000",
     "RM_ENABLE_CIRCUIT_BREAKER=false",

@@ -105,6 +105,15 @@ fn signatures_and_time_are_checked() {
     assert_eq!(at(10_000, "recvWindow=60001"), (400, -1130));
 }
 
+/// More frames than the venue does between two looks at its requests.
+#[test]
+fn a_venue_that_is_behind_calls_no_clock_fast() {
+    let frames = (1..=5_000).map(|i| (i * 10, quote("BTCUSDT", "50000.0", "50000.1")));
+    let sim = Sim::start(frames.collect());
+    sim.set(50_001);
+    assert_eq!(sim.signed("GET", "/fapi/v3/account", "").0, 200);
+}
+
 #[test]
 fn settings_of_the_account() {
     let sim = Sim::start(Vec::new());

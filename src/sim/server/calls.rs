@@ -242,7 +242,7 @@ impl Core {
             O::Clock => Ok(self.clock_text()),
             O::Audit => Ok(self.audit()),
             O::Ping => Ok("{}".to_string()),
-            O::Time => Ok(json!({ "serverTime": self.now.ms() }).to_string()),
+            O::Time => Ok(json!({ "serverTime": self.clock().ms() }).to_string()),
             O::ExchangeInfo => Ok(self.exchange_info()),
             O::Klines => self.klines(params),
             O::Depth => self.depth(params),
@@ -296,8 +296,11 @@ impl Core {
         if !(0..=RECV_WINDOW_MS_MAX).contains(&window) {
             return Err(Refusal::new(BAD_PARAMETER, "recvWindow must be less than 60000."));
         }
+        // What a venue that is behind its clock has not done yet makes no client's clock fast, nor its
+        // request late.
+        let ahead_ms = timestamp.saturating_sub(self.clock().ms());
         let age_ms = self.now.ms().saturating_sub(timestamp);
-        if age_ms < -AHEAD_MS_MAX {
+        if ahead_ms > AHEAD_MS_MAX {
             let message = "Timestamp for this request was 1000ms ahead of the server's time.";
             return Err(Refusal::new(code::INVALID_TIMESTAMP, message));
         }
