@@ -13,7 +13,7 @@ use journal_support::*;
 use quantum_trader::event::Event;
 use quantum_trader::event::record::{Entry, Record};
 use quantum_trader::host::clock::MonotonicClock;
-use quantum_trader::journal::archive::{ArchiveWriter, segment_name, segments};
+use quantum_trader::journal::archive::{ArchiveOptions, ArchiveWriter, segment_name, segments};
 use quantum_trader::journal::drain::{Drain, DrainOptions, DrainReport, DrainStatus};
 use quantum_trader::journal::ring::RingWriter;
 use quantum_trader::journal::{Folder, JournalError, JournalReader, RingInfo, info, verify};
@@ -316,9 +316,13 @@ fn stopping_before_the_last_record_was_appended_is_an_error_not_a_wait() {
 fn a_live_journal_can_be_read_while_it_is_written() {
     const LAST: u64 = 30_000;
     let dir = tempfile::tempdir().unwrap();
-    let (folder, mut ring, archive) = open(dir.path(), None, 64, 700);
+    let (folder, mut ring, _) = open(&dir.path().join("journal"), None, 64, 700);
+    fs::remove_file(folder.path().join(segment_name(1))).unwrap();
+    // Segments are compressed under the reader's eyes too.
+    let options = ArchiveOptions { segment_records: 700, ..ArchiveOptions::default() };
+    let archive = folder.create_archive_with(&IDENTITY, options).unwrap();
     let drain = Drain::spawn(&ring, archive, DrainOptions::default(), clock(), |_| {}, |_| {}).unwrap();
-    let journal = dir.path().to_path_buf();
+    let journal = folder.path().to_path_buf();
     let follower = thread::spawn(move || {
         let mut reader = JournalReader::open(&journal).unwrap();
         while reader.next_sequence() <= LAST {

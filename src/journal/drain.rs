@@ -85,6 +85,8 @@ pub struct DrainReport {
     pub error: Option<String>,
     /// Why the observer has not seen everything.
     pub observer_failed: Option<String>,
+    /// Why a closed segment was not compressed, or an old one not removed, at the last attempt.
+    pub keeping_failed: Option<String>,
 }
 
 /// A running drain.
@@ -257,6 +259,7 @@ impl<C: FnMut() -> u64, O: FnMut(&Record), S: FnMut(DrainStatus)> Worker<C, O, S
             durable_sequence: self.watermarks.durable(),
             error: self.shared.error.get().cloned(),
             observer_failed: self.observer_failed.take(),
+            keeping_failed: self.archive.keeping_failed(),
         }
     }
 
@@ -464,7 +467,7 @@ impl fmt::Display for DrainStatus {
 impl fmt::Display for DrainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} records, {} bytes, durable to {}", self.records, self.bytes, self.durable_sequence)?;
-        for error in self.error.iter().chain(&self.observer_failed) {
+        for error in self.error.iter().chain(&self.observer_failed).chain(&self.keeping_failed) {
             write!(f, "; {error}")?;
         }
         Ok(())

@@ -172,7 +172,10 @@ impl Plan {
         let keep = tail.end;
         let preamble = tail.preamble.clone();
         let ring_problem = match &ring {
-            Some((ring, _)) => tail.go_on_in(ring)?,
+            // What is wrong in the archive comes first, also in what is told.
+            Some((ring, _)) => {
+                tail.go_on_in(ring).map_err(|hole| tail.bad.clone().map_or(hole, Into::into))?
+            }
             None => None,
         };
         if let Some(bad) = &tail.bad {

@@ -165,6 +165,9 @@ impl Journal {
         if let Some(error) = report.error {
             return Err(Failure::refused(format!("the journal in {path} is incomplete: {error}")));
         }
+        if let Some(error) = report.keeping_failed {
+            let _ = writeln!(io::stderr(), "journal: {error}; the next start tries again");
+        }
         if let Some(error) = report.observer_failed {
             return Err(Failure::refused(format!("{error} (the journal in {path} is complete)")));
         }

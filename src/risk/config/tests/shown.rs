@@ -71,8 +71,9 @@ fn the_digest_sees_every_setting_that_decides() {
     let host = ["QT_HOT_CORE", "QT_REALTIME_PRIORITY", "QT_MLOCK"];
     let servers =
         |name: &str| name.starts_with("QT_BINANCE_") || ["QT_CA_FILE", "QT_ORDER_PREFIX"].contains(&name);
+    let journal = ["QT_RING_SLOTS", "QT_SYNC_MS", "QT_COMPRESS", "QT_ARCHIVE_MAX_MB", "QT_ARCHIVE_MAX_DAYS"];
     let silent = |name: &str| {
-        name.starts_with("RM_LOG_") || name == "QT_RING_SLOTS" || host.contains(&name) || servers(name)
+        name.starts_with("RM_LOG_") || journal.contains(&name) || host.contains(&name) || servers(name)
     };
     let mut digests = vec![Settings::DEFAULT.digest()];
     for setting in SETTINGS {
