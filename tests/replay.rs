@@ -161,7 +161,7 @@ fn an_output_too_many_one_too_few_and_a_wrong_commit_differ() {
     let mut uncommitted = original.clone();
     uncommitted[last].flags = 0;
     check("uncommitted", &renumber(uncommitted), "not the event's last");
-    check("headless", &renumber(original[1..].to_vec()), "begins with one RunStart");
+    check("headless", &renumber(original[1..].to_vec()), "begins with RunStart");
 }
 
 /// Cut behind every record of some groups: the group is made whole, and its orders are known never to have been

@@ -159,6 +159,7 @@ impl Drain {
             observed: last,
             synced_ns: 0,
             failing: None,
+            failed_at: 0,
             waited: Duration::ZERO,
             now_ns,
             observer: Some(observer),
@@ -232,6 +233,9 @@ struct Worker<C, O, S> {
     synced_ns: u64,
     /// Since when the disk fails, and how often it did.
     failing: Option<(u64, u32)>,
+    /// Last sequence number that was tried when it did: it works again once that is durable, and not while
+    /// a little more fits.
+    failed_at: u64,
     /// For a disk that fails, since the stop.
     waited: Duration,
     now_ns: C,
@@ -337,7 +341,8 @@ impl<C: FnMut() -> u64, O: FnMut(&Record), S: FnMut(DrainStatus)> Worker<C, O, S
             self.free();
         }
         self.synced_ns = (self.now_ns)();
-        if self.failing.take().is_some() {
+        let works = self.archive.durable_sequence() >= self.failed_at;
+        if self.failing.take_if(|_| works).is_some() {
             self.waited = Duration::ZERO;
             self.shared.set_status(DrainStatus::Ok);
             (self.on_status)(DrainStatus::Ok);
@@ -349,6 +354,8 @@ impl<C: FnMut() -> u64, O: FnMut(&Record), S: FnMut(DrainStatus)> Worker<C, O, S
     /// it was written, since a failed sync is reported once. Then a wait; an error if there is none left.
     #[cold]
     fn disk_failed(&mut self, error: JournalError, last_wanted: u64) -> Result<(), JournalError> {
+        let tried = self.batch.last().map_or(0, |record| record.sequence);
+        self.failed_at = self.failed_at.max(self.archive.last_sequence()).max(tried);
         self.archive.rewind();
         // A segment that was closed on the way has made a part of the batch durable.
         self.free();

@@ -124,7 +124,8 @@ fn parse_time(text: &str) -> Option<TimeNs> {
     if date.next().is_some() || civil_from_days(days) != (year, month, day) {
         return None;
     }
-    let (time, fraction) = match time.strip_suffix('Z').unwrap_or(time).split_once('.') {
+    let time = time.strip_suffix('Z').unwrap_or(time);
+    let (time, fraction) = match time.split_once('.') {
         Some((time, fraction)) if time.len() == 8 && (1..=9).contains(&fraction.len()) => (time, fraction),
         Some(_) => return None,
         None => (time, "0"),
@@ -200,6 +201,8 @@ mod tests {
             assert_eq!(TimeNs(ns).to_string().parse(), Ok(TimeNs(ns)));
         }
         let at = |text: &str| text.parse::<TimeNs>().map(|time| time.0);
+        assert_eq!(at("1970-01-01T00:00:01Z"), at("1970-01-01T00:00:01"), "the Z may stand without a fraction");
+        assert_eq!(at("1970-01-01T00:01Z"), Ok(60 * NS_PER_SEC));
         assert_eq!(at("1970-01-02"), Ok(NS_PER_DAY));
         assert_eq!(at("1970-01-01T01:02"), Ok(62 * 60 * NS_PER_SEC));
         assert_eq!(at("1970-01-01T00:00:01.000000002"), Ok(NS_PER_SEC + 2));

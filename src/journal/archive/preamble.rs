@@ -56,8 +56,10 @@ impl Preamble {
         }
     }
 
+    /// Without a RunStart, as only made-up journals are, there are none.
     fn records(&self) -> impl Iterator<Item = &Record> {
-        self.start.iter().chain(&self.instruments).chain(&self.config)
+        let rest = self.start.iter().flat_map(|_| self.instruments.iter().chain(&self.config));
+        self.start.iter().chain(rest)
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
