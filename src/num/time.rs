@@ -201,7 +201,11 @@ mod tests {
             assert_eq!(TimeNs(ns).to_string().parse(), Ok(TimeNs(ns)));
         }
         let at = |text: &str| text.parse::<TimeNs>().map(|time| time.0);
-        assert_eq!(at("1970-01-01T00:00:01Z"), at("1970-01-01T00:00:01"), "the Z may stand without a fraction");
+        assert_eq!(
+            at("1970-01-01T00:00:01Z"),
+            at("1970-01-01T00:00:01"),
+            "the Z may stand without a fraction"
+        );
         assert_eq!(at("1970-01-01T00:01Z"), Ok(60 * NS_PER_SEC));
         assert_eq!(at("1970-01-02"), Ok(NS_PER_DAY));
         assert_eq!(at("1970-01-01T01:02"), Ok(62 * 60 * NS_PER_SEC));

@@ -94,6 +94,11 @@ impl Preamble {
         }
     }
 
+    /// Whether the same records would be written of both.
+    pub(super) fn says_as(&self, other: &Preamble) -> bool {
+        self.records().eq(other.records())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.records().next().is_none()
     }

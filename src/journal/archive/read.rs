@@ -210,7 +210,7 @@ impl ArchiveReader {
         let goes_on = self.segment.is_some() && self.starts.last() == Some(&head.identity);
         if !goes_on {
             self.preamble = head.preamble.clone();
-        } else if head.preamble != self.preamble {
+        } else if !head.preamble.says_as(&self.preamble) {
             return Err(Problem {
                 file: head.path.clone(),
                 offset: 128,
