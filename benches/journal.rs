@@ -16,7 +16,7 @@ use quantum_trader::event::{Event, EventBody, Trade};
 use quantum_trader::host::clock::MonotonicClock;
 use quantum_trader::journal::Identity;
 use quantum_trader::journal::archive::ArchiveWriter;
-use quantum_trader::journal::drain::Drain;
+use quantum_trader::journal::drain::{Drain, DrainOptions};
 use quantum_trader::journal::ring::{RingConfig, RingWriter};
 use quantum_trader::num::{InstrumentId, Size, Ticks, TimeNs};
 use quantum_trader::replay::verify::{Range, verify};
@@ -66,10 +66,12 @@ fn append(
         Drain::spawn(
             &ring,
             archive,
+            DrainOptions::default(),
             move || clock.now_ns(),
             |record| {
                 black_box(record);
             },
+            |_| (),
         )
         .expect("a drain")
     });

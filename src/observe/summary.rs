@@ -318,7 +318,13 @@ impl Summary {
 }
 
 impl Summary {
-    fn write_shadow(&self, text: &mut String) -> fmt::Result {
+    fn write_journal(&self, text: &mut String) -> fmt::Result {
+        let j = &self.journal;
+        write!(
+            text,
+            "journal        {} records, {} bytes, durable to {}, in {}",
+            j.records, j.bytes, j.durable_seq, j.path
+        )?;
         let ShadowSummary { verified_seq, divergences, found, snapshots, failures } = &self.shadow;
         let (Some(verified), Some(divergences)) = (verified_seq, divergences) else { return Ok(()) };
         write!(
@@ -400,13 +406,7 @@ impl fmt::Display for Summary {
             text += &sockets.to_string();
         }
         writeln!(text, "state hash     {}", or_dash(self.state_hash.as_ref()))?;
-        let j = &self.journal;
-        write!(
-            text,
-            "journal        {} records, {} bytes, durable to {}, in {}",
-            j.records, j.bytes, j.durable_seq, j.path
-        )?;
-        self.write_shadow(&mut text)?;
+        self.write_journal(&mut text)?;
         f.write_str(&text)
     }
 }

@@ -160,5 +160,6 @@ fn forget_old(dir: &Path) -> io::Result<u64> {
     for (_, path) in found.iter().skip(KEPT) {
         fs::remove_file(path)?;
     }
-    Ok(found.iter().take(KEPT).last().map_or(0, |(sequence, _)| *sequence))
+    let kept = &found[..found.len().min(KEPT)];
+    Ok(kept.last().map_or(0, |(sequence, _)| *sequence))
 }

@@ -13,15 +13,16 @@ use serde::Deserialize;
 use super::journal::Journal;
 use super::{Ended, Plan, RunArgs, VenueName, control, finish, host, opening, pace, resume, sockets};
 use crate::cli::{Failure, print};
-use crate::event::{Event, EventBody};
+use crate::event::{Event, EventBody, InstrumentTable};
 use crate::gateway::{RestClient, RestReply, secrets};
 use crate::host::account_lock::{Account as LockedAccount, AccountLock, state_dir};
 use crate::host::clock::wall_time;
 use crate::host::stop::StopFlag;
 use crate::host::time::{Discipline, RemoteTime, Scale, VenueClock, WallTime, correction};
-use crate::journal::Identity;
+use crate::journal::{Identity, Resumed};
 use crate::live::{Account, Core, Cycle, Endless, Intake, Joined, Lifetimes, MarketConfig, Pace, WhenFull};
 use crate::num::{Lots, NS_PER_SEC, Now, TimeNs};
+use crate::replay::Recovery;
 use crate::risk::config::Settings;
 use crate::venue::binance::sign::Credentials;
 use crate::venue::binance::{Channel, Endpoints, SIMULATED_KEY, interval_text, request};
@@ -131,21 +132,9 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let start = clock.now().max(recovery.as_ref().map_or(TimeNs(i64::MIN), |it| it.engine.now()));
     let history = history(&account, settings, &clock, start)?;
     let identity = identity(epoch.value, settings);
-    let in_force = recovery.as_ref().map_or(*settings, |recovery| *recovery.engine.settings());
-    let mut events = opening(start, &identity, &in_force, &instruments, clock.is_simulated());
-    let mut after_recovery = Vec::new();
-    let (journal, core) = match recovery {
-        Some(recovery) => {
-            events.extend(recovery.never_sent(start));
-            after_recovery = resume::change(&recovery.engine, settings);
-            let (journal, ring, engine) = Journal::go_on(args, settings, &instruments, &identity, recovery)?;
-            (journal, Core::resume(engine, settings, &instruments, ring))
-        }
-        None => {
-            let (journal, ring) = Journal::open(args, settings, &instruments, &identity, begun)?;
-            (journal, Core::new(settings, &instruments, ring))
-        }
-    };
+    let start_of = (start, &identity, &instruments, clock.is_simulated());
+    let Begun { journal, core, opening: mut events, mut after_recovery } =
+        begin(args, settings, start_of, recovery, begun)?;
     if !args.json {
         print(&banner(args, &api, &clock, &notes, &dir.display().to_string()))?;
     }
@@ -168,6 +157,37 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let plan = Plan { start, opening: events, pace, stop, round_trip_ns_max: None };
     let ended = cycle(plan, core, joined, (clock, discipline), &journal, (notes, after_recovery))?;
     finish(args, journal, control, ended, &instruments)
+}
+
+/// What a start has before its loop.
+struct Begun {
+    journal: Journal,
+    core: Core,
+    opening: Vec<Event>,
+    /// Settings that changed.
+    after_recovery: Vec<Event>,
+}
+
+/// The journal and the engine: those of earlier starts, or new ones.
+fn begin(
+    args: &RunArgs,
+    settings: &Settings,
+    (start, identity, instruments, simulated): (TimeNs, &Identity, &InstrumentTable, bool),
+    recovery: Option<Recovery>,
+    begun: Option<Resumed>,
+) -> Result<Begun, Failure> {
+    let in_force = recovery.as_ref().map_or(*settings, |recovery| *recovery.engine.settings());
+    let mut opening = opening(start, identity, &in_force, instruments, simulated);
+    let Some(recovery) = recovery else {
+        let (journal, ring) = Journal::open(args, settings, instruments, identity, begun)?;
+        let core = Core::new(settings, instruments, ring);
+        return Ok(Begun { journal, core, opening, after_recovery: Vec::new() });
+    };
+    opening.extend(recovery.never_sent(start));
+    let after_recovery = resume::change(&recovery.engine, settings);
+    let (journal, ring, engine) = Journal::go_on(args, settings, instruments, identity, recovery)?;
+    let core = Core::resume(engine, settings, instruments, ring);
+    Ok(Begun { journal, core, opening, after_recovery })
 }
 
 /// Without `--live` no order may reach a real account. That a venue says it is simulated is not enough,
