@@ -14,6 +14,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::fills::{QUOTE_ASSET, RawFill};
 use super::io::Outputs;
 use super::machine::Gateway;
+use super::orders::Stage;
 use super::requests::{Part, What};
 use super::responses::{Answer, success};
 use super::session::SessionState;
@@ -180,7 +181,8 @@ impl Gateway {
                 }
                 Step::Trades => {
                     reconciliation.step = Step::Account;
-                    out.events.append(&mut reconciliation.held);
+                    let held = std::mem::take(&mut reconciliation.held);
+                    out.events.extend(held.into_iter().filter(|event| !self.is_overtaken(event)));
                     self.params.clear();
                     let (verb, none) = (Verb::Get, InstrumentId::NONE);
                     self.ask_part(now, verb, path::ACCOUNT, Part::Account, none, out);
@@ -194,6 +196,13 @@ impl Gateway {
                 Step::Positions => return self.end_reconciliation(now, out),
             }
         }
+    }
+
+    /// Meanwhile the stream told the end of the order, after which its trade may be gone.
+    fn is_overtaken(&self, event: &Event) -> bool {
+        let EventBody::OrderUpdate(update) = &event.body else { return false };
+        let open = matches!(update.status, OrderStatus::Accepted | OrderStatus::Triggered);
+        open && self.orders.get(update.order).is_some_and(|tracked| tracked.stage == Stage::Ended)
     }
 
     pub(super) fn on_reconcile_answer(

@@ -10,11 +10,16 @@ use quantum_trader::journal::{JournalError, JournalReader};
 use quantum_trader::num::{NS_PER_MS, OrderId, TimeNs};
 use ring::digest::{Context, SHA256};
 
+/// What a start begins with, before it decides anything.
+const OPENING: [&str; 3] = ["RunStart", "Instrument", "ConfigText"];
+
 /// Everything published so far: whatever the reader gives, ring and archive together.
 #[derive(Default)]
 pub struct Published {
     pub last: u64,
     digest: Vec<u8>,
+    /// Some start came further than its opening, so that there is something to recover.
+    pub has_state: bool,
     /// Records at which a reading ended because they were damaged.
     pub torn: u64,
 }
@@ -34,6 +39,7 @@ impl Published {
             match reader.next_record() {
                 Ok(Some((record, _))) => {
                     last = record.sequence;
+                    self.has_state |= !OPENING.contains(&record.kind_name());
                     context.update(bytemuck::bytes_of::<Record>(&record));
                     if last == self.last {
                         kept = context.clone().finish().as_ref() == self.digest;

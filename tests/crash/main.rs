@@ -119,6 +119,7 @@ impl Crash {
             let entries = start.tail.look();
             if start.recovered.is_none() && entries.iter().any(ends_recovery) {
                 start.recovered = Some(start.began.elapsed());
+                self.keep_trading();
             }
             if done(&entries) {
                 return true;
@@ -131,16 +132,19 @@ impl Crash {
         }
     }
 
+    /// A fault lowers the state until somebody raises it; here trading goes on.
+    fn keep_trading(&self) {
+        if self.sim.status().is_some_and(|status| status.state != "ACTIVE") {
+            self.sim.resume_trading();
+        }
+    }
+
     /// Runs until the moment has come, then kills.
     fn live_and_die(&mut self, moment: Moment, delay: Duration) {
         let mut start = self.start();
-        if moment != Moment::StartUp {
-            let reached = self
-                .follow(&mut start, PATIENCE, |entries| entries.iter().any(|entry| moment.is_reached(entry)));
-            self.table.note_moment(moment, reached);
-        } else {
-            self.table.note_moment(moment, true);
-        }
+        let come = |entries: &[Entry]| entries.iter().any(|entry| moment.is_reached(entry));
+        let reached = moment == Moment::StartUp || self.follow(&mut start, PATIENCE, come);
+        self.table.note_moment(moment, reached);
         let dies = Instant::now() + delay;
         self.follow(&mut start, delay, |_| Instant::now() >= dies);
         self.end(start);
@@ -163,8 +167,8 @@ impl Crash {
     /// Starts, lets the start hear from the venue, and compares what both say.
     fn compare(&mut self) -> Start {
         let mut start = self.start();
-        let first = self.published.last == 0;
         // Nothing to recover, nothing to hear.
+        let first = !self.published.has_state;
         let heard = self.follow(&mut start, GIVE_UP, |entries| first || entries.iter().any(ends_recovery));
         assert!(heard, "it never recovered: {}", self.sim.said());
         let until = Instant::now() + GIVE_UP;
@@ -182,10 +186,6 @@ impl Crash {
                     self.table.note_comparison(positions, &after);
                     let again = &after.requested_again;
                     assert_eq!(again.count, 0, "requested again: {:?}", again.client_ids);
-                    // A fault lowers the state until somebody raises it; here trading goes on.
-                    if status.is_some_and(|status| status.state != "ACTIVE") {
-                        self.sim.resume_trading();
-                    }
                     return start;
                 }
                 Err(why) => differs = why,

@@ -79,7 +79,7 @@ impl Table {
             let _ = writeln!(text, "{name:<22}{value}");
         };
         row("seed", self.seed.to_string());
-        row("kills", format!("{} of {} starts", self.kills, tally.starts));
+        row("kills", format!("{}; {} starts came as far as the journal", self.kills, tally.starts));
         for (moment, (waited, came)) in &self.moments {
             row("", format!("{moment:?}: {waited}, reached {came}"));
         }

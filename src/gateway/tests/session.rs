@@ -108,8 +108,8 @@ fn an_answer_that_the_stream_overtook_is_old_news() {
     answer(&mut desk, "Get /fapi/v3/positionRisk", &positions("0", T0_MS - 50));
     assert_eq!(
         desk.said(),
-        ["Order 99.94", "Position 2", "Fill 1 2@600000", "Filled 1", "Accepted 1", "User Up"],
-        "the query's own answer is told, as every one is, and leaves the order filled"
+        ["Order 99.94", "Position 2", "Fill 1 2@600000", "Filled 1", "User Up"],
+        "no \"Accepted 1\": the trade it was of may be gone"
     );
     desk.user(&order_message(1, "NEW", "NEW", "0", None));
     assert_eq!(desk.said(), [""; 0]);
