@@ -447,6 +447,28 @@ fn damage_that_no_cut_explains_is_refused() {
     assert_eq!(resume(dir.path()).last_sequence, 9, "the oldest segments may have been removed");
 }
 
+#[test]
+fn the_epoch_of_a_later_start_must_rise() {
+    for (epoch, fits) in [(6_u32, false), (7, false), (8, true), (9, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        write_starts(dir.path(), "sex|");
+        let path = dir.path().join(segment_name(2));
+        let mut header = fs::read(&path).unwrap();
+        header[20..24].copy_from_slice(&epoch.to_le_bytes());
+        let crc = crc32c::crc32c(&header[..124]);
+        header[124..].copy_from_slice(&crc.to_le_bytes());
+        fs::write(&path, header).unwrap();
+        let line = "segment-000002.qtj: byte 20: expected the run of the segment before, or a later epoch";
+        let (resumed, problem) = (Folder::resume(dir.path()), verify(dir.path()).unwrap().problem);
+        if fits {
+            assert_eq!((resumed.unwrap().identity.epoch, problem), (epoch, None));
+        } else {
+            assert_one_line(&resumed.unwrap_err().to_string(), line);
+            assert_one_line(&problem.unwrap().to_string(), line);
+        }
+    }
+}
+
 fn write_again_starts(dir: &Path, word: &str) {
     for (_, path) in segments(dir).unwrap() {
         fs::remove_file(path).unwrap();
