@@ -1,8 +1,8 @@
 //! The way to the venue: orders out, the venue's word on orders, wallet and positions in.
 //!
 //! [`Gateway`] is a state machine without sockets and without a clock: inputs with a time go in, texts,
-//! REST requests and events come out. [`prepare`] reads an account and opens
-//! its sockets, and [`Prepared::run`] starts the thread that joins the two.
+//! REST requests and events come out. [`prepare`] reads an account
+//! ([`Reading`]) and opens its sockets, and [`Prepared::run`] starts the thread that joins the two.
 //!
 //! What it promises:
 //! - An order goes out once. Ids only grow, and what was perhaps sent is never sent again: an order
@@ -27,6 +27,7 @@ pub mod limits;
 mod line;
 mod machine;
 mod orders;
+mod reading;
 mod recent;
 mod reconcile;
 mod refusal;
@@ -47,6 +48,7 @@ pub use earlier::Earlier;
 pub use io::{Input, Link, OrderText, Outputs, RequestId, RestOutcome, RestRequest};
 pub use limits::{LimitSettings, Prices};
 pub use machine::{Gateway, GatewayConfig};
+pub use reading::{Reading, Rest};
 pub use refusal::Refusal;
 pub use rest::{RestClient, RestReply};
 pub use start::{Prepared, StartConfig, StartError, history, prepare};

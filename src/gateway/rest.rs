@@ -10,6 +10,7 @@ use crossbeam_channel as channel;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Error, Timeout, http};
 
+use super::reading::Rest;
 use super::io::{RequestId, RestOutcome, RestRequest};
 use crate::venue::binance::API_KEY_HEADER;
 use crate::venue::binance::request::{RestCall, Verb};
@@ -112,6 +113,12 @@ impl RestClient {
             // Its words would repeat the address, and with it the signature.
             Err(_) => RestReply::Unsent("the address can't be asked for".to_owned()),
         }
+    }
+}
+
+impl Rest for RestClient {
+    fn call(&self, call: &RestCall) -> RestReply {
+        RestClient::call(self, call)
     }
 }
 

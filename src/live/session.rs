@@ -11,7 +11,7 @@ use super::queue::order_queue;
 use super::{Feeds, Inbox, Lifetimes, OrderQueue, Senders};
 use crate::event::{Event, EventBody, Feed, InstrumentTable};
 use crate::gateway::{
-    Earlier, Fence, GatewayReport, Prepared, RunningGateway, StartConfig, StartError, Wires, prepare,
+    Earlier, Fence, GatewayReport, Prepared, Reading, RunningGateway, StartConfig, StartError, Wires, prepare,
 };
 use crate::num::Now;
 use crate::sim::lockstep::Baton;
@@ -90,13 +90,17 @@ impl Account {
         &self.prepared
     }
 
-    pub fn instruments(&self) -> &InstrumentTable {
-        &self.prepared.instruments
+    pub fn reading(&self) -> &Reading {
+        &self.prepared.reading
     }
 
-    /// See [`Prepared::resume`].
+    pub fn instruments(&self) -> &InstrumentTable {
+        &self.prepared.reading.instruments
+    }
+
+    /// See [`Reading::resume`].
     pub fn resume(&mut self, earlier: Earlier) {
-        self.prepared.resume(earlier);
+        self.prepared.reading.resume(earlier);
     }
 
     /// Starts the gateway and opens the market connections.
@@ -109,9 +113,10 @@ impl Account {
         clock: C,
         fence: Option<Box<dyn Fence>>,
     ) -> Result<Joined, SessionError> {
-        let mut events = self.prepared.events.clone();
+        let reading = &self.prepared.reading;
+        let mut events = reading.events.clone();
         let symbols: Vec<&str> =
-            self.prepared.instruments.iter().map(|(_, row)| row.symbol.as_str()).collect();
+            reading.instruments.iter().map(|(_, row)| row.symbol.as_str()).collect();
         let interval_s = market.bar_interval_s;
         let interval_s = interval_text(interval_s).map_or(UNNAMED_INTERVAL_S, |_| interval_s);
         let bases = Bases { public: &self.endpoints.public, market: &self.endpoints.market };
@@ -125,7 +130,7 @@ impl Account {
         let mut feeds = Feeds::new(&kinds, ends, market.lifetimes);
 
         let (senders, inbox) = Inbox::new();
-        let (orders, instructions) = order_queue(self.prepared.instruments.len());
+        let (orders, instructions) = order_queue(self.prepared.reading.instruments.len());
         let wires =
             Wires { instructions, events: senders.events.clone(), clock: Box::new(clock.clone()), fence };
         let gateway = self.prepared.run(orders.prices(), wires)?;

@@ -60,10 +60,10 @@ impl Desk {
             stale_ns: None,
         };
         let prepared = prepare(config, Credentials::new("sim", "sim").unwrap(), &clock).unwrap();
-        let said: Vec<String> = prepared.events.iter().map(|event| words(&event.body)).collect();
+        let said: Vec<String> = prepared.reading.events.iter().map(|event| words(&event.body)).collect();
         assert_eq!(said, ["Leverage 5", "Snapshot"]);
         assert_eq!(
-            *prepared.instruments.get(BTC).unwrap(),
+            *prepared.reading.instruments.get(BTC).unwrap(),
             *instruments().get(BTC).unwrap(),
             "as the venue has it"
         );

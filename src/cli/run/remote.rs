@@ -118,7 +118,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let start_config = sockets::start_config(settings, endpoints, args.symbols.clone(), false, stale_ns)?;
     let mut account = Account::read(start_config, credentials, &clock)?;
     let mut notes: Vec<String> =
-        account.prepared().notes.iter().cloned().chain(epoch.damage.clone()).collect();
+        account.reading().notes.iter().cloned().chain(epoch.damage.clone()).collect();
     let instruments = account.instruments().clone();
     match &recovery {
         Some(recovery) => {
@@ -144,7 +144,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     } else {
         after_recovery.extend(history)
     }
-    events.extend(account.prepared().events.iter().map(|event| Event { recv_ns: start, ..*event }));
+    events.extend(account.reading().events.iter().map(|event| Event { recv_ns: start, ..*event }));
     let market = MarketConfig {
         channels: &CHANNELS,
         bar_interval_s: settings.bar_interval_s,
@@ -212,7 +212,7 @@ fn refuse_real_orders(clock: &Clock, credentials: &Credentials) -> Result<(), Fa
 /// keep its stop, which to it is an orphan. It is left as it is.
 fn refuse_positions(account: &Account) -> Result<(), Failure> {
     let instruments = account.instruments();
-    let held = account.prepared().events.iter().filter_map(|event| match event.body {
+    let held = account.reading().events.iter().filter_map(|event| match event.body {
         EventBody::VenuePosition(position) if position.quantity != Lots::ZERO => {
             let row = instruments.get(event.instrument)?;
             Some(format!("{} {}", row.symbol, row.quantity(position.quantity)))
