@@ -65,22 +65,13 @@ impl Reading {
         let setup = reader.read_setup(config, &instruments)?;
         let listen_key: ListenKey = reader.read(&request::keyed(Verb::Post, path::LISTEN_KEY))?;
         let opened = open(&listen_key.listen_key)?;
-        let mut snapshot =
-            Snapshot { events: setup, notes: Vec::new(), held: Vec::new(), found: Vec::new() };
+        let mut snapshot = Snapshot { events: setup, notes: Vec::new(), held: Vec::new(), found: Vec::new() };
         reader.read_account(&instruments, &mut snapshot)?;
         reader.read_orders(config, &instruments, &mut snapshot)?;
         let Reader { credentials, offset_ms: clock_offset_ms, .. } = reader;
         let Snapshot { events, notes, held, found } = snapshot;
-        let reading = Reading {
-            instruments,
-            events,
-            notes,
-            clock_offset_ms,
-            credentials,
-            held,
-            found,
-            earlier: None,
-        };
+        let reading =
+            Reading { instruments, events, notes, clock_offset_ms, credentials, held, found, earlier: None };
         Ok((reading, opened))
     }
 
@@ -109,7 +100,10 @@ impl Reading {
     }
 }
 
-pub(super) fn parse<'a, T: serde::Deserialize<'a>>(path: &'static str, body: &'a [u8]) -> Result<T, StartError> {
+pub(super) fn parse<'a, T: serde::Deserialize<'a>>(
+    path: &'static str,
+    body: &'a [u8],
+) -> Result<T, StartError> {
     serde_json::from_slice(body).map_err(|error| StartError::Unreadable { path, reason: error.to_string() })
 }
 

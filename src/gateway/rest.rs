@@ -10,8 +10,8 @@ use crossbeam_channel as channel;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Error, Timeout, http};
 
-use super::reading::Rest;
 use super::io::{RequestId, RestOutcome, RestRequest};
+use super::reading::Rest;
 use crate::venue::binance::API_KEY_HEADER;
 use crate::venue::binance::request::{RestCall, Verb};
 use crate::wire::{Roots, WireError};

@@ -115,8 +115,7 @@ impl Account {
     ) -> Result<Joined, SessionError> {
         let reading = &self.prepared.reading;
         let mut events = reading.events.clone();
-        let symbols: Vec<&str> =
-            reading.instruments.iter().map(|(_, row)| row.symbol.as_str()).collect();
+        let symbols: Vec<&str> = reading.instruments.iter().map(|(_, row)| row.symbol.as_str()).collect();
         let interval_s = market.bar_interval_s;
         let interval_s = interval_text(interval_s).map_or(UNNAMED_INTERVAL_S, |_| interval_s);
         let bases = Bases { public: &self.endpoints.public, market: &self.endpoints.market };

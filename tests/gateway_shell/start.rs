@@ -10,7 +10,8 @@ use rustls::version::TLS13;
 fn an_account_as_it_is_found() {
     let server = venue(None);
     let prepared = start(&server).unwrap();
-    let symbols: Vec<String> = prepared.reading.instruments.iter().map(|(_, row)| row.symbol.to_string()).collect();
+    let symbols: Vec<String> =
+        prepared.reading.instruments.iter().map(|(_, row)| row.symbol.to_string()).collect();
     assert_eq!(symbols, ["BTCUSDT", "ETHUSDT"], "as asked for, not as listed");
     let said: Vec<String> = prepared.reading.events.iter().map(|event| words(&event.body)).collect();
     assert_eq!(said, ["Leverage 5", "Snapshot 1000.5", "Position -10"]);
@@ -59,7 +60,11 @@ fn orders_of_ours_that_are_open_are_found() {
     let prepared = start(&server).unwrap();
     let said: Vec<String> = prepared.reading.events.iter().skip(3).map(|event| words(&event.body)).collect();
     assert_eq!(said, ["Accepted 1", "Accepted 3"]);
-    assert!(prepared.reading.notes[1].starts_with("DOGEUSDT: an order of ours"), "{:?}", prepared.reading.notes);
+    assert!(
+        prepared.reading.notes[1].starts_with("DOGEUSDT: an order of ours"),
+        "{:?}",
+        prepared.reading.notes
+    );
 }
 
 #[test]

@@ -63,6 +63,10 @@ impl Cover {
 }
 
 impl Audit {
+    pub fn requested_again(&self) -> u64 {
+        self.again
+    }
+
     pub fn note_again(&mut self, client_id: &str) {
         self.again += 1;
         if self.again_ids.len() < AGAIN_MAX && !self.again_ids.iter().any(|known| known == client_id) {

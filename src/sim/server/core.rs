@@ -20,7 +20,7 @@ use super::prices::Prices;
 use super::refusal::{NO_SUCH_PATH, Refusal};
 use super::{REQUESTS_MAX, Request, subscribe};
 use crate::decode::{Decoded, Decoder};
-use crate::event::{Feed, InstrumentTable};
+use crate::event::{Event, Feed, InstrumentTable};
 use crate::num::{Dec, NS_PER_SEC, TimeNs};
 use crate::sim::exchange::{Due, Exchange};
 use crate::venue::binance::code;
@@ -174,6 +174,15 @@ impl Core {
         }
     }
 
+    /// Market data reaches the venue by itself, at the clock's time.
+    pub fn market(&mut self, event: &Event) {
+        let now = self.clock();
+        while self.step(now) != Step::Nothing {}
+        self.exchange.market(now, event);
+        self.prices.take(event);
+        self.bars.take(event);
+    }
+
     /// The frame that is due: to the venue, to who subscribed, and the next one is read.
     fn frame(&mut self, due: TimeNs) -> Step {
         let decoded = self.decoder.decode(due, self.exchange.frame());
@@ -228,7 +237,7 @@ impl Core {
         }
     }
 
-    fn open(&mut self, role: Role, streams: Vec<String>) -> Result<Opened, Refusal> {
+    pub fn open(&mut self, role: Role, streams: Vec<String>) -> Result<Opened, Refusal> {
         if self.clients.count() >= CLIENTS_MAX {
             return Err(Refusal::new(code::TOO_MANY_REQUESTS, "Too many connections."));
         }

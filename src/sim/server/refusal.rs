@@ -39,6 +39,14 @@ pub(super) struct Retry {
     pub in_ms: Millis,
 }
 
+impl Retry {
+    /// In whole seconds, and never too early.
+    pub fn after_s(self) -> u32 {
+        let seconds = (self.in_ms.max(0) as u64).div_ceil(1_000);
+        u32::try_from(seconds).unwrap_or(u32::MAX)
+    }
+}
+
 impl Refusal {
     pub fn new(code: i32, message: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal { code, message: message.into(), retry: None }

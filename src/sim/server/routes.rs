@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::calls::{Answer, Call, Reply};
 use super::clients::{Form, Opened, Role, STREAMS_MAX};
 use super::params::Params;
-use super::refusal::{NO_SUCH_PATH, Refusal, Retry, UNKNOWN};
+use super::refusal::{NO_SUCH_PATH, Refusal, UNKNOWN};
 use super::{Request, socket};
 use crate::event::Feed;
 use crate::venue::binance::{API_KEY_HEADER, path};
@@ -175,9 +175,8 @@ fn refused(refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
     let body = serde_json::json!({ "code": refusal.code, "msg": refusal.message }).to_string();
     let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if let Some(Retry { in_ms, .. }) = refusal.retry {
-        // Whole seconds, and never too early.
-        response.headers_mut().insert(header::RETRY_AFTER, (in_ms.max(0) as u64).div_ceil(1_000).into());
+    if let Some(retry) = refusal.retry {
+        response.headers_mut().insert(header::RETRY_AFTER, retry.after_s().into());
     }
     response
 }
