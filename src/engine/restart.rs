@@ -121,6 +121,11 @@ impl Engine {
         self.fills.iter()
     }
 
+    /// The run was told to end: the next start goes on as before that.
+    pub fn is_told_to_end(&self) -> bool {
+        self.stopped_from.is_some()
+    }
+
     /// A start after another has not heard from the venue yet.
     pub fn is_recovering(&self) -> bool {
         self.recovering

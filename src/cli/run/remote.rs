@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 use serde::Deserialize;
 
 use super::journal::Journal;
-use super::{Ended, Plan, RunArgs, VenueName, control, finish, host, opening, pace, resume, sockets};
+use super::{Ended, Plan, RunArgs, VenueName, control, finish, host, pace, resume, sockets};
 use crate::cli::{Failure, print};
 use crate::event::{Event, EventBody, InstrumentTable};
 use crate::gateway::{RestClient, RestReply, secrets};
@@ -20,7 +20,9 @@ use crate::host::clock::wall_time;
 use crate::host::stop::StopFlag;
 use crate::host::time::{Discipline, RemoteTime, Scale, VenueClock, WallTime, correction};
 use crate::journal::{Identity, Resumed};
-use crate::live::{Account, Core, Cycle, Endless, Intake, Joined, Lifetimes, MarketConfig, Pace, WhenFull};
+use crate::live::{
+    self, Account, Core, Cycle, Endless, Intake, Joined, Lifetimes, MarketConfig, Pace, WhenFull,
+};
 use crate::num::{Lots, NS_PER_SEC, Now, TimeNs};
 use crate::replay::Recovery;
 use crate::risk::config::Settings;
@@ -124,7 +126,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         Some(recovery) => {
             recovery.check_instruments(&instruments).map_err(|error| Failure::refused(error.to_string()))?;
             notes.extend(resume::notes(recovery));
-            account.resume(resume::earlier(&recovery.engine));
+            account.resume(live::earlier(&recovery.engine));
         }
         None => refuse_positions(&account)?,
     }
@@ -177,7 +179,7 @@ fn begin(
     begun: Option<Resumed>,
 ) -> Result<Begun, Failure> {
     let in_force = recovery.as_ref().map_or(*settings, |recovery| *recovery.engine.settings());
-    let mut opening = opening(start, identity, &in_force, instruments, simulated);
+    let mut opening = live::opening(start, identity, &in_force, instruments, simulated);
     let Some(recovery) = recovery else {
         let (journal, ring) = Journal::open(args, settings, instruments, identity, begun)?;
         let core = Core::new(settings, instruments, ring);

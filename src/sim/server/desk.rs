@@ -169,6 +169,12 @@ impl Desk {
         self.pass();
     }
 
+    /// The listen key ends, and nobody says so; the sockets stay, and hear nothing more.
+    pub fn expire_silently(&mut self) {
+        self.core.keys.end();
+        self.core.clients.deafen_users();
+    }
+
     /// The venue closes up to so much of a position by itself.
     pub fn force(&mut self, instrument: InstrumentId, lots: Lots, cause: FillCause) {
         let now = self.core.clock();
