@@ -8,9 +8,9 @@ use crate::risk::config::{ConfigError, Settings};
 use crate::risk::off;
 use crate::trade::{LiveOrder, OrderState, Step};
 
-/// The venue acts on a request within its receive window of 5 s, or not at all: an exit that an
-/// earlier start sent, and that the venue does not know after so long, will not come any more. Only
-/// for orders that reduce: if one comes all the same, the venue finds nothing for it to close.
+/// The venue acts on a request within its receive window of 5 s, or not at all: an exit that it does
+/// not know after so long will not come any more, and a position must not wait for it. Only for
+/// orders that reduce: if one comes all the same, the venue finds nothing for it to close.
 pub(super) const LOST_AFTER_NS: i64 = 6 * NS_PER_SEC;
 
 impl Engine {
@@ -67,17 +67,19 @@ impl Engine {
         }
     }
 
-    /// Whether an order is of an earlier start, and the venue could not say what became of it when it was
-    /// asked for everything.
+    /// Whether the venue can't say what became of an order: of one of an earlier start when it was asked
+    /// for everything, of one of this start when the venue can't act on it any more.
     pub(super) fn is_lost(&self, order: &LiveOrder) -> bool {
-        !self.recovering && order.state == OrderState::Unknown && self.is_of_earlier_start(order)
+        let late = self.is_of_earlier_start(order) || self.now.since(order.sent_ns) >= LOST_AFTER_NS;
+        !self.recovering && order.state == OrderState::Unknown && late
     }
 
     /// Whether "not found" means that an order will not come any more, earlier than it would mean that
     /// of a fresh one.
     pub(super) fn is_lost_for_good(&self, order: &LiveOrder) -> bool {
-        let reduces = order.purpose != Purpose::Entry;
-        reduces && self.is_of_earlier_start(order) && self.now.since(order.sent_ns) >= LOST_AFTER_NS
+        let late = self.now.since(order.sent_ns) >= LOST_AFTER_NS;
+        let stop_of_this_start = order.purpose == Purpose::Stop && !self.is_of_earlier_start(order);
+        late && order.purpose != Purpose::Entry && !stop_of_this_start
     }
 
     fn is_of_earlier_start(&self, order: &LiveOrder) -> bool {

@@ -76,14 +76,14 @@ pub fn run(seed: u64) -> Result<Outcome, Failure> {
     })?;
     let clears = world.weather.clears;
     world.run_until(clears)?;
-    finish(world)
+    finish(&mut world)
 }
 
 /// Lets a world come to rest, and looks whether it has.
 ///
 /// # Errors
 /// The first thing that must not be.
-pub fn finish(mut world: World) -> Result<Outcome, Failure> {
+pub fn finish(world: &mut World) -> Result<Outcome, Failure> {
     world.quiet = true;
     world.calm_market();
     // A ban is part of the storm, and so is a process that is not there.

@@ -9,9 +9,10 @@ use super::proxy::Patience;
 use super::schedule::{Item, Life, Schedule};
 use super::weather::{Blow, Kind, Weather};
 use super::{Dice, Failure};
+use crate::event::record::Entry;
 use crate::event::{
     Action, Ballot, Command, CommandKind, Consensus, Event, EventBody, Feed, FeedState, FeedStatus,
-    FillCause, SEATS, Signal, SignalSource, Timer,
+    FillCause, InstrumentTable, SEATS, Signal, SignalSource, Timer,
 };
 use crate::gateway::{Input, Link, RestReply};
 use crate::live::Outlet as _;
@@ -486,6 +487,18 @@ impl World {
     /// From here on there is plenty to trade with.
     pub fn calm_market(&mut self) {
         self.market.thick = true;
+    }
+
+    /// The journal as it stands.
+    pub fn entries(&self) -> &[Entry] {
+        match &self.process {
+            Some(process) => &process.intake.core.recorder().entries,
+            None => &self.disk.journal.entries,
+        }
+    }
+
+    pub fn instruments(&self) -> &InstrumentTable {
+        &self.market.table
     }
 
     pub(super) fn outcome(&self, settled_ns: i64, in_question: usize) -> super::Outcome {

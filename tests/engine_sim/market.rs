@@ -1,3 +1,3 @@
 //! The soak's market.
 
-pub use quantum_trader::soak::{BAR_S, Dice, Market, START};
+pub use quantum_trader::soak::{BAR_S, Dice, Market, START, instruments};

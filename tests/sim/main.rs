@@ -48,6 +48,6 @@ fn in_fair_weather_nothing_is_ever_in_question() {
     judge(100, |seed| {
         let mut world = World::new(seed, |_| Weather::fair(START))?;
         world.run_until(START + 60 * NS_PER_SEC)?;
-        soak::finish(world)
+        soak::finish(&mut world)
     });
 }
