@@ -239,6 +239,9 @@ impl Engine {
         if status.feed == Feed::User && matches!(status.state, FeedState::Up | FeedState::Resynced) {
             return self.end_recovery(out);
         }
+        if status.feed == Feed::Orders && status.state == FeedState::Up {
+            return self.try_closes_again(out);
+        }
         if status.feed == Feed::User {
             self.unheard_since.get_or_insert(self.now);
         }

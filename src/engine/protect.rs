@@ -289,7 +289,9 @@ impl Engine {
                 self.place_stop(t, exit.stop, open, out);
             }
             // It may rest or not; another does no harm, and whichever is older goes.
-            Some(newest) if self.is_lost(&newest) => self.place_stop(t, exit.stop, open, out),
+            Some(newest) if self.is_lost(&newest) && self.stop_rested(t) => {
+                self.place_stop(t, exit.stop, open, out);
+            }
             // Unanswered, unknown or triggering: wait for the venue's word.
             Some(_) => {}
         }
@@ -401,6 +403,17 @@ impl Engine {
         let (id, order) = (trade.instrument, trade.id);
         self.fault(AlarmKind::UnprotectedDeadline, TradingState::Reducing, order, bare_ms, id, out);
         self.close_at_market(t, ExitSignal::Unprotected, out);
+    }
+
+    /// Orders reach the venue again: closes that were refused for want of a way are not kept waiting.
+    pub(super) fn try_closes_again(&mut self, out: &mut Outbox) {
+        // Backwards, because maintaining a trade may remove it.
+        for t in (0..self.trades.len()).rev() {
+            if let Some(closing) = self.trades[t].closing.as_mut() {
+                (closing.attempts, closing.refusals) = (0, 0);
+                self.maintain(t, out);
+            }
+        }
     }
 
     fn retry_close(&mut self, t: usize, out: &mut Outbox) {

@@ -34,6 +34,8 @@ use crate::num::{NS_PER_SEC, TimeNs};
 pub const SETTLE_NS: i64 = 30 * NS_PER_SEC;
 /// And by then nothing is in question any more.
 const ANSWERED_NS: i64 = 75 * NS_PER_SEC;
+/// Bans and starts that fail, at most: longer is a circle.
+const STORM_NS_MAX: i64 = 600 * NS_PER_SEC;
 /// How often it is looked whether they agree.
 const LOOK_NS: i64 = NS_PER_SEC / 2;
 
@@ -89,6 +91,12 @@ pub fn finish(world: &mut World) -> Result<Outcome, Failure> {
     // A ban is part of the storm, and so is a process that is not there.
     while world.clears_at() > world.now || world.process.is_none() {
         world.run_until(world.now + LOOK_NS)?;
+        if world.now.since(world.weather.clears) > STORM_NS_MAX {
+            return Err(Failure::new(
+                world.now,
+                "the storm does not end: no process, or banned anew".to_owned(),
+            ));
+        }
     }
     let fair = world.now;
     let in_question = loop {

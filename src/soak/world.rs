@@ -23,6 +23,8 @@ use crate::sim::venue::{Venue, VenueConfig};
 
 /// How often the gateway is told of nothing but time.
 const TICK_NS: i64 = 50 * NS_PER_MS;
+/// What happens at one instant, at most.
+const AT_ONCE_MAX: u32 = 10_000;
 /// Words on orders remembered, to be told again.
 const ECHOES: usize = 32;
 
@@ -64,6 +66,10 @@ pub struct World {
     /// The engine was told that the market connections are down.
     pub(super) feeds_down: bool,
     echoes: Vec<Event>,
+    /// Things that happened at this instant.
+    at_once: u32,
+    /// Events of the gateway are being taken up.
+    telling: bool,
     /// The next outputs are the last of this process.
     pub(super) dying: bool,
     /// No more signals: what is under way comes to its end.
@@ -166,6 +172,8 @@ impl World {
             feed_due: START,
             feeds_down: false,
             echoes: Vec::new(),
+            at_once: 0,
+            telling: false,
             dying: false,
             quiet: false,
             muted: Default::default(),
@@ -187,6 +195,11 @@ impl World {
     /// The first thing that must not be.
     pub fn run_until(&mut self, until: TimeNs) -> Result<(), Failure> {
         while let Some((at, item)) = self.schedule.next(until) {
+            // Whoever goes on asking without waiting would never let time pass.
+            self.at_once = if at > self.now { 0 } else { self.at_once + 1 };
+            if self.at_once > AT_ONCE_MAX {
+                return Err(Failure::new(self.now, "a storm of requests: time does not pass".to_owned()));
+            }
             self.now = self.now.max(at);
             self.clocks.set(self.now);
             self.happen(item)?;
@@ -420,9 +433,25 @@ impl World {
         let Some(process) = &mut self.process else { return Ok(()) };
         process.gateway.on(input, now, &mut process.out);
         self.pass_on()?;
+        // The engine's answers to one event come back here: it takes up the next when they are given.
+        if std::mem::replace(&mut self.telling, true) {
+            return Ok(());
+        }
+        let told = self.tell_events();
+        self.telling = false;
+        told
+    }
+
+    /// What the gateway has for the engine, in order.
+    fn tell_events(&mut self) -> Result<(), Failure> {
+        let mut told = 0;
         while let Some(process) = &mut self.process
             && let Some(event) = process.out.events.pop_front()
         {
+            told += 1;
+            if told > AT_ONCE_MAX {
+                return Err(Failure::new(self.now, format!("engine and gateway go in a circle: {event:?}")));
+            }
             self.note_echo(&event);
             self.tell_engine(&event)?;
         }
