@@ -3,32 +3,34 @@
 
 use std::time::{Duration, Instant};
 
+use super::clock::ROUND_TRIP_NS;
 use super::earlier::Earlier;
 use super::fills::QUOTE_ASSET;
 use super::limits::Prices;
 use super::line::Line;
-use super::machine::{Gateway, GatewayConfig};
+use super::machine::{Gateway, GatewayConfig, silence_ns};
 use super::orders::{Stage, Tracked};
+use super::responses::is_rate_limited;
 use super::rest::{Lane, RestClient, RestReply};
 use super::thread::{RunningGateway, Shell, Wires};
 use crate::event::{
     AccountReason, AccountUpdate, Bar, BarSource, Event, EventBody, Instrument, InstrumentTable, OrderStatus,
     VenuePosition, VenueSetup,
 };
-use crate::num::{Dec, DecError, InstrumentId, Lots, Millis, NS_PER_MS, Now, OrderId};
+use crate::num::{Dec, DecError, InstrumentId, Lots, Millis, NS_PER_MS, NS_PER_SEC, Now, OrderId};
 use crate::venue::binance::answer::{
     Account, AccountConfig, AlgoAnswer, ErrorBody, KlineRow, LeverageAnswer, ListenKey, OrderAnswer,
     PositionRisk, ServerTime, SymbolConfig, algo_status, order_status,
 };
 use crate::venue::binance::request::{self, RestCall, Service, Verb};
 use crate::venue::binance::sign::Credentials;
-use crate::venue::binance::{Endpoints, ExchangeInfoError, Params, interval_text, parse_exchange_info, path};
-use crate::wire::{Connection, Connector, Limits, Roots, Url, UrlError, WireError};
+use crate::venue::binance::{
+    Endpoints, ExchangeInfoError, Params, RateLimits, interval_text, parse_exchange_info, path,
+};
+use crate::wire::{Connection, Connector, Limits, Roots, UpgradeError, Url, UrlError, WireError};
 
 /// For each of the two websockets.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// A venue refuses time stamps 1 s ahead of its clock and 5 s behind it: a round trip so short leaves room.
-const CLOCK_ROUND_TRIP_NS: i64 = 500 * NS_PER_MS;
 const CLOCK_READINGS_MAX: usize = 10;
 /// Bars an answer holds at most.
 const KLINES_MAX: usize = 1_500;
@@ -56,7 +58,7 @@ pub enum StartError {
     #[error("{path}: the venue can't be reached: {reason}")]
     Unreachable { path: &'static str, reason: String },
     #[error("{path}: refused with HTTP status {status}, code {code}: {message}")]
-    Refused { path: &'static str, status: u16, code: i32, message: String },
+    Refused { path: &'static str, status: u16, code: i32, message: String, retry_after_s: Option<u32> },
     #[error("{path}: the answer can't be read: {reason}")]
     Unreadable { path: &'static str, reason: String },
     #[error(transparent)]
@@ -89,9 +91,30 @@ pub enum StartError {
     Roots(WireError),
 }
 
+impl StartError {
+    /// For how many nanoseconds the venue wants to hear nothing, if that is why the start failed, and
+    /// whether it is a ban.
+    pub fn silence(&self) -> Option<(i64, bool)> {
+        let (status, code, retry_after_s) = match self {
+            StartError::Refused { status, code, retry_after_s, .. } => (*status, *code, *retry_after_s),
+            StartError::Websocket {
+                error: WireError::Upgrade(UpgradeError::Status { code, retry_after_s }),
+                ..
+            } => (*code, 0, *retry_after_s),
+            _ => return None,
+        };
+        is_rate_limited(status, code).then(|| {
+            let asked_ns = retry_after_s.map(|seconds| i64::from(seconds) * NS_PER_SEC);
+            (silence_ns(asked_ns, status == 418), status == 418)
+        })
+    }
+}
+
 /// An account that was read, with both websockets open.
 pub struct Prepared {
     pub instruments: InstrumentTable,
+    /// What the venue lets us ask in a time.
+    rates: RateLimits,
     /// For the engine, before all else: setup, wallet, positions, and orders of ours that are open.
     pub events: Vec<Event>,
     /// What an operator should know, a line each.
@@ -122,7 +145,7 @@ pub fn prepare(
         .map_err(StartError::Roots)?;
     let mut reader = Reader { client: &client, credentials, clock, offset_ms: 0, params: Params::default() };
     reader.read_clock()?;
-    let instruments = reader.read_instruments(&config)?;
+    let (instruments, rates) = reader.read_instruments(&config)?;
     reader.check_modes()?;
     let setup = reader.read_setup(&config, &instruments)?;
     // The user stream is open before the account is read: nothing that happens in between is lost.
@@ -137,6 +160,7 @@ pub fn prepare(
     let Snapshot { events, notes, held, found } = prepared;
     Ok(Prepared {
         instruments,
+        rates,
         events,
         notes,
         config,
@@ -191,6 +215,7 @@ impl Prepared {
         let Prepared { config, instruments, credentials, clock_offset_ms, .. } = self;
         let mut gateway =
             Gateway::new(config.gateway, instruments, prices.into(), credentials, clock_offset_ms, now);
+        gateway.limit_rates(&self.rates);
         for (instrument, quantity) in self.held {
             gateway.begin_at(instrument, quantity);
         }
@@ -276,9 +301,10 @@ fn exchange(client: &RestClient, call: &RestCall) -> Result<Vec<u8>, StartError>
     let path = call.path;
     match client.call(call) {
         RestReply::Answer { status: 200, body, .. } => Ok(body),
-        RestReply::Answer { status, body, .. } => {
+        RestReply::Answer { status, retry_after_s, body, .. } => {
             let ErrorBody { code, msg, .. } = ErrorBody::of_rest(&body);
-            Err(StartError::Refused { path, status, code, message: msg.chars().take(200).collect() })
+            let message = msg.chars().take(200).collect();
+            Err(StartError::Refused { path, status, code, message, retry_after_s })
         }
         RestReply::Unsent(reason) | RestReply::Lost(reason) => Err(StartError::Unreachable { path, reason }),
     }
@@ -330,14 +356,14 @@ impl Reader<'_> {
                 let middle_ms = asked.ms() + round_trip_ns / 2 / NS_PER_MS;
                 self.offset_ms = time.server_time.saturating_sub(middle_ms);
             }
-            if shortest_ns <= CLOCK_ROUND_TRIP_NS {
+            if shortest_ns <= ROUND_TRIP_NS {
                 break;
             }
         }
         Ok(())
     }
 
-    fn read_instruments(&self, config: &StartConfig) -> Result<InstrumentTable, StartError> {
+    fn read_instruments(&self, config: &StartConfig) -> Result<(InstrumentTable, RateLimits), StartError> {
         let body = exchange(self.client, &request::public(path::EXCHANGE_INFO, String::new()))?;
         let all = parse_exchange_info(&body, &config.taker_fee)?;
         let find = |symbol: &String| {
@@ -345,7 +371,8 @@ impl Reader<'_> {
             row.ok_or_else(|| StartError::NoSuchSymbol(symbol.clone()))
         };
         let rows = config.symbols.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        InstrumentTable::new(rows).ok_or(StartError::TooManySymbols)
+        let table = InstrumentTable::new(rows).ok_or(StartError::TooManySymbols)?;
+        Ok((table, RateLimits::from_exchange_info(&body)))
     }
 
     fn check_modes(&mut self) -> Result<(), StartError> {
