@@ -14,7 +14,7 @@ pub enum AnswerClass {
     Success = 0,
     /// The venue refused what was asked.
     Refused = 1,
-    /// Too many requests: 429, 418, −1003.
+    /// Too many requests or orders: 429, 418, −1003, −1015.
     RateLimited = 2,
     /// −1021: our clock.
     Clock = 3,

@@ -11,6 +11,7 @@
 //! - Each of the venue's words is passed on once: a status that does not advance its order is dropped, a
 //!   fill is known by its trade id. Answers to queries are always passed on.
 //! - No order passes the limits of [`limits`], whatever the engine believes.
+//! - It asks for no more than the venue's own limits allow, and keeps part of them for what protects.
 //! - Told to be silent, it sends nothing until the time is over.
 //! - The user stream is believed again only after everything it may have missed was asked for.
 //!
@@ -19,6 +20,8 @@
 //! for wait here, and while too many wait nothing is read from the sockets.
 
 mod account;
+mod budget;
+mod clock;
 mod counters;
 mod earlier;
 mod fills;
@@ -27,6 +30,7 @@ pub mod limits;
 mod line;
 mod machine;
 mod orders;
+mod own;
 mod reading;
 mod recent;
 mod reconcile;
@@ -52,4 +56,4 @@ pub use reading::{Reading, Rest};
 pub use refusal::Refusal;
 pub use rest::{RestClient, RestReply};
 pub use start::{Prepared, StartConfig, StartError, history, prepare};
-pub use thread::{Fence, GatewayReport, RunningGateway, Wires};
+pub use thread::{Bans, Fence, GatewayReport, RunningGateway, Wires};

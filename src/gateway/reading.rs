@@ -1,6 +1,7 @@
 //! What is read of an account, and set, before the first order: one question after the other, over
 //! whatever asks them.
 
+use super::clock::ROUND_TRIP_NS;
 use super::earlier::Earlier;
 use super::fills::QUOTE_ASSET;
 use super::limits::Prices;
@@ -19,10 +20,8 @@ use crate::venue::binance::answer::{
 };
 use crate::venue::binance::request::{self, RestCall, Service, Verb};
 use crate::venue::binance::sign::Credentials;
-use crate::venue::binance::{Params, parse_exchange_info, path};
+use crate::venue::binance::{Params, RateLimits, parse_exchange_info, path};
 
-/// A venue refuses time stamps 1 s ahead of its clock and 5 s behind it: a round trip so short leaves room.
-const CLOCK_ROUND_TRIP_NS: i64 = 500 * NS_PER_MS;
 const CLOCK_READINGS_MAX: usize = 10;
 
 /// Whoever makes one call after the other, and waits.
@@ -33,6 +32,8 @@ pub trait Rest {
 /// An account that was read.
 pub struct Reading {
     pub instruments: InstrumentTable,
+    /// What the venue lets us ask in a time.
+    rates: RateLimits,
     /// For the engine, before all else: setup, wallet, positions, and orders of ours that are open.
     pub events: Vec<Event>,
     /// What an operator should know, a line each.
@@ -60,7 +61,7 @@ impl Reading {
     ) -> Result<(Reading, L), StartError> {
         let mut reader = Reader { rest, credentials, clock, offset_ms: 0, params: Params::default() };
         reader.read_clock()?;
-        let instruments = reader.read_instruments(config)?;
+        let (instruments, rates) = reader.read_instruments(config)?;
         reader.check_modes()?;
         let setup = reader.read_setup(config, &instruments)?;
         let listen_key: ListenKey = reader.read(&request::keyed(Verb::Post, path::LISTEN_KEY))?;
@@ -70,8 +71,17 @@ impl Reading {
         reader.read_orders(config, &instruments, &mut snapshot)?;
         let Reader { credentials, offset_ms: clock_offset_ms, .. } = reader;
         let Snapshot { events, notes, held, found } = snapshot;
-        let reading =
-            Reading { instruments, events, notes, clock_offset_ms, credentials, held, found, earlier: None };
+        let reading = Reading {
+            instruments,
+            rates,
+            events,
+            notes,
+            clock_offset_ms,
+            credentials,
+            held,
+            found,
+            earlier: None,
+        };
         Ok((reading, opened))
     }
 
@@ -87,8 +97,9 @@ impl Reading {
     /// The state machine that goes on from here; its links are up. `prices` is the table the live loop
     /// writes.
     pub fn gateway(self, config: GatewayConfig, prices: Prices, now: TimeNs) -> Gateway {
-        let Reading { instruments, credentials, clock_offset_ms, held, found, earlier, .. } = self;
+        let Reading { instruments, rates, credentials, clock_offset_ms, held, found, earlier, .. } = self;
         let mut gateway = Gateway::new(config, instruments, prices, credentials, clock_offset_ms, now);
+        gateway.limit_rates(&rates);
         for (instrument, quantity) in held {
             gateway.begin_at(instrument, quantity);
         }
@@ -111,9 +122,10 @@ pub(super) fn exchange(rest: &dyn Rest, call: &RestCall) -> Result<Vec<u8>, Star
     let path = call.path;
     match rest.call(call) {
         RestReply::Answer { status: 200, body, .. } => Ok(body),
-        RestReply::Answer { status, body, .. } => {
+        RestReply::Answer { status, retry_after_s, body, .. } => {
             let ErrorBody { code, msg, .. } = ErrorBody::of_rest(&body);
-            Err(StartError::Refused { path, status, code, message: msg.chars().take(200).collect() })
+            let message = msg.chars().take(200).collect();
+            Err(StartError::Refused { path, status, code, message, retry_after_s })
         }
         RestReply::Unsent(reason) | RestReply::Lost(reason) => Err(StartError::Unreachable { path, reason }),
     }
@@ -165,14 +177,14 @@ impl Reader<'_> {
                 let middle_ms = asked.ms() + round_trip_ns / 2 / NS_PER_MS;
                 self.offset_ms = time.server_time.saturating_sub(middle_ms);
             }
-            if shortest_ns <= CLOCK_ROUND_TRIP_NS {
+            if shortest_ns <= ROUND_TRIP_NS {
                 break;
             }
         }
         Ok(())
     }
 
-    fn read_instruments(&self, config: &StartConfig) -> Result<InstrumentTable, StartError> {
+    fn read_instruments(&self, config: &StartConfig) -> Result<(InstrumentTable, RateLimits), StartError> {
         let body = exchange(self.rest, &request::public(path::EXCHANGE_INFO, String::new()))?;
         let all = parse_exchange_info(&body, &config.taker_fee)?;
         let find = |symbol: &String| {
@@ -180,7 +192,8 @@ impl Reader<'_> {
             row.ok_or_else(|| StartError::NoSuchSymbol(symbol.clone()))
         };
         let rows = config.symbols.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        InstrumentTable::new(rows).ok_or(StartError::TooManySymbols)
+        let table = InstrumentTable::new(rows).ok_or(StartError::TooManySymbols)?;
+        Ok((table, RateLimits::from_exchange_info(&body)))
     }
 
     fn check_modes(&mut self) -> Result<(), StartError> {

@@ -25,8 +25,10 @@ pub enum What {
         order: OrderId,
         service: Service,
     },
-    /// The venue's clock.
-    Time,
+    /// The venue's clock; at once where a time stamp was refused.
+    Time {
+        at_once: bool,
+    },
     NewListenKey,
     KeepListenKey,
     /// A part of the reconciliation with this number.
@@ -53,6 +55,8 @@ pub struct Waiting {
     /// [`InstrumentId::NONE`] for what concerns none.
     pub instrument: InstrumentId,
     pub sent_ns: TimeNs,
+    /// The second time, after its time stamp was refused.
+    pub again: bool,
 }
 
 /// All of them, in the order they were made.

@@ -135,8 +135,6 @@ impl Gateway {
                 self.session.keep_alive_at = now + KEEP_ALIVE_NS;
                 let call = request::keyed(Verb::Put, path::LISTEN_KEY);
                 self.queue(now, call, What::KeepListenKey, InstrumentId::NONE, out);
-                // Clocks drift, and a refused timestamp would be an order's, perhaps a stop's.
-                self.ask_time(now, out);
             }
             _ => {}
         }
@@ -152,12 +150,13 @@ impl Gateway {
             return Ok(());
         }
         match answer {
-            Answer::Success(_) => {
+            // A connection is a request as well.
+            Answer::Success(_) if !self.is_silent() => {
                 let ListenKey { listen_key } = success(answer)?;
                 self.session.state = SessionState::Opening;
                 out.open_user = Some(listen_key);
             }
-            Answer::Refused { .. } => self.retry_session(now),
+            Answer::Success(_) | Answer::Refused { .. } => self.retry_session(now),
         }
         Ok(())
     }
@@ -171,10 +170,10 @@ impl Gateway {
     }
 
     /// A request of our own failed: what it was for is tried again later.
-    pub(super) fn on_own_failure(&mut self, now: TimeNs, what: &What) {
+    pub(super) fn on_own_failure(&mut self, now: TimeNs, what: &What, out: &mut Outputs) {
         match what {
             What::Order { .. } => {}
-            What::Time => self.on_time_answer(now, now, None),
+            What::Time { at_once } => self.on_time_answer(now, now, *at_once, None, out),
             What::NewListenKey => {
                 if matches!(self.session.state, SessionState::Asking) {
                     self.retry_session(now);
@@ -185,7 +184,7 @@ impl Gateway {
         }
     }
 
-    fn retry_session(&mut self, now: TimeNs) {
+    pub(super) fn retry_session(&mut self, now: TimeNs) {
         let retry_at = self.session.reconnect.ended(now);
         self.session.state = SessionState::Down { retry_at };
     }

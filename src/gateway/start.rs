@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 use super::fills::QUOTE_ASSET;
 use super::limits::Prices;
 use super::line::Line;
-use super::machine::GatewayConfig;
+use super::machine::{GatewayConfig, silence_ns};
 use super::reading::{Reading, Rest, exchange, parse};
+use super::responses::is_rate_limited;
 use super::rest::{Lane, RestClient};
 use super::thread::{RunningGateway, Shell, Wires};
 use crate::event::{Bar, BarSource, Instrument};
-use crate::num::{Dec, DecError, InstrumentId, Millis, Now};
+use crate::num::{Dec, DecError, InstrumentId, Millis, NS_PER_SEC, Now};
 use crate::venue::binance::answer::KlineRow;
 use crate::venue::binance::request;
 use crate::venue::binance::sign::Credentials;
 use crate::venue::binance::{Endpoints, ExchangeInfoError, interval_text, path};
-use crate::wire::{Connection, Connector, Limits, Roots, Url, UrlError, WireError};
+use crate::wire::{Connection, Connector, Limits, Roots, UpgradeError, Url, UrlError, WireError};
 
 /// For each of the two websockets.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,7 +47,7 @@ pub enum StartError {
     #[error("{path}: the venue can't be reached: {reason}")]
     Unreachable { path: &'static str, reason: String },
     #[error("{path}: refused with HTTP status {status}, code {code}: {message}")]
-    Refused { path: &'static str, status: u16, code: i32, message: String },
+    Refused { path: &'static str, status: u16, code: i32, message: String, retry_after_s: Option<u32> },
     #[error("{path}: the answer can't be read: {reason}")]
     Unreadable { path: &'static str, reason: String },
     #[error(transparent)]
@@ -77,6 +78,25 @@ pub enum StartError {
     Websocket { what: &'static str, error: WireError },
     #[error(transparent)]
     Roots(WireError),
+}
+
+impl StartError {
+    /// For how many nanoseconds the venue wants to hear nothing, if that is why the start failed, and
+    /// whether it is a ban.
+    pub fn silence(&self) -> Option<(i64, bool)> {
+        let (status, code, retry_after_s) = match self {
+            StartError::Refused { status, code, retry_after_s, .. } => (*status, *code, *retry_after_s),
+            StartError::Websocket {
+                error: WireError::Upgrade(UpgradeError::Status { code, retry_after_s }),
+                ..
+            } => (*code, 0, *retry_after_s),
+            _ => return None,
+        };
+        is_rate_limited(status, code).then(|| {
+            let asked_ns = retry_after_s.map(|seconds| i64::from(seconds) * NS_PER_SEC);
+            (silence_ns(asked_ns, status == 418), status == 418)
+        })
+    }
 }
 
 /// An account that was read, with both websockets open.

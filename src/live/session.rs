@@ -11,7 +11,8 @@ use super::queue::order_queue;
 use super::{Feeds, Inbox, Lifetimes, OrderQueue, Senders};
 use crate::event::{Event, EventBody, Feed, InstrumentTable};
 use crate::gateway::{
-    Earlier, Fence, GatewayReport, Prepared, Reading, RunningGateway, StartConfig, StartError, Wires, prepare,
+    Bans, Earlier, Fence, GatewayReport, Prepared, Reading, RunningGateway, StartConfig, StartError, Wires,
+    prepare,
 };
 use crate::num::Now;
 use crate::sim::lockstep::Baton;
@@ -70,6 +71,7 @@ pub struct Account {
     prepared: Prepared,
     endpoints: Endpoints,
     roots: Roots,
+    bans: Option<Box<dyn Bans>>,
 }
 
 impl Account {
@@ -83,7 +85,7 @@ impl Account {
         clock: &dyn Now,
     ) -> Result<Account, StartError> {
         let (endpoints, roots) = (start.endpoints.clone(), start.roots.clone());
-        Ok(Account { prepared: prepare(start, credentials, clock)?, endpoints, roots })
+        Ok(Account { prepared: prepare(start, credentials, clock)?, endpoints, roots, bans: None })
     }
 
     pub fn prepared(&self) -> &Prepared {
@@ -101,6 +103,11 @@ impl Account {
     /// See [`Reading::resume`].
     pub fn resume(&mut self, earlier: Earlier) {
         self.prepared.reading.resume(earlier);
+    }
+
+    /// Has bans remembered for the starts after this one.
+    pub fn remember_bans(&mut self, bans: Box<dyn Bans>) {
+        self.bans = Some(bans);
     }
 
     /// Starts the gateway and opens the market connections.
@@ -130,8 +137,13 @@ impl Account {
 
         let (senders, inbox) = Inbox::new();
         let (orders, instructions) = order_queue(self.prepared.reading.instruments.len());
-        let wires =
-            Wires { instructions, events: senders.events.clone(), clock: Box::new(clock.clone()), fence };
+        let wires = Wires {
+            instructions,
+            events: senders.events.clone(),
+            clock: Box::new(clock.clone()),
+            fence,
+            bans: self.bans,
+        };
         let gateway = self.prepared.run(orders.prices(), wires)?;
         let opened = wait_until_open(&mut feeds, &opener, &clock, &mut events);
         let session = Session { gateway, opener };

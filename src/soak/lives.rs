@@ -22,7 +22,7 @@ use crate::replay::never_sent;
 use crate::sim::server::{Desk, Socket, SocketId};
 use crate::venue::binance::request::RestCall;
 use crate::venue::binance::sign::Credentials;
-use crate::venue::binance::{ClientIds, Endpoints, SIMULATED_KEY};
+use crate::venue::binance::{ClientIds, Endpoints, SIMULATED_KEY, UsedCounts};
 use crate::wire::Roots;
 
 /// Whoever starts it again waits so long after a start that failed.
@@ -59,7 +59,12 @@ impl Rest for AtTheDesk<'_> {
         if let Fate::Told { status, code, retry_s, .. } = fate {
             self.banned.set(status == 418);
             let retry_after_s = retry_s.and_then(|seconds| u32::try_from(seconds).ok());
-            return RestReply::Answer { status, retry_after_s, body: proxy::refusal_body(code) };
+            return RestReply::Answer {
+                status,
+                retry_after_s,
+                used: UsedCounts::default(),
+                body: proxy::refusal_body(code),
+            };
         }
         if fate != Fate::Through {
             return RestReply::Lost("soak".to_owned());
@@ -82,6 +87,7 @@ impl World {
                 orders_per_minute: self.settings.gate_max_orders_per_minute,
                 price_collar: self.settings.gate_price_collar_pct,
             },
+            time_sync_ns: i64::from(self.settings.time_sync_s) * NS_PER_SEC,
             lockstep: false,
         })
     }

@@ -10,9 +10,9 @@ use super::{Dice, Failure};
 use crate::gateway::{Input, Link, OrderText, RequestId, RestReply, RestRequest};
 use crate::num::{InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, Now as _, TimeNs};
 use crate::sim::server::{Said, Socket, SocketId};
-use crate::venue::binance::SIMULATED_KEY;
 use crate::venue::binance::request::{RestCall, Verb};
 use crate::venue::binance::sign::Signer;
+use crate::venue::binance::{SIMULATED_KEY, UsedCounts};
 
 /// A REST call without an answer is given up.
 const CALL_TIMEOUT_NS: i64 = 10 * NS_PER_SEC;
@@ -63,6 +63,9 @@ impl World {
                 }
                 None => self.tell_gateway(Input::NotSent(request))?,
             }
+        }
+        if let Some(until) = self.process.as_mut().and_then(|process| process.out.banned_until.take()) {
+            self.disk.banned_until = self.disk.banned_until.max(Some(until));
         }
         self.begin_calls();
         self.open_and_close()
@@ -251,8 +254,8 @@ impl World {
             (Fate::Through, Some(answer)) => self.reply(life, lane, request, answer, 0),
             (Fate::Told { status, code, retry_s, .. }, _) => {
                 let retry_after_s = retry_s.and_then(|seconds| u32::try_from(seconds).ok());
-                let body = proxy::refusal_body(code);
-                self.reply(life, lane, request, RestReply::Answer { status, retry_after_s, body }, 0);
+                let (body, used) = (proxy::refusal_body(code), UsedCounts::default());
+                self.reply(life, lane, request, RestReply::Answer { status, retry_after_s, used, body }, 0);
             }
             _ => {
                 // The connection breaks, or nothing comes until nobody waits any more.
@@ -374,8 +377,8 @@ struct Answered<'a> {
 }
 
 pub(super) fn rest_reply(answer: crate::sim::server::HttpAnswer) -> RestReply {
-    let crate::sim::server::HttpAnswer { status, retry_after_s, body } = answer;
-    RestReply::Answer { status, retry_after_s, body: body.into_bytes() }
+    let crate::sim::server::HttpAnswer { status, retry_after_s, used, body } = answer;
+    RestReply::Answer { status, retry_after_s, used, body: body.into_bytes() }
 }
 
 /// Half of a text, or another one.

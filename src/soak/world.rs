@@ -145,7 +145,17 @@ impl World {
         let wallet = Dec::int(if leverage > 5 { 500 } else { 10_000 });
         let venue = Venue::new(market.table.clone(), VenueConfig { wallet, leverage, funding: true });
         let clock = Box::new(clocks.venue.clone());
-        let desk = Desk::new(ServerConfig::default(), venue, market.table.clone(), clock)
+        // The venue's own limits, for those who look at them.
+        let config = match dice.one_in(2) {
+            true => ServerConfig {
+                weight_per_minute: 2_400,
+                orders_per_10_s: 300,
+                orders_per_minute: 1_200,
+                ..ServerConfig::default()
+            },
+            false => ServerConfig::default(),
+        };
+        let desk = Desk::new(config, venue, market.table.clone(), clock)
             .map_err(|error| Failure::new(START, format!("the venue: {error}")))?;
         let draws = Draws {
             market: dice.split(),

@@ -56,7 +56,12 @@ impl Desk {
             symbols: vec!["BTCUSDT".into(), "ETHUSDT".into()],
             leverage: 5,
             taker_fee: "0.0005".into(),
-            gateway: GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, lockstep: false },
+            gateway: GatewayConfig {
+                ids: ClientIds::new("qt").unwrap(),
+                limits,
+                time_sync_ns: 3_600 * 1_000_000_000,
+                lockstep: false,
+            },
             stale_ns: None,
         };
         let prepared = prepare(config, Credentials::new("sim", "sim").unwrap(), &clock).unwrap();
@@ -70,8 +75,13 @@ impl Desk {
         let (producer, consumer) = rtrb::RingBuffer::new(64);
         let (sender, events) = crossbeam_channel::bounded(1_024);
         let prices: Arc<[AtomicI64]> = [500_000, 300_000].into_iter().map(AtomicI64::new).collect();
-        let wires =
-            Wires { instructions: consumer, events: sender, clock: Box::new(clock.clone()), fence: None };
+        let wires = Wires {
+            instructions: consumer,
+            events: sender,
+            clock: Box::new(clock.clone()),
+            fence: None,
+            bans: None,
+        };
         let gateway = prepared.run(prices, wires).unwrap();
         let mut desk =
             Desk { server, clock, now: T0, instructions: producer, events, gateway: Some(gateway) };

@@ -1,5 +1,6 @@
 //! `qtx run`: the engine, against the simulated venue or a venue elsewhere.
 
+mod bans;
 pub(super) mod direct;
 #[cfg(feature = "server")]
 mod embedded;

@@ -11,10 +11,10 @@ use crossbeam_channel::Sender;
 use serde::Deserialize;
 
 use super::journal::Journal;
-use super::{Ended, Plan, RunArgs, VenueName, control, finish, host, pace, resume, sockets};
+use super::{Ended, Plan, RunArgs, VenueName, bans, control, finish, host, pace, resume, sockets};
 use crate::cli::{Failure, print};
 use crate::event::{Event, EventBody, InstrumentTable};
-use crate::gateway::{RestClient, RestReply, secrets};
+use crate::gateway::{RestClient, RestReply, StartError, secrets};
 use crate::host::account_lock::{Account as LockedAccount, AccountLock, state_dir};
 use crate::host::clock::wall_time;
 use crate::host::stop::StopFlag;
@@ -54,7 +54,7 @@ struct ClockAnswer {
 
 /// The clock of the run.
 #[derive(Clone)]
-enum Clock {
+pub(super) enum Clock {
     World(WallTime),
     /// A simulated venue's, and what it said.
     Venue(RemoteTime, VenueClock),
@@ -88,6 +88,14 @@ impl Clock {
             Clock::Venue(_, venue) => (ns as f64 * venue.scale.factor()) as i64,
         }
     }
+
+    /// Time of this clock in wall time.
+    pub(super) fn unscaled(&self, ns: i64) -> i64 {
+        match self {
+            Clock::World(_) => ns,
+            Clock::Venue(_, venue) => (ns as f64 / venue.scale.factor()) as i64,
+        }
+    }
 }
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -109,18 +117,23 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         StopFlag::on_signals().map_err(|error| Failure::refused(format!("signal handlers: {error}")))?;
     let endpoints = endpoints(args.venue, settings);
     let credentials = secrets::credentials(|name| std::env::var_os(name))?;
+    let (mut lock, api) = lock(&endpoints, &credentials, settings)?;
+    let ban_file = lock.ban_file(&api);
+    let ban_note = bans::refuse_during_one(&ban_file)?;
     let (clock, discipline) = clock(&endpoints, settings)?;
+    let bans = bans::Keeper { file: ban_file, clock: clock.clone() };
     if !args.live {
         refuse_real_orders(&clock, &credentials)?;
     }
-    let (mut lock, api) = lock(&endpoints, &credentials, settings)?;
     let epoch = lock.next_epoch(wall_time())?;
     let (recovery, begun) = resume::find(dir, settings)?;
     let stale_ns = Some(clock.scaled(GATEWAY_STALE_NS));
     let start_config = sockets::start_config(settings, endpoints, args.symbols.clone(), false, stale_ns)?;
-    let mut account = Account::read(start_config, credentials, &clock)?;
+    let mut account =
+        Account::read(start_config, credentials, &clock).map_err(|error| bans.turned_away(error))?;
+    account.remember_bans(Box::new(bans.clone()));
     let mut notes: Vec<String> =
-        account.reading().notes.iter().cloned().chain(epoch.damage.clone()).collect();
+        account.reading().notes.iter().cloned().chain(epoch.damage.clone()).chain(ban_note).collect();
     let instruments = account.instruments().clone();
     match &recovery {
         Some(recovery) => {
@@ -132,7 +145,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     }
     // Time does not run backwards, not even from start to start.
     let start = clock.now().max(recovery.as_ref().map_or(TimeNs(i64::MIN), |it| it.engine.now()));
-    let history = history(&account, settings, &clock, start)?;
+    let history = history(&account, settings, &clock, start).map_err(|error| bans.turned_away(error))?;
     let identity = identity(epoch.value, settings);
     let start_of = (start, &identity, &instruments, clock.is_simulated());
     let Begun { journal, core, opening: mut events, mut after_recovery } =
@@ -327,7 +340,7 @@ fn history(
     settings: &Settings,
     clock: &Clock,
     start: TimeNs,
-) -> Result<Vec<Event>, Failure> {
+) -> Result<Vec<Event>, StartError> {
     let mut events = Vec::new();
     // Only a simulated venue has bars of lengths without a name.
     if interval_text(settings.bar_interval_s).is_none() && !clock.is_simulated() {

@@ -1,8 +1,11 @@
 //! The state machine against tables, recorded messages and random interleavings.
 
+mod clock;
 mod earlier;
 mod orders;
+mod polite;
 mod properties;
+mod rates;
 mod recorded;
 mod session;
 
@@ -14,12 +17,14 @@ use crate::event::{
     OrderStatus, OrderUpdate, Purpose, Query, SizeUnit, WorkingType, btcusdt,
 };
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Side, Ticks, TimeNs};
-use crate::venue::binance::ClientIds;
 use crate::venue::binance::sign::Credentials;
+use crate::venue::binance::{ClientIds, UsedCounts};
 
 const BTC: InstrumentId = InstrumentId(0);
 const ETH: InstrumentId = InstrumentId(1);
 const T0: TimeNs = TimeNs(1_700_000_000_000_000_000);
+/// In most tests nobody asks for the time.
+const DAY_NS: i64 = 86_400 * NS_PER_SEC;
 const T0_MS: i64 = 1_700_000_000_000;
 
 fn ethusdt() -> Instrument {
@@ -82,6 +87,16 @@ fn stop(sequence: u32) -> Order {
     }
 }
 
+fn gateway(limits: LimitSettings, time_sync_ns: i64, lockstep: bool) -> Gateway {
+    let prices = Prices::new(2);
+    prices.set(BTC, Ticks(600_000));
+    prices.set(ETH, Ticks(300_000));
+    let config = GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, time_sync_ns, lockstep };
+    let instruments = InstrumentTable::new(vec![btcusdt(), ethusdt()]).unwrap();
+    let credentials = Credentials::new("the-key", "the-secret").unwrap();
+    Gateway::new(config, instruments, prices, credentials, 0, T0)
+}
+
 /// A gateway and what it said.
 struct Desk {
     gateway: Gateway,
@@ -95,14 +110,7 @@ impl Desk {
     }
 
     fn with(limits: LimitSettings, lockstep: bool) -> Desk {
-        let prices = Prices::new(2);
-        prices.set(BTC, Ticks(600_000));
-        prices.set(ETH, Ticks(300_000));
-        let config = GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, lockstep };
-        let instruments = InstrumentTable::new(vec![btcusdt(), ethusdt()]).unwrap();
-        let credentials = Credentials::new("the-key", "the-secret").unwrap();
-        let gateway = Gateway::new(config, instruments, prices, credentials, 0, T0);
-        Desk { gateway, out: Outputs::default(), now: T0 }
+        Desk { gateway: gateway(limits, DAY_NS, lockstep), out: Outputs::default(), now: T0 }
     }
 
     fn on(&mut self, input: Input<'_>) {
@@ -131,10 +139,7 @@ impl Desk {
 
     fn rest(&mut self, request: RequestId, status: u16, body: &Value) {
         let body = body.to_string();
-        self.on(Input::Rest(
-            request,
-            RestOutcome::Answer { status, retry_after_s: None, body: body.as_bytes() },
-        ));
+        self.on(Input::Rest(request, answered(status, None, body.as_bytes())));
     }
 
     /// Time passes, and is said.
@@ -174,6 +179,11 @@ impl Desk {
     fn count(&self, refusal: Refusal) -> u64 {
         self.gateway.counters().refused(refusal)
     }
+}
+
+/// A REST answer of a venue that does not say how much of its limits is used.
+fn answered(status: u16, retry_after_s: Option<u32>, body: &[u8]) -> RestOutcome<'_> {
+    RestOutcome::Answer { status, retry_after_s, used: UsedCounts::default(), body }
 }
 
 fn words(body: &EventBody) -> String {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::audit::Audit;
 use super::book::Book;
-use super::calls::{Call, Reply, Weights};
+use super::calls::{Call, Reply};
 use super::clients::{CLIENTS_MAX, ClientId, Clients, Opened, PRIVATE_QUEUE, Role};
 use super::config::{Disturbance, Faults, Pacing, ServerConfig};
 use super::envelope::StreamKey;
@@ -17,6 +17,7 @@ use super::klines::Klines;
 use super::listen_key::ListenKeys;
 use super::params::Params;
 use super::prices::Prices;
+use super::rates::Rates;
 use super::refusal::{NO_SUCH_PATH, Refusal};
 use super::{REQUESTS_MAX, Request, subscribe};
 use crate::decode::{Decoded, Decoder};
@@ -56,7 +57,7 @@ pub(super) struct Core {
     pub realised: Dec,
     pub bars: Klines,
     pub keys: ListenKeys,
-    pub weights: Weights,
+    pub rates: Rates,
     pub key: String,
     pub signer: Signer,
     pub faults: Arc<Faults>,
@@ -100,7 +101,7 @@ impl Core {
             realised: Dec::ZERO,
             bars,
             keys: ListenKeys::new(lasting(config.listen_key_ns)),
-            weights: Weights::new(config.weight_per_minute),
+            rates: Rates::new(&config),
             signer: Signer::new(&config.secret)?,
             key: config.key,
             faults: config.faults,

@@ -18,6 +18,7 @@ use crate::num::{Dec, InstrumentId, Lots, Now, OrderId, TimeNs};
 use crate::sim::exchange::Exchange;
 use crate::sim::link::{Link, LinkConfig};
 use crate::sim::venue::Venue;
+use crate::venue::binance::UsedCounts;
 use crate::venue::binance::sign::SecretError;
 
 /// A websocket of the desk.
@@ -46,6 +47,8 @@ pub enum Said {
 pub struct HttpAnswer {
     pub status: u16,
     pub retry_after_s: Option<u32>,
+    /// How much of the limits is used.
+    pub used: UsedCounts,
     pub body: String,
 }
 
@@ -53,7 +56,7 @@ pub struct HttpAnswer {
 pub struct Desk {
     core: Core,
     sockets: BTreeMap<SocketId, Opened>,
-    calls: Vec<(CallId, oneshot::Receiver<Answer>)>,
+    calls: Vec<(CallId, oneshot::Receiver<(Answer, UsedCounts)>)>,
     last_call: CallId,
 }
 
@@ -121,8 +124,8 @@ impl Desk {
     pub fn replies(&mut self) -> Vec<(CallId, HttpAnswer)> {
         let mut answered = Vec::new();
         self.calls.retain_mut(|(id, answer)| match answer.try_recv() {
-            Ok(answer) => {
-                answered.push((*id, http_answer(answer)));
+            Ok((answer, used)) => {
+                answered.push((*id, http_answer(answer, used)));
                 false
             }
             Err(oneshot::error::TryRecvError::Empty) => true,
@@ -205,12 +208,13 @@ impl Desk {
     }
 }
 
-fn http_answer(answer: Answer) -> HttpAnswer {
+fn http_answer(answer: Answer, used: UsedCounts) -> HttpAnswer {
     match answer {
-        Ok(body) => HttpAnswer { status: 200, retry_after_s: None, body },
+        Ok(body) => HttpAnswer { status: 200, retry_after_s: None, used, body },
         Err(refusal) => HttpAnswer {
             status: refusal.http_status(),
             retry_after_s: refusal.retry.map(|retry| retry.after_s()),
+            used,
             body: serde_json::json!({ "code": refusal.code, "msg": refusal.message }).to_string(),
         },
     }

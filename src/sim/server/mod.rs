@@ -25,6 +25,7 @@ mod listen;
 mod listen_key;
 mod params;
 mod prices;
+mod rates;
 mod refusal;
 mod render;
 mod report;

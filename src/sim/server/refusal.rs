@@ -31,6 +31,8 @@ pub(super) struct Refusal {
     pub message: Cow<'static, str>,
     /// When the next request may be made, and how long that is from now.
     pub retry: Option<Retry>,
+    /// The HTTP status, where too much was asked: 429, or 418 for a ban.
+    pub limited: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +51,7 @@ impl Retry {
 
 impl Refusal {
     pub fn new(code: i32, message: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { code, message: message.into(), retry: None }
+        Refusal { code, message: message.into(), retry: None, limited: None }
     }
 
     /// The venue's own words for a code.
@@ -68,13 +70,13 @@ impl Refusal {
     }
 
     pub fn http_status(&self) -> u16 {
-        match self.code {
+        self.limited.unwrap_or(match self.code {
             code::TOO_MANY_REQUESTS => 429,
             BAD_API_KEY => 401,
             NO_SUCH_PATH => 404,
             UNKNOWN => 500,
             _ => 400,
-        }
+        })
     }
 }
 

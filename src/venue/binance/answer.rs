@@ -12,6 +12,7 @@ use crate::num::Millis;
 
 /// A response of the order websocket.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Response<'a> {
     /// As sent; `null` where the request could not be read.
     #[serde(borrow, default)]
@@ -22,6 +23,9 @@ pub struct Response<'a> {
     pub result: Option<&'a RawValue>,
     #[serde(default)]
     pub error: Option<ErrorBody>,
+    /// How much of the venue's limits is used: see [`super::counts_of_answer`].
+    #[serde(borrow, default)]
+    pub rate_limits: Option<&'a RawValue>,
 }
 
 /// A refusal, of either interface.
