@@ -344,9 +344,12 @@ impl World {
         if line == Line::User {
             return self.tell_gateway(Input::UserText(text.as_bytes()));
         }
-        let silenced = |answer: Answered<'_>| matches!(answer.status, 418 | 429);
-        if !self.patience.is_over(self.now) && serde_json::from_str(text).is_ok_and(silenced) {
-            self.audit.told_to_be_silent(self.patience.ends());
+        let silenced = |answer: &Answered<'_>| matches!(answer.status, 418 | 429);
+        let answer = serde_json::from_str(text).ok().filter(|_| !self.patience.is_over(self.now));
+        if let Some(Retry { server_time, retry_after }) =
+            answer.filter(silenced).and_then(|answer| answer.error?.data)
+        {
+            self.told_to_be_silent((retry_after - server_time) * NS_PER_MS);
         }
         self.tell_gateway(Input::OrderText(text.as_bytes()))
     }
@@ -374,6 +377,19 @@ impl World {
 struct Answered<'a> {
     id: &'a str,
     status: u16,
+    error: Option<Refused>,
+}
+
+#[derive(serde::Deserialize)]
+struct Refused {
+    data: Option<Retry>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Retry {
+    server_time: i64,
+    retry_after: i64,
 }
 
 pub(super) fn rest_reply(answer: crate::sim::server::HttpAnswer) -> RestReply {

@@ -25,6 +25,8 @@ use crate::sim::venue::{Venue, VenueConfig};
 const TICK_NS: i64 = 50 * NS_PER_MS;
 /// What happens at one instant, at most.
 const AT_ONCE_MAX: u32 = 10_000;
+/// What two clocks may disagree on the length of a ban.
+const DRIFT_NS: i64 = NS_PER_SEC / 10;
 /// Words on orders remembered, to be told again.
 const ECHOES: usize = 32;
 
@@ -238,8 +240,8 @@ impl World {
                 if let Some(process) = &mut self.process {
                     process.lane(lane).take_if(|busy| *busy == request);
                 }
-                if let RestReply::Answer { status: 418 | 429, .. } = reply {
-                    self.audit.told_to_be_silent(self.patience.ends());
+                if let RestReply::Answer { status: 418 | 429, retry_after_s, .. } = reply {
+                    self.told_to_be_silent(i64::from(retry_after_s.unwrap_or(0)) * NS_PER_SEC);
                 }
                 self.tell_gateway(Input::Rest(request, reply.outcome()))?;
             }
@@ -262,6 +264,13 @@ impl World {
         let blows =
             self.weather.blows.iter().all(|(at, _)| !(0..5 * NS_PER_SEC).contains(&self.now.since(*at)));
         blows && lately.into_iter().all(fair) && self.patience.is_over(self.now)
+    }
+
+    /// The gateway is told to be silent for so long. What another request has brought about meanwhile it
+    /// is not told yet.
+    pub(super) fn told_to_be_silent(&mut self, for_ns: i64) {
+        let until = self.now + (for_ns - DRIFT_NS);
+        self.audit.told_to_be_silent(self.patience.ends().map(|ends| ends.min(until)));
     }
 
     /// What our clock shows.
