@@ -19,14 +19,17 @@
 //! for wait here, and while too many wait nothing is read from the sockets.
 
 mod account;
+mod assume;
 mod counters;
 mod earlier;
 mod fills;
+mod found;
 mod io;
 pub mod limits;
 mod line;
 mod machine;
 mod orders;
+mod positions;
 mod recent;
 mod reconcile;
 mod refusal;

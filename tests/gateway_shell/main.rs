@@ -19,7 +19,7 @@ use quantum_trader::gateway::{
     Fence, GatewayConfig, GatewayReport, LimitSettings, Prepared, RunningGateway, StartConfig, StartError,
     Wires, prepare,
 };
-use quantum_trader::num::{Dec, InstrumentId, Lots, Now, OrderId, Side, Ticks, TimeNs};
+use quantum_trader::num::{Dec, InstrumentId, Lots, NS_PER_SEC, Now, OrderId, Side, Ticks, TimeNs};
 use quantum_trader::venue::binance::sign::Credentials;
 use quantum_trader::venue::binance::{ClientIds, Endpoints};
 use quantum_trader::wire::Roots;
@@ -114,7 +114,12 @@ fn config(server: &Server, roots: Roots) -> StartConfig {
         symbols: vec!["BTCUSDT".into(), "ETHUSDT".into()],
         leverage: 5,
         taker_fee: "0.0005".into(),
-        gateway: GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, lockstep: false },
+        gateway: GatewayConfig {
+            ids: ClientIds::new("qt").unwrap(),
+            limits,
+            lockstep: false,
+            reconcile_ns: 15 * NS_PER_SEC,
+        },
         stale_ns: None,
     }
 }

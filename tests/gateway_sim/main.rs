@@ -56,7 +56,12 @@ impl Desk {
             symbols: vec!["BTCUSDT".into(), "ETHUSDT".into()],
             leverage: 5,
             taker_fee: "0.0005".into(),
-            gateway: GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, lockstep: false },
+            gateway: GatewayConfig {
+                ids: ClientIds::new("qt").unwrap(),
+                limits,
+                lockstep: false,
+                reconcile_ns: 15 * NS_PER_SEC,
+            },
             stale_ns: None,
         };
         let prepared = prepare(config, Credentials::new("sim", "sim").unwrap(), &clock).unwrap();

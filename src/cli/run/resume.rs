@@ -41,7 +41,8 @@ pub(super) fn earlier(engine: &Engine) -> Earlier {
         ..Earlier::default()
     };
     for trade in engine.trades() {
-        earlier.instruments.push(trade.instrument);
+        let open = if trade.finished { Lots::ZERO } else { trade.open() };
+        earlier.positions.push((trade.instrument, Lots(open.0 * trade.side().sign())));
         let live = trade.orders.iter().filter(|order| !order.is_done());
         earlier
             .orders

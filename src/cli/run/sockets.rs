@@ -8,7 +8,7 @@ use crate::event::{Event, EventBody};
 use crate::gateway::{AnswerClass, GatewayConfig, GatewayReport, LimitSettings, Refusal, StartConfig};
 use crate::host::thread::page_faults;
 use crate::live::{Cycle, MarketEnd, Session, SessionReport, SharesMax};
-use crate::num::{Now, TimeNs};
+use crate::num::{NS_PER_SEC, Now, TimeNs};
 use crate::observe::{GatewaySummary, LatencyNs, QueueShares, SocketSummary};
 use crate::risk::config::Settings;
 use crate::venue::binance::{ClientIds, Endpoints};
@@ -48,6 +48,7 @@ pub(super) fn start_config(
                 price_collar: settings.gate_price_collar_pct,
             },
             lockstep,
+            reconcile_ns: settings.reconcile_s * NS_PER_SEC,
         },
         stale_ns,
     })

@@ -21,6 +21,8 @@ const BTC: InstrumentId = InstrumentId(0);
 const ETH: InstrumentId = InstrumentId(1);
 const T0: TimeNs = TimeNs(1_700_000_000_000_000_000);
 const T0_MS: i64 = 1_700_000_000_000;
+/// Longer than any test but those of audits lasts.
+const RECONCILE_NS: i64 = 7_200 * NS_PER_SEC;
 
 fn ethusdt() -> Instrument {
     Instrument::from_spec(&InstrumentSpec {
@@ -98,7 +100,8 @@ impl Desk {
         let prices = Prices::new(2);
         prices.set(BTC, Ticks(600_000));
         prices.set(ETH, Ticks(300_000));
-        let config = GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, lockstep };
+        let ids = ClientIds::new("qt").unwrap();
+        let config = GatewayConfig { ids, limits, lockstep, reconcile_ns: RECONCILE_NS };
         let instruments = InstrumentTable::new(vec![btcusdt(), ethusdt()]).unwrap();
         let credentials = Credentials::new("the-key", "the-secret").unwrap();
         let gateway = Gateway::new(config, instruments, prices, credentials, 0, T0);
@@ -244,6 +247,7 @@ fn account_message(reason: &str, wallet: &str, change: &str, position: Option<&s
 #[test]
 fn the_fixtures_are_read() {
     let mut desk = Desk::new();
+    desk.place(entry(1));
     desk.user(&order_message(1, "TRADE", "PARTIALLY_FILLED", "0.001", Some((1, "0.001"))));
     desk.user(&algo_message(2, "NEW"));
     desk.user(&account_message("ORDER", "10", "0", Some("0.001")));
