@@ -15,7 +15,7 @@ pub struct Earlier {
     pub positions: Vec<(InstrumentId, Lots)>,
     /// Fills applied, by the venue's trade id.
     pub fills: Vec<(InstrumentId, i64)>,
-    /// Since when the venue was not heard.
+    /// Since when the venue was not heard; zero where no start was before this one.
     pub unheard_since: TimeNs,
 }
 
@@ -41,7 +41,9 @@ impl Gateway {
             self.positions.begin_at(instrument, lots);
             self.session.reconcile_also.insert(instrument);
         }
-        self.session.known_ns = unheard_since;
+        if unheard_since > TimeNs(0) {
+            (self.session.known_ns, self.session.floor_ns) = (unheard_since, TimeNs(i64::MIN));
+        }
         self.reconcile(now);
     }
 }

@@ -20,12 +20,12 @@ use super::machine::Gateway;
 use super::requests::{Part, What};
 use super::session::SessionState;
 use crate::event::{Event, EventBody, Fill, OrderStatus};
-use crate::num::{InstrumentId, Millis, NS_PER_SEC, OrderId, TimeNs};
+use crate::num::{InstrumentId, NS_PER_SEC, OrderId, TimeNs};
 use crate::venue::binance::path;
 use crate::venue::binance::request::{self, Action, Service, Verb};
 
 /// The venue's clock, ours, and a message that was on its way when the stream ended.
-const MARGIN_MS: Millis = 60_000;
+const MARGIN_NS: i64 = 60 * NS_PER_SEC;
 /// Trades an answer holds at most.
 pub(super) const TRADES_MAX: usize = 1_000;
 const RETRY_NS: i64 = NS_PER_SEC;
@@ -221,8 +221,8 @@ impl Gateway {
         out: &mut Outputs,
     ) {
         let Some(row) = self.instruments.get(instrument) else { return };
-        let since_ms =
-            self.session.known_ns.ms().saturating_add(self.clock_offset_ms).saturating_sub(MARGIN_MS);
+        let since_ns = (self.session.known_ns - MARGIN_NS).max(self.session.floor_ns);
+        let since_ms = since_ns.ms().saturating_add(self.clock_offset_ms);
         self.params.clear();
         self.params.text("symbol", row.symbol).number("limit", TRADES_MAX as i64);
         match from_id {

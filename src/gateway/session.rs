@@ -51,6 +51,8 @@ pub(super) struct Session {
     pub audit_at: TimeNs,
     /// What happened before is known: the last round that ended began then.
     pub known_ns: TimeNs,
+    /// What is older is nobody's here.
+    pub floor_ns: TimeNs,
     /// Instruments to reconcile whether or not anything of them is known to be live.
     pub reconcile_also: BTreeSet<InstrumentId>,
     /// Whether the engine was told that the stream is down.
@@ -68,6 +70,7 @@ impl Session {
             round: None,
             audit_at: now + reconcile_ns,
             known_ns: now,
+            floor_ns: now,
             reconcile_also: BTreeSet::new(),
             told_down: false,
         }

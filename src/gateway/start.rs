@@ -177,6 +177,10 @@ impl Prepared {
         self.earlier = Some(earlier);
     }
 
+    pub fn is_resumed(&self) -> bool {
+        self.earlier.is_some()
+    }
+
     /// The venue's clock minus ours.
     pub fn clock_offset_ms(&self) -> Millis {
         self.clock_offset_ms

@@ -99,6 +99,11 @@ impl Account {
         self.prepared.resume(earlier);
     }
 
+    /// Whether the gateway begins by asking what happened before it.
+    pub fn is_resumed(&self) -> bool {
+        self.prepared.is_resumed()
+    }
+
     /// Starts the gateway and opens the market connections.
     ///
     /// # Errors
