@@ -54,13 +54,13 @@ impl Engine {
 
     /// The venue has said what became of everything.
     pub(super) fn end_recovery(&mut self, out: &mut Outbox) {
-        self.unheard_since = None;
+        if self.unheard_since.take().is_some() {
+            // What it says of positions counts from here: what explains it has only just come.
+            self.renew_disputes();
+        }
         if !std::mem::take(&mut self.recovering) {
             return;
         }
-        // What it says of positions counts from here: what explains it has only just come.
-        let now = self.now;
-        self.disputed.iter_mut().flatten().for_each(|(since, _)| *since = now);
         // Backwards, because maintaining a trade may remove it.
         for t in (0..self.trades.len()).rev() {
             self.maintain(t, out);

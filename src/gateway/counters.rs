@@ -91,6 +91,8 @@ pub struct Counters {
     pub reconciliations: u64,
     /// Begun, with those that failed and began again.
     pub reconciliation_rounds: u64,
+    /// Fills concluded from positions that nothing else explained.
+    pub assumed_fills: u64,
     /// From an order's instruction to the first answer.
     pub round_trip: RoundTrip,
 }

@@ -9,6 +9,7 @@ use super::io::{Input, Link, OrderText, Outputs, RequestId, RestRequest};
 use super::limits::{LimitSettings, Limits, Prices};
 use super::orders::{NotTaken, OrderTable, Stage, Tracked};
 use super::own::{OwnRequest, cost};
+use super::positions::Positions;
 use super::recent::Recent;
 use super::refusal::Refusal;
 use super::requests::{Requests, Road, Waiting, What};
@@ -17,7 +18,7 @@ use crate::event::{
     EventBody, Feed, FeedState, FeedStatus, Instruction, InstrumentTable, Order, OrderStatus, OrderUpdate,
     Symbol,
 };
-use crate::num::{InstrumentId, Lots, Millis, NS_PER_SEC, OrderId, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, Millis, NS_PER_SEC, OrderId, TimeNs};
 use crate::venue::binance::request::{self, Action, Service};
 use crate::venue::binance::sign::Credentials;
 use crate::venue::binance::{ClientIds, Params, RateLimits, code};
@@ -45,6 +46,8 @@ pub struct GatewayConfig {
     /// Joined to an embedded venue in lockstep: no request of its own, and no answer is overdue, for
     /// time stands still until all is answered.
     pub lockstep: bool,
+    /// How often everything is asked for while nothing seems to be missing.
+    pub reconcile_ns: i64,
 }
 
 /// See the [room](super).
@@ -63,9 +66,11 @@ pub struct Gateway {
     pub(super) session: Session,
     pub(super) trades_seen: Recent<(InstrumentId, i64)>,
     pub(super) wallet_changes_seen: Recent<u64>,
-    /// When the venue last stated a position, and the wallet: older answers are old news.
-    pub(super) position_ms: Vec<Millis>,
+    pub(super) positions: Positions,
+    /// When the venue last stated the wallet: older answers are old news.
     pub(super) wallet_ms: Millis,
+    /// As the engine was last told it.
+    pub(super) wallet: Option<Dec>,
     order_link: Link,
     orders_up: bool,
     silent_until: Option<TimeNs>,
@@ -92,7 +97,8 @@ impl Gateway {
             budget: Budget::new(&RateLimits::default()),
             own: VecDeque::new(),
             clock: VenueClock::new(config.time_sync_ns, now),
-            position_ms: vec![Millis::MIN; instruments.len()],
+            positions: Positions::new(instruments.len()),
+            session: Session::new(now, config.reconcile_ns),
             config,
             instruments,
             symbols,
@@ -100,10 +106,10 @@ impl Gateway {
             params: Params::default(),
             orders: OrderTable::default(),
             requests: Requests::default(),
-            session: Session::new(now),
             trades_seen: Recent::new(TRADES_SEEN_MAX),
             wallet_changes_seen: Recent::new(WALLET_CHANGES_SEEN_MAX),
             wallet_ms: Millis::MIN,
+            wallet: None,
             order_link: Link::Up,
             orders_up: true,
             silent_until: None,
@@ -122,9 +128,9 @@ impl Gateway {
         self.limits.begin_at(instrument, quantity);
     }
 
-    /// An order of ours found at the venue at the start.
+    /// An order of ours found at the venue at the start; the newest word on it counts.
     pub fn adopt(&mut self, id: OrderId, found: Tracked) {
-        self.orders.with(id, || found, |_| ());
+        self.orders.with(id, || found, |tracked| *tracked = found);
     }
 
     pub fn counters(&self) -> &Counters {
@@ -199,6 +205,7 @@ impl Gateway {
         self.budget.spend(now, cost);
         if let Instruction::Order(order) = instruction {
             self.orders.begin(now, instrument, order);
+            self.positions.used(now, instrument);
         }
         match action {
             Action::Place => self.counters.orders_sent += 1,

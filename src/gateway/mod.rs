@@ -20,17 +20,20 @@
 //! for wait here, and while too many wait nothing is read from the sockets.
 
 mod account;
+mod assume;
 mod budget;
 mod clock;
 mod counters;
 mod earlier;
 mod fills;
+mod found;
 mod io;
 pub mod limits;
 mod line;
 mod machine;
 mod orders;
 mod own;
+mod positions;
 mod reading;
 mod recent;
 mod reconcile;

@@ -94,6 +94,10 @@ impl Reading {
         self.earlier = Some(earlier);
     }
 
+    pub fn is_resumed(&self) -> bool {
+        self.earlier.is_some()
+    }
+
     /// The state machine that goes on from here; its links are up. `prices` is the table the live loop
     /// writes.
     pub fn gateway(self, config: GatewayConfig, prices: Prices, now: TimeNs) -> Gateway {

@@ -253,7 +253,7 @@ impl Gateway {
         body: &[u8],
         out: &mut Outputs,
     ) -> Result<(), Unreadable> {
-        if matches!(self.session.state, SessionState::Up | SessionState::Reconciling(_)) {
+        if matches!(self.session.state, SessionState::Up | SessionState::Reconciling) {
             return Ok(());
         }
         let update = match service {

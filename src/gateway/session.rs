@@ -36,7 +36,8 @@ pub(super) enum SessionState {
     Asking,
     /// The caller opens the stream.
     Opening,
-    Reconciling(Reconciliation),
+    /// The stream is there again; `Session::round` asks what it missed.
+    Reconciling,
 }
 
 #[derive(Debug)]
@@ -44,8 +45,14 @@ pub(super) struct Session {
     pub state: SessionState,
     reconnect: Reconnect,
     keep_alive_at: TimeNs,
-    /// When the stream last said something that was taken in: what it missed is younger.
-    pub heard_ns: TimeNs,
+    /// The way through the questions that is under way, or waits for its turn.
+    pub round: Option<Reconciliation>,
+    /// When to ask everything though nothing seems to be missing.
+    pub audit_at: TimeNs,
+    /// What happened before is known: the last round that ended began then.
+    pub known_ns: TimeNs,
+    /// What is older is nobody's here.
+    pub floor_ns: TimeNs,
     /// Instruments to reconcile whether or not anything of them is known to be live.
     pub reconcile_also: BTreeSet<InstrumentId>,
     /// Whether the engine was told that the stream is down.
@@ -53,23 +60,19 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn new(now: TimeNs) -> Session {
+    pub fn new(now: TimeNs, reconcile_ns: i64) -> Session {
         let mut reconnect = Reconnect::new(Backoff::default(), 0x7573_6572);
         reconnect.opened(now);
         Session {
             state: SessionState::Up,
             reconnect,
             keep_alive_at: now + KEEP_ALIVE_NS,
-            heard_ns: now,
+            round: None,
+            audit_at: now + reconcile_ns,
+            known_ns: now,
+            floor_ns: now,
             reconcile_also: BTreeSet::new(),
             told_down: false,
-        }
-    }
-
-    pub fn heard(&mut self, now: TimeNs) {
-        // What comes in while it reconciles says nothing about what was missed before.
-        if matches!(self.state, SessionState::Up) {
-            self.heard_ns = now;
         }
     }
 }
@@ -81,11 +84,12 @@ impl Gateway {
             Link::Up => {
                 self.session.reconnect.opened(now);
                 self.session.keep_alive_at = now + KEEP_ALIVE_NS;
-                self.begin_reconciliation(now, out);
+                self.reconcile(now);
+                self.drive_reconciliation(now, out);
             }
             Link::Down => {
                 self.counters.user_link_losses +=
-                    u64::from(matches!(self.session.state, SessionState::Up | SessionState::Reconciling(_)));
+                    u64::from(matches!(self.session.state, SessionState::Up | SessionState::Reconciling));
                 self.lose_session(now, out);
             }
         }
@@ -102,6 +106,7 @@ impl Gateway {
             self.session.told_down = true;
             say_feed(now, Feed::User, FeedState::Down, out);
         }
+        self.session.round = None;
         // A loss that is already being dealt with is the same loss.
         if !matches!(self.session.state, SessionState::Down { .. } | SessionState::Asking) {
             let retry_at = self.session.reconnect.ended(now);
@@ -112,14 +117,12 @@ impl Gateway {
     /// Everything the stream may have missed is known.
     pub(super) fn end_reconciliation(&mut self, now: TimeNs, out: &mut Outputs) {
         self.session.state = SessionState::Up;
-        self.session.heard_ns = now;
-        self.session.reconcile_also.clear();
         self.counters.reconciliations += 1;
         let told_down = std::mem::take(&mut self.session.told_down);
         say_feed(now, Feed::User, if told_down { FeedState::Up } else { FeedState::Resynced }, out);
     }
 
-    /// What is due by itself: a new key, a keepalive, the next try of a reconciliation.
+    /// What is due by itself: a new key, a keepalive, an audit, the next try of a reconciliation.
     pub(super) fn drive_session(&mut self, now: TimeNs, out: &mut Outputs) {
         if self.is_silent() {
             return;
@@ -130,7 +133,6 @@ impl Gateway {
                 let call = request::keyed(Verb::Post, path::LISTEN_KEY);
                 self.queue(now, call, What::NewListenKey, InstrumentId::NONE, out);
             }
-            SessionState::Reconciling(_) => self.drive_reconciliation(now, out),
             SessionState::Up if now >= self.session.keep_alive_at => {
                 self.session.keep_alive_at = now + KEEP_ALIVE_NS;
                 let call = request::keyed(Verb::Put, path::LISTEN_KEY);
@@ -138,6 +140,7 @@ impl Gateway {
             }
             _ => {}
         }
+        self.drive_reconciliation(now, out);
     }
 
     pub(super) fn on_listen_key(

@@ -17,7 +17,6 @@ use crate::venue::binance::user_stream::{AlgoUpdate, OrderFields, OrderTradeUpda
 impl Gateway {
     pub(super) fn on_user_text(&mut self, now: TimeNs, text: &[u8], out: &mut Outputs) {
         self.counters.user_messages += 1;
-        self.session.heard(now);
         let read = match UserMessage::parse(text) {
             Ok(UserMessage::Order(update)) => self.on_order_update(now, &update, out),
             Ok(UserMessage::Algo(update)) => {
@@ -43,7 +42,7 @@ impl Gateway {
         if read.is_err() {
             // Whatever it said is asked for.
             self.counters.unreadable += 1;
-            self.reconcile_quietly(now);
+            self.reconcile_soon(now);
         }
     }
 
@@ -120,9 +119,29 @@ impl Gateway {
         }
         self.counters.rounded_prices += u64::from(parsed.rounded);
         self.counters.estimated_fees += u64::from(parsed.estimated_fee);
-        self.count_fill(instrument, &parsed.fill);
-        out.event(now, instrument, EventBody::Fill(parsed.fill));
+        self.pass_fill(now, instrument, parsed.fill, out);
         Ok(true)
+    }
+
+    /// A new fill. One of an order that the engine does not have, of an earlier start that no journal tells
+    /// of, is nothing it could book: what it did to the position is found there. Neither is one that was
+    /// concluded from the position before it came.
+    pub(super) fn pass_fill(&mut self, now: TimeNs, instrument: InstrumentId, fill: Fill, out: &mut Outputs) {
+        if !fill.order.is_none() {
+            let known = self.orders.get(fill.order).filter(|tracked| tracked.order.is_some());
+            let Some(known) = known.copied() else {
+                self.counters.foreign += 1;
+                return self.positions.used(now, instrument);
+            };
+            if fill.quantity <= known.assumed {
+                self.orders.change(fill.order, |tracked| tracked.assumed = known.assumed - fill.quantity);
+                self.counters.duplicates += 1;
+                return;
+            }
+        }
+        self.count_fill(instrument, &fill);
+        self.positions.filled(now, instrument, fill.quantity.0.saturating_mul(fill.side.sign()));
+        out.event(now, instrument, EventBody::Fill(fill));
     }
 
     fn count_fill(&mut self, instrument: InstrumentId, fill: &Fill) {

@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::event::{ConfigText, Event, EventBody, InstrumentTable, Order, Purpose, RunStart, WorkingType};
 use crate::gateway::Earlier;
 use crate::journal::Identity;
-use crate::num::{OrderId, Ticks, TimeNs};
+use crate::num::{Lots, OrderId, Ticks, TimeNs};
 use crate::risk::config::{ExitPrice, Settings};
 use crate::trade::LiveOrder;
 
@@ -47,7 +47,8 @@ pub fn earlier(engine: &Engine) -> Earlier {
         ..Earlier::default()
     };
     for trade in engine.trades() {
-        earlier.instruments.push(trade.instrument);
+        let open = if trade.finished { Lots::ZERO } else { trade.open() };
+        earlier.positions.push((trade.instrument, Lots(open.0 * trade.side().sign())));
         let live = trade.orders.iter().filter(|order| !order.is_done());
         earlier
             .orders

@@ -110,6 +110,11 @@ impl Account {
         self.bans = Some(bans);
     }
 
+    /// Whether the gateway begins by asking what happened before it.
+    pub fn is_resumed(&self) -> bool {
+        self.prepared.reading.is_resumed()
+    }
+
     /// Starts the gateway and opens the market connections.
     ///
     /// # Errors

@@ -13,12 +13,13 @@ use super::world::World;
 use crate::event::record::Entry;
 use crate::event::{Event, EventBody, Feed, FeedState, FeedStatus};
 use crate::gateway::{
-    GatewayConfig, LimitSettings, Prices, Reading, Rest, RestReply, StartConfig, StartError,
+    Earlier, GatewayConfig, LimitSettings, Prices, Reading, Rest, RestReply, StartConfig, StartError,
 };
 use crate::journal::Identity;
 use crate::live::{Core, Intake, Outlet as _, earlier, opening, order_queue};
-use crate::num::{NS_PER_MS, NS_PER_SEC, TimeNs};
+use crate::num::{Lots, NS_PER_MS, NS_PER_SEC, TimeNs};
 use crate::replay::never_sent;
+use crate::risk::config::OnUnknownPosition;
 use crate::sim::server::{Desk, Socket, SocketId};
 use crate::venue::binance::request::RestCall;
 use crate::venue::binance::sign::Credentials;
@@ -77,6 +78,15 @@ impl Rest for AtTheDesk<'_> {
     }
 }
 
+fn is_held(event: &Event) -> bool {
+    matches!(event.body, EventBody::VenuePosition(position) if position.quantity != Lots::ZERO)
+}
+
+fn feed_status(at: TimeNs, feed: Feed, state: FeedState) -> Event {
+    let status = FeedStatus { since_ms: at.ms(), feed, state, pad: [0; 6] };
+    Event::global(at, EventBody::FeedStatus(status))
+}
+
 impl World {
     fn gateway_config(&self) -> Option<GatewayConfig> {
         Some(GatewayConfig {
@@ -88,6 +98,7 @@ impl World {
                 price_collar: self.settings.gate_price_collar_pct,
             },
             time_sync_ns: i64::from(self.settings.time_sync_s) * NS_PER_SEC,
+            reconcile_ns: i64::from(self.settings.reconcile_s) * NS_PER_SEC,
             lockstep: false,
         })
     }
@@ -163,8 +174,20 @@ impl World {
         };
         self.audit.note_start(self.now, self.ours(), recovered.as_ref().map(|it| &it.engine));
         let start = self.ours().max(recovered.as_ref().map_or(TimeNs(i64::MIN), |it| it.engine.now()));
-        if let Some(recovered) = &recovered {
-            reading.resume(earlier(&recovered.engine));
+        let mut unheard = None;
+        match &recovered {
+            Some(recovered) => reading.resume(earlier(&recovered.engine)),
+            None if !reading.events.iter().any(is_held) => {}
+            // Refused; whoever starts it then says what shall become of the position.
+            None if self.settings.on_unknown_position == OnUnknownPosition::Halt => {
+                self.settings.on_unknown_position = OnUnknownPosition::Adopt;
+                self.schedule.plan(self.now + START_AGAIN_NS, Item::Start);
+                return Ok(());
+            }
+            None => {
+                reading.resume(Earlier::default());
+                unheard = Some(feed_status(start, Feed::User, FeedState::Down));
+            }
         }
         let identity = Identity {
             run_id: u64::from(self.disk.epoch),
@@ -179,9 +202,9 @@ impl World {
         events.extend(self.market.history().into_iter().filter(|_| recovered.is_none()));
         events.extend(reading.events.iter().copied());
         for feed in [Feed::Public, Feed::Market] {
-            let up = FeedStatus { since_ms: start.ms(), feed, state: FeedState::Up, pad: [0; 6] };
-            events.push(Event::global(start, EventBody::FeedStatus(up)));
+            events.push(feed_status(start, feed, FeedState::Up));
         }
+        events.extend(unheard);
         let memory = std::mem::take(&mut self.disk.journal);
         let core = match recovered {
             Some(it) => Core::resume(it.engine, &self.settings, &table, memory),

@@ -3,6 +3,7 @@
 use super::world::World;
 use crate::event::OrderKind;
 use crate::num::{Dec, NS_PER_SEC, TimeNs};
+use crate::risk::config::OnUnknownPosition;
 use crate::sim::venue::Stage;
 use crate::trade::OrderState;
 use crate::venue::binance::ClientIds;
@@ -22,6 +23,8 @@ impl World {
         let Some(process) = &self.process else { return (vec!["no process".to_owned()], 0) };
         let engine = process.intake.core.engine();
         let (mut value, mut parts, mut in_question) = (self.desk.venue().wallet().0, 0i128, 0);
+        let halts = self.settings.on_unknown_position == OnUnknownPosition::Halt;
+        let mut left_alone = Vec::new();
         if engine.is_recovering() {
             found.push("recovering".to_owned());
         }
@@ -29,6 +32,11 @@ impl World {
             let trade = engine.trades().iter().find(|trade| trade.instrument == id);
             let position = self.desk.venue().position(id);
             let ours = trade.filter(|t| !t.finished).map_or(0, |t| t.open().0 * t.side().sign());
+            if position.quantity.0 != ours && halts {
+                // Left to the operator, with whatever rests there: it may be its only stop.
+                left_alone.push(id);
+                continue;
+            }
             if position.quantity.0 != ours {
                 found.push(format!("{}: {} held, {ours} believed", row.symbol, position.quantity.0));
             }
@@ -49,7 +57,7 @@ impl World {
         }
         let Some(process) = &self.process else { return (found, 0) };
         let engine = process.intake.core.engine();
-        if let Some(equity) = engine.controller().equity() {
+        if let Some(equity) = engine.controller().equity().filter(|_| left_alone.is_empty()) {
             let difference = (equity.0 - value).abs();
             if difference > parts * PART_ROUNDING {
                 found.push(format!("equity differs by {}", Dec(difference)));
@@ -61,6 +69,7 @@ impl World {
             let Some(id) = ids.parse(self.desk.client_id(order.order.id)) else { continue };
             let known = engine.trades().iter().find_map(|trade| trade.order(id));
             match known {
+                None if left_alone.contains(&order.instrument) => {}
                 None => found.push(format!("{id} is open, and no trade has it")),
                 Some(known) if known.is_done() => found.push(format!("{id} is open, and believed done")),
                 Some(known) if order.stage == Stage::Resting && known.cancel_sent.is_some() => {

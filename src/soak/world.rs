@@ -17,7 +17,7 @@ use crate::event::{
 use crate::gateway::{Input, Link, RestReply};
 use crate::live::Outlet as _;
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, TimeNs};
-use crate::risk::config::{ExitPrice, Settings};
+use crate::risk::config::{ExitPrice, OnUnknownPosition, Settings};
 use crate::sim::server::{Desk, Disturbance, ServerConfig};
 use crate::sim::venue::{Venue, VenueConfig};
 
@@ -123,6 +123,12 @@ fn settings(dice: &mut Dice) -> Settings {
         trailing_distance_atr: dice.pick(&[Dec::ONE, Dec::int(3)]),
         max_hours_no_progress: Dec::new(1, 2),
         exit_price: dice.pick(&[ExitPrice::Book, ExitPrice::Book, ExitPrice::Last, ExitPrice::Mark]),
+        on_unknown_position: dice.pick(&[
+            OnUnknownPosition::Adopt,
+            OnUnknownPosition::Adopt,
+            OnUnknownPosition::Close,
+            OnUnknownPosition::Halt,
+        ]),
         venue_leverage: 5,
         gate_max_order_usd: Dec::int(1_000_000),
         gate_max_position_usd: Dec::int(1_000_000),

@@ -19,7 +19,7 @@ use quantum_trader::gateway::{
     Bans, Fence, GatewayConfig, GatewayReport, LimitSettings, Prepared, RunningGateway, StartConfig,
     StartError, Wires, prepare,
 };
-use quantum_trader::num::{Dec, InstrumentId, Lots, Now, OrderId, Side, Ticks, TimeNs};
+use quantum_trader::num::{Dec, InstrumentId, Lots, NS_PER_SEC, Now, OrderId, Side, Ticks, TimeNs};
 use quantum_trader::venue::binance::sign::Credentials;
 use quantum_trader::venue::binance::{ClientIds, Endpoints};
 use quantum_trader::wire::Roots;
@@ -119,6 +119,7 @@ fn config(server: &Server, roots: Roots) -> StartConfig {
             limits,
             time_sync_ns: 3_600 * 1_000_000_000,
             lockstep: false,
+            reconcile_ns: 15 * NS_PER_SEC,
         },
         stale_ns: None,
     }

@@ -61,6 +61,7 @@ impl Desk {
                 limits,
                 time_sync_ns: 3_600 * 1_000_000_000,
                 lockstep: false,
+                reconcile_ns: 15 * NS_PER_SEC,
             },
             stale_ns: None,
         };

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use super::journal::Journal;
 use super::{Ended, Plan, RunArgs, VenueName, bans, control, finish, host, pace, resume, sockets};
 use crate::cli::{Failure, print};
-use crate::event::{Event, EventBody, InstrumentTable};
-use crate::gateway::{RestClient, RestReply, StartError, secrets};
+use crate::event::{Event, EventBody, Feed, FeedState, FeedStatus, InstrumentTable};
+use crate::gateway::{Earlier, RestClient, RestReply, StartError, secrets};
 use crate::host::account_lock::{Account as LockedAccount, AccountLock, state_dir};
 use crate::host::clock::wall_time;
 use crate::host::stop::StopFlag;
@@ -25,7 +25,7 @@ use crate::live::{
 };
 use crate::num::{Lots, NS_PER_SEC, Now, TimeNs};
 use crate::replay::Recovery;
-use crate::risk::config::Settings;
+use crate::risk::config::{OnUnknownPosition, Settings};
 use crate::venue::binance::sign::Credentials;
 use crate::venue::binance::{Channel, Endpoints, SIMULATED_KEY, interval_text, request};
 
@@ -128,7 +128,9 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let epoch = lock.next_epoch(wall_time())?;
     let (recovery, begun) = resume::find(dir, settings)?;
     let stale_ns = Some(clock.scaled(GATEWAY_STALE_NS));
-    let start_config = sockets::start_config(settings, endpoints, args.symbols.clone(), false, stale_ns)?;
+    let mut start_config = sockets::start_config(settings, endpoints, args.symbols.clone(), false, stale_ns)?;
+    // As often as requests are by the world's clock.
+    start_config.gateway.reconcile_ns = clock.scaled(start_config.gateway.reconcile_ns);
     let mut account =
         Account::read(start_config, credentials, &clock).map_err(|error| bans.turned_away(error))?;
     account.remember_bans(Box::new(bans.clone()));
@@ -141,8 +143,9 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
             notes.extend(resume::notes(recovery));
             account.resume(live::earlier(&recovery.engine));
         }
-        None => refuse_positions(&account)?,
+        None => notes.extend(take_positions(&mut account, settings)?),
     }
+    let unheard = recovery.is_none() && account.is_resumed();
     // Time does not run backwards, not even from start to start.
     let start = clock.now().max(recovery.as_ref().map_or(TimeNs(i64::MIN), |it| it.engine.now()));
     let history = history(&account, settings, &clock, start).map_err(|error| bans.turned_away(error))?;
@@ -160,6 +163,8 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         after_recovery.extend(history)
     }
     events.extend(account.reading().events.iter().map(|event| Event { recv_ns: start, ..*event }));
+    // A first start that has something to find out: the engine enters nothing before the gateway has.
+    events.extend(unheard.then(|| user_stream_down(start)));
     let market = MarketConfig {
         channels: &CHANNELS,
         bar_interval_s: settings.bar_interval_s,
@@ -223,9 +228,10 @@ fn refuse_real_orders(clock: &Clock, credentials: &Credentials) -> Result<(), Fa
     Ok(())
 }
 
-/// Without a journal that explains it a position is nobody's here: the engine would neither manage it nor
-/// keep its stop, which to it is an orphan. It is left as it is.
-fn refuse_positions(account: &Account) -> Result<(), Failure> {
+/// Without a journal that explains it a position is nobody's here. Left alone, the start is refused: the
+/// engine would neither manage it nor keep its stop, which to it is an orphan. Else the gateway begins by
+/// asking what there is, and tells the engine.
+fn take_positions(account: &mut Account, settings: &Settings) -> Result<Option<String>, Failure> {
     let instruments = account.instruments();
     let held = account.reading().events.iter().filter_map(|event| match event.body {
         EventBody::VenuePosition(position) if position.quantity != Lots::ZERO => {
@@ -236,14 +242,24 @@ fn refuse_positions(account: &Account) -> Result<(), Failure> {
     });
     let held: Vec<String> = held.collect();
     if held.is_empty() {
-        return Ok(());
+        return Ok(None);
+    }
+    let (held, policy) = (held.join(", "), settings.on_unknown_position);
+    if policy != OnUnknownPosition::Halt {
+        account.resume(Earlier::default());
+        return Ok(Some(format!("no journal explains {held}: QT_ON_UNKNOWN_POSITION={policy}")));
     }
     let line = format!(
-        "the account holds {}, which no journal here explains: give the --journal of the start that opened \
-         it. Its orders and stops were left as they are; or close it at the venue, then start",
-        held.join(", ")
+        "the account holds {held}, which no journal here explains: give the --journal of the start that opened \
+         it. Its orders and stops were left as they are; or close it at the venue, then start; or say \
+         what becomes of it (QT_ON_UNKNOWN_POSITION=adopt or close)"
     );
     Err(Failure::refused(line))
+}
+
+fn user_stream_down(at: TimeNs) -> Event {
+    let status = FeedStatus { since_ms: at.ms(), feed: Feed::User, state: FeedState::Down, pad: [0; 6] };
+    Event::global(at, EventBody::FeedStatus(status))
 }
 
 fn refuse_what_is_simulated(args: &RunArgs) -> Result<(), Failure> {

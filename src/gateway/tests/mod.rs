@@ -1,5 +1,6 @@
 //! The state machine against tables, recorded messages and random interleavings.
 
+mod audit;
 mod clock;
 mod earlier;
 mod orders;
@@ -26,6 +27,8 @@ const T0: TimeNs = TimeNs(1_700_000_000_000_000_000);
 /// In most tests nobody asks for the time.
 const DAY_NS: i64 = 86_400 * NS_PER_SEC;
 const T0_MS: i64 = 1_700_000_000_000;
+/// Longer than any test but those of audits lasts.
+const RECONCILE_NS: i64 = 7_200 * NS_PER_SEC;
 
 fn ethusdt() -> Instrument {
     Instrument::from_spec(&InstrumentSpec {
@@ -91,7 +94,8 @@ fn gateway(limits: LimitSettings, time_sync_ns: i64, lockstep: bool) -> Gateway 
     let prices = Prices::new(2);
     prices.set(BTC, Ticks(600_000));
     prices.set(ETH, Ticks(300_000));
-    let config = GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, time_sync_ns, lockstep };
+    let ids = ClientIds::new("qt").unwrap();
+    let config = GatewayConfig { ids, limits, time_sync_ns, lockstep, reconcile_ns: RECONCILE_NS };
     let instruments = InstrumentTable::new(vec![btcusdt(), ethusdt()]).unwrap();
     let credentials = Credentials::new("the-key", "the-secret").unwrap();
     Gateway::new(config, instruments, prices, credentials, 0, T0)
@@ -254,6 +258,7 @@ fn account_message(reason: &str, wallet: &str, change: &str, position: Option<&s
 #[test]
 fn the_fixtures_are_read() {
     let mut desk = Desk::new();
+    desk.place(entry(1));
     desk.user(&order_message(1, "TRADE", "PARTIALLY_FILLED", "0.001", Some((1, "0.001"))));
     desk.user(&algo_message(2, "NEW"));
     desk.user(&account_message("ORDER", "10", "0", Some("0.001")));

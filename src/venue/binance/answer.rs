@@ -190,6 +190,8 @@ pub struct PositionRisk<'a> {
     pub position_amt: Cow<'a, str>,
     #[serde(borrow)]
     pub entry_price: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub mark_price: Cow<'a, str>,
     #[serde(default)]
     pub update_time: Millis,
 }
