@@ -99,11 +99,9 @@ impl Engine {
     /// rounds while parts of a position are closed; a difference is taken over, said, and no drawdown.
     pub(super) fn check_wallet(&mut self, out: &mut Outbox) {
         let (now, ours) = (self.now, self.wallet_with_parts());
-        let moving = self.recovering
-            || self
-                .trades
-                .iter()
-                .any(|trade| trade.finished || trade.orders.iter().any(|o| o.is_in_flight()));
+        // What the venue can't find any more moves nothing.
+        let mut orders = self.trades.iter().flat_map(|trade| &trade.orders);
+        let moving = self.recovering || orders.any(|order| order.is_in_flight() && !self.is_lost(order));
         let rounded: i128 = self.trades.iter().map(|trade| trade.exited.wide() * ROUNDED_A_PART.0).sum();
         let differs = |stated: &Dec| ours.is_none_or(|ours| (ours.0 - stated.0).abs() > rounded);
         let Some(stated) = self.stated_wallet.filter(|stated| !moving && differs(stated)) else {

@@ -17,6 +17,8 @@ pub(super) struct Missing {
     pub confirmed: Vec<(InstrumentId, Lots)>,
     /// A difference that was seen once.
     pub unconfirmed: bool,
+    /// One that what is on its way may explain.
+    pub moves: bool,
 }
 
 impl Gateway {
@@ -29,6 +31,7 @@ impl Gateway {
             match self.positions.judge(now, id, begun, moving) {
                 Verdict::Agrees if moving => {}
                 Verdict::Agrees => self.limits.begin_at(id, self.positions.told(id)),
+                Verdict::Moves => missing.moves = true,
                 Verdict::Found => missing.unconfirmed = true,
                 Verdict::Confirmed(lots) => missing.confirmed.push((id, lots)),
             }

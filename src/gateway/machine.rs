@@ -478,10 +478,11 @@ impl Gateway {
     }
 }
 
-/// How long a silence lasts of which the venue said this much.
+/// How long a silence lasts of which the venue said this much: of a ban that it says nothing of, as long as
+/// the shortest lasts.
 pub(super) fn silence_ns(said_ns: Option<i64>, banned: bool) -> i64 {
-    let at_least = if banned { BAN_NS } else { 0 };
-    said_ns.unwrap_or(SILENCE_NS).max(at_least).min(SILENCE_NS_MAX)
+    let unsaid = if banned { BAN_NS } else { SILENCE_NS };
+    said_ns.unwrap_or(unsaid).min(SILENCE_NS_MAX)
 }
 
 /// When a `Retry-After` is over.

@@ -30,6 +30,8 @@ struct Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Agrees,
+    /// It differs, and what is on its way may be why.
+    Moves,
     /// Another round has to find it too.
     Found,
     /// So many lots, signed, are missing from the fills.
@@ -160,8 +162,11 @@ impl Positions {
         let Some(held) = self.held.get_mut(instrument.index()) else { return Verdict::Agrees };
         let difference = Lots(held.stated.quantity.0.saturating_sub(held.told.0));
         let before = held.finding.take();
-        if difference == Lots::ZERO || moving {
+        if difference == Lots::ZERO {
             return Verdict::Agrees;
+        }
+        if moving {
+            return Verdict::Moves;
         }
         let same = before.filter(|(found, _)| *found == difference);
         if same.is_some_and(|(_, at)| begun.since(at) >= SETTLE_NS) {

@@ -29,6 +29,8 @@ const MARGIN_NS: i64 = 60 * NS_PER_SEC;
 /// Trades an answer holds at most.
 pub(super) const TRADES_MAX: usize = 1_000;
 const RETRY_NS: i64 = NS_PER_SEC;
+/// Between a round that found something on its way and the next.
+const MOVING_NS: i64 = 2 * NS_PER_SEC;
 /// An instrument is looked at for so long after it was last used.
 const CONCERNED_NS: i64 = 600 * NS_PER_SEC;
 
@@ -310,7 +312,9 @@ impl Gateway {
         let Some(round) = self.session.round.take() else { return };
         let missing = self.judge_positions(now, round.begun);
         self.session.known_ns = round.begun;
-        self.session.audit_at = now + self.config.reconcile_ns;
+        // What is on its way is soon there: an order that turned out to be ours is asked for then.
+        let wait_ns = if missing.moves { MOVING_NS } else { self.config.reconcile_ns };
+        self.session.audit_at = now + wait_ns.min(self.config.reconcile_ns);
         self.session.reconcile_also.clear();
         if round.loud {
             if round.tells_all && missing.unconfirmed {

@@ -22,7 +22,7 @@ impl World {
         let Some(ids) = ClientIds::new(self.settings.order_prefix.as_str()) else { return (found, 0) };
         let Some(process) = &self.process else { return (vec!["no process".to_owned()], 0) };
         let engine = process.intake.core.engine();
-        let (mut value, mut parts, mut in_question) = (self.desk.venue().wallet().0, 0i128, 0);
+        let (mut parts, mut in_question) = (0i128, 0);
         let halts = self.settings.on_unknown_position == OnUnknownPosition::Halt;
         let mut left_alone = Vec::new();
         if engine.is_recovering() {
@@ -40,10 +40,6 @@ impl World {
             if position.quantity.0 != ours {
                 found.push(format!("{}: {} held, {ours} believed", row.symbol, position.quantity.0));
             }
-            if let (Some(market), true) = (engine.market(id), ours != 0) {
-                value += row.money(market.price.wide() * position.quantity.wide()).map_or(0, |money| money.0);
-                value -= position.cost.0;
-            }
             parts += i128::from(trade.map_or(0, |trade| trade.exited.0.min(1_000)));
             let stops = self.desk.venue().open_orders().iter().filter(|open| {
                 open.instrument == id
@@ -57,10 +53,12 @@ impl World {
         }
         let Some(process) = &self.process else { return (found, 0) };
         let engine = process.intake.core.engine();
-        if let Some(equity) = engine.controller().equity().filter(|_| left_alone.is_empty()) {
-            let difference = (equity.0 - value).abs();
+        let parts_closed =
+            engine.trades().iter().filter(|trade| !trade.finished).map(|trade| trade.realised.0);
+        if let Some(wallet) = engine.controller().wallet().filter(|_| left_alone.is_empty()) {
+            let difference = (wallet.0 + parts_closed.sum::<i128>() - self.desk.venue().wallet().0).abs();
             if difference > parts * PART_ROUNDING {
-                found.push(format!("equity differs by {}", Dec(difference)));
+                found.push(format!("wallet differs by {}", Dec(difference)));
             }
         }
         let open: Vec<_> = self.desk.venue().open_orders().to_vec();
