@@ -118,6 +118,27 @@ fn a_run_against_another_process_trades_and_is_the_only_one() {
     assert!(refused(&again).contains("the account holds"), "{again:?}");
     let still = sim.run("fifth", &[]).output().unwrap();
     assert!(refused(&still).contains("the account holds"), "{still:?}");
+
+    // Told to, a start takes them over: each has a stop of its own, and nothing is entered.
+    let adopt = ["--set", "QT_ON_UNKNOWN_POSITION=adopt"];
+    let run = Process(sim.run("sixth", &adopt).spawn().unwrap());
+    let adopted = || {
+        let status = sim.status("sixth")?;
+        let positions = status["positions"].as_array().filter(|positions| !positions.is_empty())?;
+        let covered = positions.iter().all(|position| position["covered"] == true);
+        (covered && status["state"] == "REDUCING").then_some(())
+    };
+    until("positions taken over", adopted);
+    drop(run);
+    // Or it closes them.
+    let close = ["--set", "QT_ON_UNKNOWN_POSITION=close"];
+    let _run = Process(sim.run("seventh", &close).spawn().unwrap());
+    let closed = || {
+        let status = sim.status("seventh")?;
+        let gone = status["positions"].as_array()?.is_empty();
+        (gone && status["counts"]["trades_closed"].as_u64()? > 0).then_some(status)
+    };
+    assert_eq!(until("positions closed", closed)["state"], "REDUCING");
 }
 
 #[test]

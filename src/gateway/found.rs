@@ -8,7 +8,7 @@ use super::machine::Gateway;
 use super::orders::{Stage, Tracked};
 use super::reconcile::TRADES_MAX;
 use super::requests::Part;
-use super::responses::{Answer, success};
+use super::responses::{Answer, parse, success};
 use super::unreadable::Unreadable;
 use crate::event::{
     AccountReason, AccountUpdate, Event, EventBody, FillCause, OrderStatus, OrderUpdate, VenuePosition,
@@ -142,14 +142,13 @@ impl Gateway {
         } else {
             self.take_update(now, instrument, update, &mut told);
         }
-        let Some(round) = &mut self.session.round else { return };
         let of_it = |event: &Event| match &event.body {
             EventBody::OrderUpdate(told) => told.order == update.order,
             _ => false,
         };
         if !told.events.is_empty() {
-            round.held.retain(|event| !of_it(event));
-            round.held.append(&mut told.events);
+            self.session.held.retain(|event| !of_it(event));
+            self.session.held.append(&mut told.events);
         }
     }
 
@@ -199,18 +198,20 @@ impl Gateway {
     ) -> Result<(), Unreadable> {
         let (order, cause) = match answer {
             Answer::Success(body) => {
-                let found: OrderAnswer<'_> = super::responses::parse(body)?;
+                let found: OrderAnswer<'_> = parse(body)?;
                 match (forced_by(&found.client_order_id), self.config.ids.parse(&found.client_order_id)) {
                     (Some(cause), _) => (Some(OrderId::NONE), cause),
-                    (None, order) => (order, FillCause::Order),
+                    (None, Some(id)) => {
+                        let update = self.read_state(now, instrument, id, Service::Ordinary, body)?;
+                        self.hold(now, instrument, update);
+                        (Some(id), FillCause::Order)
+                    }
+                    (None, None) => (None, FillCause::Order),
                 }
             }
             Answer::Refused { code: code::NO_SUCH_ORDER, .. } => (None, FillCause::Order),
             Answer::Refused { .. } => return Err(Unreadable),
         };
-        if let Some(id) = order.filter(|id| !id.is_none()) {
-            self.note_ordinary(now, instrument, id, venue_id);
-        }
         let Some(round) = &mut self.session.round else { return Ok(()) };
         for fill in round.strangers.remove(&(instrument, venue_id)).unwrap_or_default() {
             if !self.trades_seen.insert((instrument, fill.trade_id)) {

@@ -13,7 +13,7 @@
 //! Messages of the stream are taken in meanwhile: trade ids, order states, the venue's own times and the
 //! order in which things came tell what is older. A question that fails ends the round, and another follows.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::io::Outputs;
 use super::machine::Gateway;
@@ -66,8 +66,6 @@ pub(super) struct Reconciliation {
     pub ended: BTreeSet<OrderId>,
     /// Fills whose order nobody knows, by the venue's id of it.
     pub strangers: BTreeMap<(InstrumentId, i64), Vec<Fill>>,
-    /// What step 2 found, until the fills are told.
-    pub held: VecDeque<Event>,
     /// When the positions were asked for.
     pub asked_ns: TimeNs,
     /// The round failed, or has to wait for its turn.
@@ -89,7 +87,6 @@ impl Reconciliation {
             doubtful: BTreeMap::new(),
             ended: BTreeSet::new(),
             strangers: BTreeMap::new(),
-            held: VecDeque::new(),
             asked_ns: at,
             retry_at: Some(at),
         }
@@ -162,7 +159,9 @@ impl Gateway {
             round.retry_at = Some(now + RETRY_NS);
         } else {
             self.session.round = None;
-            self.session.audit_at = now + self.config.reconcile_ns;
+            // What it found of orders waits for the fills of the next.
+            let wait = if self.session.held.is_empty() { self.config.reconcile_ns } else { RETRY_NS };
+            self.session.audit_at = now + wait;
         }
     }
 
@@ -277,7 +276,7 @@ impl Gateway {
                 }
                 Step::Strangers => {
                     round.step = Step::Account;
-                    let held = std::mem::take(&mut round.held);
+                    let held = std::mem::take(&mut self.session.held);
                     out.events.extend(held.into_iter().filter(|event| !self.is_overtaken(event)));
                     self.ask_account(now, path::ACCOUNT, Part::Account, out);
                 }

@@ -6,7 +6,7 @@
 //!                          └──────────────┴────────────────┴──────────────────┘
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::io::{Link, Outputs};
 use super::machine::{Gateway, say_feed};
@@ -14,7 +14,7 @@ use super::reconcile::Reconciliation;
 use super::requests::What;
 use super::responses::{Answer, success};
 use super::unreadable::Unreadable;
-use crate::event::{Feed, FeedState};
+use crate::event::{Event, Feed, FeedState};
 use crate::num::{InstrumentId, NS_PER_SEC, TimeNs};
 use crate::venue::binance::answer::ListenKey;
 use crate::venue::binance::path;
@@ -47,6 +47,9 @@ pub(super) struct Session {
     keep_alive_at: TimeNs,
     /// The way through the questions that is under way, or waits for its turn.
     pub round: Option<Reconciliation>,
+    /// What a round found of orders, until their fills are told. It outlives a round that fails, for what is
+    /// taken in is not found again.
+    pub held: VecDeque<Event>,
     /// When to ask everything though nothing seems to be missing.
     pub audit_at: TimeNs,
     /// What happened before is known: the last round that ended began then.
@@ -68,6 +71,7 @@ impl Session {
             reconnect,
             keep_alive_at: now + KEEP_ALIVE_NS,
             round: None,
+            held: VecDeque::new(),
             audit_at: now + reconcile_ns,
             known_ns: now,
             floor_ns: now,

@@ -24,7 +24,7 @@ use crate::live::{
     self, Account, Core, Cycle, Endless, Intake, Joined, Lifetimes, MarketConfig, Pace, WhenFull,
 };
 use crate::num::{Lots, NS_PER_SEC, Now, TimeNs};
-use crate::replay::Recovery;
+use crate::replay::{Recovery, RecoveryError};
 use crate::risk::config::{OnUnknownPosition, Settings};
 use crate::venue::binance::sign::Credentials;
 use crate::venue::binance::{Channel, Endpoints, SIMULATED_KEY, interval_text, request};
@@ -137,14 +137,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let mut notes: Vec<String> =
         account.reading().notes.iter().cloned().chain(epoch.damage.clone()).chain(ban_note).collect();
     let instruments = account.instruments().clone();
-    match &recovery {
-        Some(recovery) => {
-            recovery.check_instruments(&instruments).map_err(|error| Failure::refused(error.to_string()))?;
-            notes.extend(resume::notes(recovery));
-            account.resume(live::earlier(&recovery.engine));
-        }
-        None => notes.extend(take_positions(&mut account, settings)?),
-    }
+    notes.extend(take_up(&mut account, recovery.as_ref(), settings)?);
     let unheard = recovery.is_none() && account.is_resumed();
     // Time does not run backwards, not even from start to start.
     let start = clock.now().max(recovery.as_ref().map_or(TimeNs(i64::MIN), |it| it.engine.now()));
@@ -226,6 +219,20 @@ fn refuse_real_orders(clock: &Clock, credentials: &Credentials) -> Result<(), Fa
         return Err(Failure::refused(line));
     }
     Ok(())
+}
+
+/// What the gateway begins with: what the journal has under way, or what nothing explains. For the operator,
+/// a line each.
+fn take_up(
+    account: &mut Account,
+    recovery: Option<&Recovery>,
+    settings: &Settings,
+) -> Result<Vec<String>, Failure> {
+    let Some(recovery) = recovery else { return Ok(Vec::from_iter(take_positions(account, settings)?)) };
+    let refused = |error: RecoveryError| Failure::refused(error.to_string());
+    recovery.check_instruments(account.instruments()).map_err(refused)?;
+    account.resume(live::earlier(&recovery.engine));
+    Ok(resume::notes(recovery))
 }
 
 /// Without a journal that explains it a position is nobody's here. Left alone, the start is refused: the

@@ -196,7 +196,9 @@ fn closed_is_exactly_what_nothing_explains() {
     assert_eq!((again.purpose, again.quantity), (Purpose::Exit, Lots(5)));
     // In two parts, of which the second has to be sent anew.
     desk.fill(again.id, Side::Sell, 499_750, 2);
-    desk.update_filled(again.id, OrderStatus::Expired, 2);
+    let fitted = order(&desk.update_filled(again.id, OrderStatus::Expired, 2));
+    assert_eq!((fitted.purpose, fitted.quantity), (Purpose::Stop, Lots(13)));
+    desk.update(fitted.id, OrderStatus::Accepted, 0);
     let rest = orders(&desk.tick(2_000));
     let rest = rest.iter().find(|order| order.purpose == Purpose::Exit).copied().unwrap();
     assert_eq!(rest.quantity, Lots(3));

@@ -1,5 +1,6 @@
 //! The state machine against tables, recorded messages and random interleavings.
 
+mod agreement;
 mod audit;
 mod clock;
 mod earlier;
