@@ -23,6 +23,22 @@ impl Engine {
         if id.index() >= self.markets.len() || self.fills.knows(id, fill.trade_id) {
             return;
         }
+        self.explain(id, fill, at, out);
+    }
+
+    /// A fill that fits nothing of ours: of an order that is over here, or forced upon a position that we
+    /// have otherwise. It moved the position all the same.
+    pub(super) fn on_unexpected_fill(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
+        let lots = fill.quantity.0;
+        if self.settings.on_unknown_position == OnUnknownPosition::Halt || id.index() >= self.markets.len() {
+            return self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
+        }
+        self.controller.book(-fill.fee);
+        let fill = Fill { order: OrderId::NONE, fee: Dec::ZERO, ..*fill };
+        self.explain(id, &fill, at, out);
+    }
+
+    fn explain(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
         let part = |quantity: Lots| Fill { quantity, ..*fill };
         let owed = self.owed(id, fill);
         let paid = Lots(owed.iter().map(|(_, lots)| lots.0).sum());

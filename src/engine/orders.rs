@@ -193,10 +193,10 @@ impl Engine {
             FillCause::Order | FillCause::Assumed => self.find_order(id, fill.order),
             FillCause::Liquidation | FillCause::Adl | FillCause::Settlement => self.trade_index(id),
         };
-        let Some(t) = found.filter(|t| self.accepts(*t, fill)) else {
-            return self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
-        };
-        self.book_fill(t, fill, at, out);
+        match found.filter(|t| self.accepts(*t, fill)) {
+            Some(t) => self.book_fill(t, fill, at, out),
+            None => self.on_unexpected_fill(id, fill, at, out),
+        }
     }
 
     /// Books a fill that a trade accepts.
