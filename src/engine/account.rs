@@ -166,7 +166,7 @@ impl Engine {
             let ours = self.signed_position(id);
             let in_flight = self
                 .trade_index(id)
-                .is_some_and(|t| self.trades[t].orders.iter().any(|order| order.is_in_flight()));
+                .is_some_and(|t| self.trades[t].orders.iter().any(|o| o.is_in_flight() && !self.is_lost(o)));
             if dispute.stated.0 == ours {
                 self.disputed[index] = None;
             } else if !dispute.said && !in_flight && self.now.since(dispute.since) >= DISPUTE_NS {

@@ -7,8 +7,11 @@ use super::orders::Stage;
 use super::positions::{Verdict, assumed_id};
 use super::requests::What;
 use crate::event::{EventBody, Fill, FillCause, Instrument, VenuePosition};
-use crate::num::{Dec, InstrumentId, Lots, OrderId, Rounding, Side, Ticks, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Rounding, Side, Ticks, TimeNs};
 use crate::venue::binance::request::Service;
+
+/// The venue acts on a request within its receive window of 5 s, or not at all.
+const LOST_AFTER_NS: i64 = 6 * NS_PER_SEC;
 
 /// What the end of a round leaves unexplained.
 #[derive(Debug, Default)]
@@ -27,7 +30,7 @@ impl Gateway {
         let mut missing = Missing::default();
         let ids: Vec<InstrumentId> = self.instruments.iter().map(|(id, _)| id).collect();
         for id in ids {
-            let moving = self.is_moving(id);
+            let moving = self.is_moving(now, id);
             match self.positions.judge(now, id, begun, moving) {
                 Verdict::Agrees if moving => {}
                 Verdict::Agrees => self.limits.begin_at(id, self.positions.told(id)),
@@ -39,13 +42,15 @@ impl Gateway {
         missing
     }
 
-    /// Whether something of the instrument is on its way: everything but a stop that rests.
-    fn is_moving(&self, instrument: InstrumentId) -> bool {
+    /// Whether something of the instrument is on its way: everything but a stop that rests, and orders that
+    /// the venue did not know when this round asked, and can't act on any more.
+    fn is_moving(&self, now: TimeNs, instrument: InstrumentId) -> bool {
         let asked = |what: &What| matches!(what, What::Order { .. });
         self.requests.of(instrument).any(asked)
             || self.orders.live().any(|(_, tracked)| {
                 let rests = tracked.service == Service::Algo && tracked.stage == Stage::Accepted;
-                tracked.instrument == instrument && !rests
+                let lost = tracked.stage < Stage::Accepted && now.since(tracked.sent_ns) >= LOST_AFTER_NS;
+                tracked.instrument == instrument && !rests && !lost
             })
     }
 
