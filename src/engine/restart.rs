@@ -77,9 +77,8 @@ impl Engine {
     /// Whether "not found" means that an order will not come any more, earlier than it would mean that
     /// of a fresh one.
     pub(super) fn is_lost_for_good(&self, order: &LiveOrder) -> bool {
-        let late = self.now.since(order.sent_ns) >= LOST_AFTER_NS;
-        let stop_of_this_start = order.purpose == Purpose::Stop && !self.is_of_earlier_start(order);
-        late && order.purpose != Purpose::Entry && !stop_of_this_start
+        // A stop may rest all the same: a fresh conditional order can be unqueryable for a while.
+        order.purpose == Purpose::Exit && self.now.since(order.sent_ns) >= LOST_AFTER_NS
     }
 
     fn is_of_earlier_start(&self, order: &LiveOrder) -> bool {

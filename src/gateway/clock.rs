@@ -82,7 +82,7 @@ impl Gateway {
     /// wait for it.
     pub(super) fn on_timestamp_refused(&mut self, now: TimeNs, out: &mut Outputs) {
         self.clock.refused = true;
-        let cost = own::cost(Verb::Get, path::TIME);
+        let cost = own::cost(Verb::Get, path::TIME, false);
         if self.config.lockstep
             || self.is_silent()
             || self.clock.asking_at_once

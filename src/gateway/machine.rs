@@ -133,6 +133,12 @@ impl Gateway {
         self.orders.with(id, || found, |tracked| *tracked = found);
     }
 
+    /// Where it is, for whoever looks for a fault.
+    pub fn describe(&self) -> String {
+        let waiting = self.own.len();
+        format!("{:?}, silent until {:?}, {waiting} own requests wait", self.session, self.silent_until)
+    }
+
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -219,7 +225,7 @@ impl Gateway {
     /// What a request about an order costs, on either road.
     pub(super) fn cost(&self, action: Action, service: Service) -> Cost {
         let (verb, path) = request::rest_road(action, service);
-        Cost { orders: u32::from(action == Action::Place), ..cost(verb, path) }
+        Cost { orders: u32::from(action == Action::Place), ..cost(verb, path, true) }
     }
 
     fn admit(

@@ -24,16 +24,16 @@ enum OwnCall {
     ToSign(Verb, &'static str, Params),
 }
 
-/// What a request of ours costs, which is no order.
-pub(super) fn cost(verb: Verb, path: &str) -> Cost {
-    Cost { weight: weight(verb, path), orders: 0 }
+/// What a request of ours costs, which is no order; `of_one`: of one symbol.
+pub(super) fn cost(verb: Verb, path: &str, of_one: bool) -> Cost {
+    Cost { weight: weight(verb, path, of_one), orders: 0 }
 }
 
 impl OwnRequest {
     fn cost(&self) -> Cost {
         match &self.call {
-            OwnCall::AsItIs(call) => cost(call.verb, call.path),
-            OwnCall::ToSign(verb, path, _) => cost(*verb, path),
+            OwnCall::AsItIs(call) => cost(call.verb, call.path, false),
+            OwnCall::ToSign(verb, path, params) => cost(*verb, path, params.has("symbol")),
         }
     }
 }

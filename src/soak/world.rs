@@ -551,6 +551,20 @@ impl World {
         }
     }
 
+    /// What the gateway waits for, for whoever looks for a fault.
+    pub fn describe(&self) -> String {
+        let Some(process) = &self.process else { return "no process".to_owned() };
+        let (urgent, other) = (process.out.urgent.len(), process.out.rest.len());
+        format!(
+            "REST: {:?} and {urgent} wait, {:?} and {other} wait; sockets {:?} {:?}; {}",
+            process.urgent,
+            process.other,
+            process.orders.socket,
+            process.user.socket,
+            process.gateway.describe()
+        )
+    }
+
     pub fn instruments(&self) -> &InstrumentTable {
         &self.market.table
     }

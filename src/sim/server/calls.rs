@@ -183,7 +183,10 @@ impl Core {
         if operation.is_instruction() {
             self.note_instruction();
         }
-        match self.admit(*operation, *weight, *security, &call) {
+        // Of one symbol, lists cost less.
+        let list = matches!(operation, Operation::OpenOrders | Operation::OpenAlgoOrders);
+        let weight = if list && call.params.get("symbol").is_some() { 1 } else { *weight };
+        match self.admit(*operation, weight, *security, &call) {
             Ok(()) => self.perform(*operation, &call.params, call.reply),
             Err(refusal) => self.answer_instruction(*operation, call.reply, Err(refusal)),
         }

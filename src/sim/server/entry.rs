@@ -281,7 +281,11 @@ impl Core {
         self.answer_instruction(waiting.operation, waiting.reply, answer);
     }
 
+    /// The ordinary service does not know what rests with the algo service.
     fn queried(&self, operation: Operation, record: &Record) -> Answer {
+        if operation == Operation::QueryOrder && record.rests() {
+            return Err(Refusal::of(code::NO_SUCH_ORDER));
+        }
         let row = self.instruments.get(record.instrument).ok_or_else(|| Refusal::of(codes::BAD_SYMBOL))?;
         Ok(render::orders::response(operation, record, row))
     }

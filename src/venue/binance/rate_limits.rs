@@ -174,8 +174,11 @@ const WEIGHTS: &[(Verb, &str, u32)] = &[
     (Verb::Get,    path::KLINES,           10),
 ];
 
-/// What a request of ours costs in weight.
-pub fn weight(verb: Verb, path: &str) -> u32 {
+/// What a request of ours costs in weight, of one symbol or of all.
+pub fn weight(verb: Verb, path: &str, of_one: bool) -> u32 {
+    if of_one && [path::OPEN_ORDERS, path::OPEN_ALGO_ORDERS].contains(&path) {
+        return 1;
+    }
     let row = WEIGHTS.iter().find(|(known, at, _)| *known == verb && *at == path);
     row.map_or(HEAVIEST, |(_, _, weight)| *weight)
 }
