@@ -21,7 +21,7 @@ pub(super) struct OwnRequest {
 enum OwnCall {
     AsItIs(RestCall),
     /// Signed when it goes out: a time stamp ages.
-    ToSign(Verb, &'static str, Params),
+    ToSign(Verb, &'static str, Box<Params>),
 }
 
 /// What a request of ours costs, which is no order; `of_one`: of one symbol.
@@ -49,7 +49,7 @@ impl Gateway {
         instrument: InstrumentId,
         out: &mut Outputs,
     ) {
-        let call = OwnCall::ToSign(verb, path, std::mem::take(&mut self.params));
+        let call = OwnCall::ToSign(verb, path, Box::new(std::mem::take(&mut self.params)));
         self.own.push_back(OwnRequest { call, what, instrument });
         self.release_own(now, out);
     }

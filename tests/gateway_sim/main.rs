@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use quantum_trader::event::*;
 use quantum_trader::gateway::{
-    GatewayConfig, GatewayReport, LimitSettings, RunningGateway, StartConfig, Wires, prepare,
+    GatewayConfig, GatewayReport, LimitSettings, Refusal, RunningGateway, StartConfig, Wires, prepare,
 };
 use quantum_trader::host::time::SteppedTime;
 use quantum_trader::num::*;
@@ -40,9 +40,13 @@ struct Desk {
 impl Desk {
     /// A running gateway at a venue with these frames, after both books are there.
     fn new(frames: Vec<(i64, String)>) -> Desk {
+        Desk::at(ServerConfig::default(), frames)
+    }
+
+    fn at(server: ServerConfig, frames: Vec<(i64, String)>) -> Desk {
         let clock = SteppedTime::at(T0);
         let pacing = Pacing::Paced { clock: Box::new(clock.clone()), wall: || T0, scale: 1.0 };
-        let server = spawn(ServerConfig::default(), exchange(frames), instruments(), pacing).unwrap();
+        let server = spawn(server, exchange(frames), instruments(), pacing).unwrap();
         server.go();
         let limits = LimitSettings {
             order_usd_max: Dec::int(10_000),
@@ -249,6 +253,43 @@ fn refusals_of_the_venue() {
     desk.tell(stop(11, 490_000));
     assert_eq!(desk.until("Unknown 11 0"), ["Unknown 11 0"]);
     desk.stop();
+}
+
+#[test]
+fn a_venue_with_tight_limits_is_never_asked_too_much() {
+    let limits = ServerConfig {
+        weight_per_minute: 130,
+        orders_per_10_s: 6,
+        orders_per_minute: 15,
+        ..ServerConfig::default()
+    };
+    let mut desk = Desk::at(limits, books());
+    let exit =
+        |sequence| Order { side: Side::Sell, reduce_only: true, purpose: Purpose::Exit, ..order(sequence) };
+    for sequence in 1..=150 {
+        // Each is answered before time goes on: no request is late.
+        let (instruction, ends) = match sequence % 3 {
+            0 => (cancel(sequence - 1, OrderKind::Market), ["CancelRejected", "CancelRejected"]),
+            1 => (entry(sequence), ["Filled", "Rejected"]),
+            _ => (Instruction::Order(exit(sequence)), ["Filled", "Rejected"]),
+        };
+        desk.tell(instruction);
+        loop {
+            let [word] = desk.events();
+            let of_it = word.split(' ').nth(1) == Some(&sequence.to_string()) || sequence % 3 == 0;
+            if of_it && ends.iter().any(|end| word.starts_with(end)) {
+                break;
+            }
+        }
+        desk.pass(1_000);
+    }
+    let counters = desk.gateway.take().unwrap().stop().counters;
+    assert!(counters.refused(Refusal::VenueRate) > 20 && counters.orders_sent > 20, "{counters:?}");
+    let audit = ureq::get(format!("http://{}/sim/audit", desk.server.addr())).call().unwrap();
+    let audit: serde_json::Value =
+        serde_json::from_str(&audit.into_body().read_to_string().unwrap()).unwrap();
+    assert_eq!(audit["requests_over_limits"], 0);
+    assert_eq!((audit["orders_requested"].as_u64(), counters.silences), (Some(counters.orders_sent), 0));
 }
 
 #[test]

@@ -7,12 +7,12 @@ use crate::host::ban::{Ban, BanFile};
 use crate::host::clock::wall_time;
 use crate::num::{Now, TimeNs};
 
-/// Refuses a start while the venue wants to hear nothing, before anything is sent. Returns what the
-/// operator should know of the file.
-pub(super) fn refuse_during_one(file: &BanFile) -> Result<Option<String>, Failure> {
+/// Refuses a start while the venue wants to hear nothing, before anything is sent. Returns the file, and
+/// what the operator should know of it.
+pub(super) fn refuse_during_one(file: BanFile) -> Result<(BanFile, Option<String>), Failure> {
     match file.read(wall_time()) {
-        Ban::Over => Ok(None),
-        Ban::Unreadable(what) => Ok(Some(format!("{what}; it is ignored"))),
+        Ban::Over => Ok((file, None)),
+        Ban::Unreadable(what) => Ok((file, Some(format!("{what}; it is ignored")))),
         Ban::Until(until) => {
             let line = format!(
                 "the venue bans this machine until {until}, for too many requests before this start: \

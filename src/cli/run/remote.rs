@@ -118,8 +118,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let endpoints = endpoints(args.venue, settings);
     let credentials = secrets::credentials(|name| std::env::var_os(name))?;
     let (mut lock, api) = lock(&endpoints, &credentials, settings)?;
-    let ban_file = lock.ban_file(&api);
-    let ban_note = bans::refuse_during_one(&ban_file)?;
+    let (ban_file, ban_note) = bans::refuse_during_one(lock.ban_file(&api))?;
     let (clock, discipline) = clock(&endpoints, settings)?;
     let bans = bans::Keeper { file: ban_file, clock: clock.clone() };
     if !args.live {

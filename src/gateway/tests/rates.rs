@@ -155,7 +155,8 @@ fn too_many_orders_is_a_silence_as_well() {
     let mut desk = Desk::new();
     desk.place(entry(1));
     let request = desk.request();
-    desk.response(&refusal(request, 429, -1015));
+    // Whatever the status it comes with.
+    desk.response(&refusal(request, 400, -1015));
     assert_eq!(desk.said(), ["Orders Down", "Rejected 1 -1015"]);
     desk.place(stop(2));
     assert_eq!(desk.said(), ["Rejected 2 1"]);
@@ -175,4 +176,69 @@ fn nothing_of_our_own_goes_out_in_silence() {
     assert!(desk.called().is_empty());
     desk.wait(NS_PER_SEC);
     assert!(!desk.called().is_empty());
+}
+
+/// A gateway told of a refusal with this status and `Retry-After`.
+fn told(status: u16, retry_after_s: Option<u32>) -> Desk {
+    let mut desk = Desk::new();
+    desk.on(Input::OrderLink(Link::Down));
+    desk.place(entry(1));
+    let request = desk.called()[0].0;
+    desk.on(Input::Rest(request, answered(status, retry_after_s, b"")));
+    desk
+}
+
+#[test]
+fn only_what_outlasts_a_minute_is_kept_for_the_next_start() {
+    let seconds = |desk: &Desk| desk.out.banned_until.map(|until| until.since(T0) / NS_PER_SEC);
+    for (status, retry_after_s, kept) in [
+        (429, None, None),
+        (429, Some(60), None),
+        (429, Some(61), Some(61)),
+        (418, Some(1), Some(120)),
+        (418, Some(300), Some(300)),
+        (418, Some(u32::MAX), Some(3 * 86_400)),
+        (503, Some(300), None),
+    ] {
+        assert_eq!(seconds(&told(status, retry_after_s)), kept, "{status} {retry_after_s:?}");
+    }
+}
+
+#[test]
+fn a_websocket_that_is_turned_away_says_the_same() {
+    let mut desk = Desk::new();
+    desk.on(Input::TurnedAway(503, None));
+    assert_eq!((desk.said(), desk.out.banned_until), (vec![], None));
+    desk.on(Input::TurnedAway(418, Some(300)));
+    assert_eq!(desk.said(), ["Orders Down"]);
+    assert_eq!(desk.out.banned_until, Some(T0 + 300 * NS_PER_SEC));
+    desk.place(stop(1));
+    assert_eq!(desk.said(), ["Rejected 1 1"]);
+}
+
+#[test]
+fn no_user_stream_is_opened_in_silence() {
+    let key = |desk: &mut Desk| {
+        desk.on(Input::UserLink(Link::Down));
+        desk.wait(NS_PER_SEC);
+        desk.called()[0].0
+    };
+    let body = json!({"listenKey": "abc"});
+    // The key comes when the venue has asked for silence already,
+    let mut desk = Desk::new();
+    let request = key(&mut desk);
+    desk.on(Input::TurnedAway(429, None));
+    desk.rest(request, 200, &body);
+    assert_eq!(desk.out.open_user, None);
+    desk.wait(60 * NS_PER_SEC);
+    assert_eq!(desk.called()[0].1, "Post /fapi/v1/listenKey");
+    // or just before.
+    let mut desk = Desk::new();
+    let request = key(&mut desk);
+    desk.rest(request, 200, &body);
+    assert!(desk.out.open_user.is_some());
+    desk.on(Input::TurnedAway(429, None));
+    assert_eq!(desk.out.open_user, None);
+    desk.wait(60 * NS_PER_SEC);
+    assert_eq!(desk.called()[0].1, "Post /fapi/v1/listenKey");
 }
