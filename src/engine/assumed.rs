@@ -23,7 +23,8 @@ impl Engine {
         if id.index() >= self.markets.len() || self.fills.knows(id, fill.trade_id) {
             return;
         }
-        let part = |quantity: Lots| Fill { quantity, ..*fill };
+        // Of a fee nothing is known.
+        let part = |quantity: Lots| Fill { quantity, fee: Dec::ZERO, ..*fill };
         let owed = self.owed(id, fill);
         let paid = Lots(owed.iter().map(|(_, lots)| lots.0).sum());
         let reduced = self.reducible(id, fill, paid);

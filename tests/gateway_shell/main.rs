@@ -118,7 +118,8 @@ fn config(server: &Server, roots: Roots) -> StartConfig {
             ids: ClientIds::new("qt").unwrap(),
             limits,
             lockstep: false,
-            reconcile_ns: 15 * NS_PER_SEC,
+            // Longer than a test lasts.
+            reconcile_ns: 86_400 * NS_PER_SEC,
         },
         stale_ns: None,
     }

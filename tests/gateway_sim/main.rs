@@ -40,6 +40,11 @@ struct Desk {
 impl Desk {
     /// A running gateway at a venue with these frames, after both books are there.
     fn new(frames: Vec<(i64, String)>) -> Desk {
+        // No routine round within a test: they have one of their own.
+        Desk::auditing(frames, 86_400)
+    }
+
+    fn auditing(frames: Vec<(i64, String)>, reconcile_s: i64) -> Desk {
         let clock = SteppedTime::at(T0);
         let pacing = Pacing::Paced { clock: Box::new(clock.clone()), wall: || T0, scale: 1.0 };
         let server = spawn(ServerConfig::default(), exchange(frames), instruments(), pacing).unwrap();
@@ -60,7 +65,7 @@ impl Desk {
                 ids: ClientIds::new("qt").unwrap(),
                 limits,
                 lockstep: false,
-                reconcile_ns: 15 * NS_PER_SEC,
+                reconcile_ns: reconcile_s * NS_PER_SEC,
             },
             stale_ns: None,
         };
@@ -219,6 +224,24 @@ fn a_trade_from_entry_to_stop() {
     let report = desk.stop();
     assert_eq!((report.counters.unreadable, report.counters.unmatched, report.counters.foreign), (0, 0, 0));
     assert_eq!((report.counters.orders_sent, report.counters.round_trip.0.len()), (3, 3));
+}
+
+#[test]
+fn routine_rounds_find_what_is_known_and_say_nothing() {
+    let mut desk = Desk::auditing(books(), 15);
+    desk.tell(entry(1));
+    assert_eq!(desk.events(), BOUGHT);
+    desk.tell(stop(2, 490_000));
+    assert_eq!(desk.events(), ["Accepted 2 0"]);
+    let began = Instant::now();
+    while desk.gateway.as_ref().unwrap().report().counters.reconciliation_rounds < 4 {
+        assert!(began.elapsed() < HANG, "rounds that do not come");
+        desk.pass(100);
+        thread::yield_now();
+    }
+    assert!(desk.events.try_recv().is_err());
+    let counters = desk.stop().counters;
+    assert_eq!((counters.assumed_fills, counters.unreadable, counters.reconciliations), (0, 0, 0));
 }
 
 #[test]
