@@ -74,7 +74,7 @@ impl Engine {
         owing
             .map(|order| {
                 let lots = (order.reported - order.filled).min(left);
-                left = left - lots;
+                left -= lots;
                 (order.id, lots)
             })
             .filter(|(_, lots)| lots.0 > 0)
