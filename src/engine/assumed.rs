@@ -39,7 +39,8 @@ impl Engine {
     }
 
     fn explain(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
-        let part = |quantity: Lots| Fill { quantity, ..*fill };
+        // Of a fee nothing is known.
+        let part = |quantity: Lots| Fill { quantity, fee: Dec::ZERO, ..*fill };
         let owed = self.owed(id, fill);
         let paid = Lots(owed.iter().map(|(_, lots)| lots.0).sum());
         let reduced = self.reducible(id, fill, paid);
@@ -89,7 +90,7 @@ impl Engine {
         owing
             .map(|order| {
                 let lots = (order.reported - order.filled).min(left);
-                left = left - lots;
+                left -= lots;
                 (order.id, lots)
             })
             .filter(|(_, lots)| lots.0 > 0)

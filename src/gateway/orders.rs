@@ -231,7 +231,7 @@ impl OrderTable {
                 let owed = Lots((tracked.filled.0 - tracked.summed.0).clamp(0, left.0));
                 tracked.summed += owed;
                 tracked.assumed += owed;
-                left = left - owed;
+                left -= owed;
             }
         }
     }

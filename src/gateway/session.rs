@@ -89,7 +89,9 @@ impl Gateway {
                 self.session.reconnect.opened(now);
                 self.session.keep_alive_at = now + KEEP_ALIVE_NS;
                 self.reconcile(now);
-                self.drive_reconciliation(now, out);
+                if !self.is_silent() {
+                    self.drive_reconciliation(now, out);
+                }
             }
             Link::Down => {
                 self.counters.user_link_losses +=

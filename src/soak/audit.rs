@@ -36,6 +36,34 @@ pub struct Figures {
     pub unprotected_ms_max: i64,
     /// Longest a position stood at the venue without stops for all of it while nothing was in the way.
     pub bare_ms_max: i64,
+    /// What must not be: each fails its seed too.
+    pub duplicate_orders: u64,
+    pub sent_during_ban: u64,
+    pub stale_entries: u64,
+}
+
+impl Figures {
+    pub fn add(&mut self, other: &Figures) {
+        let sums = [
+            (&mut self.events, other.events),
+            (&mut self.orders, other.orders),
+            (&mut self.entries, other.entries),
+            (&mut self.fills, other.fills),
+            (&mut self.trades_closed, other.trades_closed),
+            (&mut self.starts, other.starts),
+            (&mut self.deaths, other.deaths),
+            (&mut self.groups_cut, other.groups_cut),
+            (&mut self.journals_lost, other.journals_lost),
+            (&mut self.bans, other.bans),
+            (&mut self.faults, other.faults),
+            (&mut self.duplicate_orders, other.duplicate_orders),
+            (&mut self.sent_during_ban, other.sent_during_ban),
+            (&mut self.stale_entries, other.stale_entries),
+        ];
+        sums.into_iter().for_each(|(sum, more)| *sum += more);
+        self.unprotected_ms_max = self.unprotected_ms_max.max(other.unprotected_ms_max);
+        self.bare_ms_max = self.bare_ms_max.max(other.bare_ms_max);
+    }
 }
 
 /// See the module.
@@ -50,7 +78,6 @@ pub struct Audit {
     state_before: TradingState,
     /// The venue's time of the newest quote of each instrument that reached the engine.
     quoted: Vec<Option<TimeNs>>,
-    pub sent_during_ban: u64,
     bare_since: BTreeMap<InstrumentId, TimeNs>,
     /// Told to be silent until then.
     silent_until: Option<TimeNs>,
@@ -73,7 +100,6 @@ impl Audit {
             issued: BTreeSet::new(),
             entered: BTreeSet::new(),
             state_before: TradingState::Active,
-            sent_during_ban: 0,
             bare_since: BTreeMap::new(),
             silent_until: None,
             started: TimeNs(0),
@@ -88,7 +114,7 @@ impl Audit {
     /// # Errors
     /// The first thing.
     pub fn verdict(&mut self, now: TimeNs) -> Result<(), Failure> {
-        if self.sent_during_ban > 0 {
+        if self.figures.sent_during_ban > 0 {
             self.blame(|| "a request during a ban".to_owned());
         }
         self.problem.take().map_or(Ok(()), |problem| Err(Failure::new(now, problem)))
@@ -169,9 +195,9 @@ impl Audit {
         self.require(first, || format!("{trade} entered twice"));
         let age_ns = self.quoted.get(instrument.index()).copied().flatten().map(|at| now.since(at));
         let limit_ns = (self.settings.max_data_age_ms + self.settings.max_feed_lag_ms) * NS_PER_MS + WAY_NS;
-        self.require(age_ns.is_some_and(|age| age <= limit_ns), || {
-            format!("{trade} entered on a quote {age_ns:?} ns old")
-        });
+        let fresh = age_ns.is_some_and(|age| age <= limit_ns);
+        self.figures.stale_entries += u64::from(!fresh);
+        self.require(fresh, || format!("{trade} entered on a quote {age_ns:?} ns old"));
     }
 
     /// The gateway was told to be silent until then.
@@ -183,11 +209,17 @@ impl Audit {
     /// The gateway sends a request.
     pub fn note_sent(&mut self, now: TimeNs) {
         self.silent_until = self.silent_until.filter(|until| now < *until);
-        self.sent_during_ban += u64::from(self.silent_until.is_some());
+        self.figures.sent_during_ban += u64::from(self.silent_until.is_some());
     }
 
     pub fn note_fate(&mut self, fate: Fate) {
         self.figures.faults += u64::from(fate != Fate::Through);
+    }
+
+    /// The venue was asked for so many orders under an id that was used before.
+    pub fn requested_again(&mut self, count: u64) {
+        self.figures.duplicate_orders = count;
+        self.require(count == 0, || "an order was requested twice".to_owned());
     }
 
     /// A process begins; `engine` is what it goes on with.

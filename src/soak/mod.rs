@@ -7,6 +7,7 @@
 #![cfg(feature = "server")] // the venue's dialect is its server's
 
 mod audit;
+mod campaign;
 mod clocks;
 mod coverage;
 mod dice;
@@ -22,6 +23,7 @@ mod weather;
 mod world;
 
 pub use audit::Figures;
+pub use campaign::{Campaign, Failed};
 pub use coverage::{Coverage, Row, STATUSES};
 pub use dice::Dice;
 pub use market::{BAR_S, Market, START, instruments};
@@ -72,10 +74,7 @@ pub struct Outcome {
 /// # Errors
 /// The first thing that must not be.
 pub fn run(seed: u64) -> Result<Outcome, Failure> {
-    let mut world = World::new(seed, |dice| {
-        let storm_ns = dice.between(15, 60) * NS_PER_SEC;
-        Weather::draw(START, storm_ns, dice)
-    })?;
+    let mut world = World::of_seed(seed)?;
     let clears = world.weather.clears;
     world.run_until(clears)?;
     finish(&mut world)

@@ -171,6 +171,19 @@ impl Weather {
         self.spells.iter().any(|(spell, from, until)| *spell == kind && (*from..*until).contains(&now))
     }
 
+    /// A line each, in seconds from the start of the market.
+    pub fn describe(&self) -> String {
+        let at = |time: TimeNs| time.since(super::START) as f64 / NS_PER_SEC as f64;
+        let mut text = String::new();
+        for (kind, from, until) in &self.spells {
+            text += &format!("{kind:?} from {:.3} to {:.3} s\n", at(*from), at(*until));
+        }
+        for (time, blow) in &self.blows {
+            text += &format!("{blow:?} at {:.3} s\n", at(*time));
+        }
+        text + &format!("clears at {:.3} s\n", at(self.clears))
+    }
+
     pub fn kinds(&self) -> impl Iterator<Item = Kind> {
         self.spells.iter().map(|(kind, ..)| *kind)
     }

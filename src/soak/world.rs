@@ -138,6 +138,17 @@ fn settings(dice: &mut Dice) -> Settings {
 }
 
 impl World {
+    /// The world of a seed, with the storm that is drawn from it.
+    ///
+    /// # Errors
+    /// The venue can't be made.
+    pub fn of_seed(seed: u64) -> Result<World, Failure> {
+        World::new(seed, |dice| {
+            let storm_ns = dice.between(15, 60) * NS_PER_SEC;
+            Weather::draw(START, storm_ns, dice)
+        })
+    }
+
     /// A venue with a market, and a process about to start.
     ///
     /// # Errors
@@ -221,6 +232,7 @@ impl World {
             self.now = self.now.max(at);
             self.clocks.set(self.now);
             self.happen(item)?;
+            self.audit.requested_again(self.desk.requested_again());
             self.audit.verdict(self.now)?;
         }
         self.now = self.now.max(until);
