@@ -12,6 +12,7 @@ use crate::host::stop::StopFlag;
 use crate::journal::read::Numbered;
 use crate::journal::text::Lines;
 use crate::num::NS_PER_HOUR;
+use crate::num::planted::{Bug, plant};
 use crate::soak::{Campaign, Failed, World, finish};
 
 /// Seeds between two lines of progress.
@@ -52,6 +53,14 @@ pub struct SoakArgs {
 }
 
 pub(super) fn soak(args: &SoakArgs) -> Result<ExitCode, Failure> {
+    if let Some(bug) = std::env::var_os("PLANT_DEFECT") {
+        let name = bug.to_string_lossy();
+        if !plant(&name) {
+            let names = Bug::ALL.map(|(name, _)| name).join(", ");
+            let line = format!("PLANT_DEFECT={name}: a build with --features planted-defect takes {names}");
+            return Err(Failure::refused(line));
+        }
+    }
     match args.seed {
         Some(seed) => one(seed, args.json),
         None => many(args),

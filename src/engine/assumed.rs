@@ -124,6 +124,13 @@ impl Engine {
                 self.remove_trade(t);
                 None
             }
+            // Its entry has not filled, and may never: should it, that is a fill like this one.
+            Some(t) if self.trades[t].entry.quantity == Lots::ZERO && self.trades[t].side() != fill.side => {
+                self.cancel_entry(t, out);
+                self.advance(t, Step::EntryEnded, out);
+                self.remove_trade(t);
+                None
+            }
             found => found,
         };
         let t = match found {

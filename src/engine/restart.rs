@@ -2,7 +2,8 @@
 //! meanwhile. `docs/JOURNAL.md` has the table of what becomes of each thing.
 
 use super::{Engine, Outbox, market_params, weights};
-use crate::event::{AlarmKind, ConfigText, EventBody, Purpose, RunStart};
+use crate::event::{AlarmKind, ConfigText, EventBody, ExitSignal, Purpose, RunStart};
+use crate::num::planted::{Bug, is_planted};
 use crate::num::{NS_PER_SEC, TimeNs};
 use crate::risk::config::{ConfigError, Settings};
 use crate::risk::off;
@@ -60,6 +61,9 @@ impl Engine {
         }
         if !std::mem::take(&mut self.recovering) {
             return;
+        }
+        if is_planted(Bug::ReconcileFlattens) {
+            self.flatten(ExitSignal::Flatten, out);
         }
         // Backwards, because maintaining a trade may remove it.
         for t in (0..self.trades.len()).rev() {

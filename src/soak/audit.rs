@@ -9,7 +9,10 @@ use super::process::Process;
 use super::proxy::Fate;
 use crate::engine::Engine;
 use crate::event::record::Entry;
-use crate::event::{Event, EventBody, InstrumentTable, OrderKind, Output, OutputBody, Purpose, TradingState};
+use crate::event::{
+    CommandKind, Event, EventBody, ExitSignal, InstrumentTable, OrderKind, Output, OutputBody, Purpose,
+    TradingState,
+};
 use crate::live::Intake;
 use crate::num::{InstrumentId, NS_PER_MS, OrderId, TimeNs};
 use crate::risk::config::Settings;
@@ -76,6 +79,8 @@ pub struct Audit {
     issued: BTreeSet<OrderId>,
     entered: BTreeSet<OrderId>,
     state_before: TradingState,
+    /// The event under way may close everything.
+    may_flatten: bool,
     /// The venue's time of the newest quote of each instrument that reached the engine.
     quoted: Vec<Option<TimeNs>>,
     bare_since: BTreeMap<InstrumentId, TimeNs>,
@@ -100,6 +105,7 @@ impl Audit {
             issued: BTreeSet::new(),
             entered: BTreeSet::new(),
             state_before: TradingState::Active,
+            may_flatten: false,
             bare_since: BTreeMap::new(),
             silent_until: None,
             started: TimeNs(0),
@@ -140,6 +146,11 @@ impl Audit {
 
     pub fn before(&mut self, event: &Event, intake: &Intake<'static, Memory>) {
         let engine = intake.core.engine();
+        // By the operator, or by the breaker, which looks at prices and fills.
+        let told =
+            matches!(&event.body, EventBody::Command(command) if command.command == CommandKind::Flatten);
+        let recovers = matches!(&event.body, EventBody::FeedStatus(_) | EventBody::RunStart(_));
+        self.may_flatten = told || (self.settings.circuit_breaker_flatten && !recovers);
         self.state_before = engine.controller().state();
         self.seen_entries = intake.core.recorder().entries.len();
         self.coverage.before(event, engine);
@@ -181,6 +192,10 @@ impl Audit {
             OutputBody::Protected(protected) => {
                 let ms = protected.unprotected_ns / NS_PER_MS;
                 self.figures.unprotected_ms_max = self.figures.unprotected_ms_max.max(ms);
+            }
+            OutputBody::ExitFired(fired) if fired.signal == ExitSignal::Flatten => {
+                let asked = self.may_flatten;
+                self.require(asked, || format!("{} closed though nobody asked for it", fired.trade));
             }
             OutputBody::TradeClosed(_) => self.figures.trades_closed += 1,
             _ => {}
@@ -263,8 +278,9 @@ impl Audit {
             });
             let covered: i64 = stops.map(|open| open.remaining().0).sum();
             let trade = engine.and_then(|engine| engine.trades().iter().find(|trade| trade.instrument == id));
-            let leaves = trade.is_some_and(|trade| trade.closing.is_some());
-            if covered >= held.abs() || !fair || leaves || engine.is_none() {
+            // What no trade explains is looked for by the audits, and closed ones are on their way.
+            let ours = trade.is_some_and(|trade| trade.closing.is_none() && !trade.finished);
+            if covered >= held.abs() || !fair || !ours {
                 self.bare_since.remove(&id);
                 continue;
             }

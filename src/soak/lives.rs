@@ -301,7 +301,7 @@ impl World {
         Ok(())
     }
 
-    fn die(&mut self) {
+    pub(super) fn die(&mut self) {
         self.dying = false;
         let Some(mut process) = self.process.take() else { return };
         self.life += 1;

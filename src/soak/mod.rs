@@ -34,8 +34,9 @@ use crate::num::{NS_PER_SEC, TimeNs};
 
 /// By then after the weather has cleared engine and venue agree.
 pub const SETTLE_NS: i64 = 30 * NS_PER_SEC;
-/// And by then nothing is in question any more.
-const ANSWERED_NS: i64 = 75 * NS_PER_SEC;
+/// And by then nothing is in question any more: an order may still be lost on a connection that is dead and
+/// not known to be, and is given up a minute later.
+const ANSWERED_NS: i64 = 110 * NS_PER_SEC;
 /// Bans and starts that fail, at most: longer is a circle.
 const STORM_NS_MAX: i64 = 600 * NS_PER_SEC;
 /// How often it is looked whether they agree.

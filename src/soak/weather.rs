@@ -87,6 +87,8 @@ pub enum Blow {
     /// And with it the newest part of its journal, or all of it.
     LosePower,
     LoseJournal,
+    /// It is told to end, and does.
+    Restart,
     /// Money goes in or out.
     Transfer,
     /// The venue closes positions by itself.
@@ -97,7 +99,7 @@ pub enum Blow {
 }
 
 impl Blow {
-    pub const ALL: [Blow; 15] = [
+    pub const ALL: [Blow; 16] = [
         Blow::CutOrders,
         Blow::CutUser,
         Blow::HalfOpenOrders,
@@ -107,6 +109,7 @@ impl Blow {
         Blow::ExpireKeySilently,
         Blow::VenueClock,
         Blow::Kill,
+        Blow::Restart,
         Blow::LosePower,
         Blow::LoseJournal,
         Blow::Transfer,

@@ -524,6 +524,10 @@ impl World {
             Blow::ExpireKeySilently => self.desk.expire_silently(),
             Blow::VenueClock => self.clocks.jump_venue(&mut self.draws.network),
             Blow::Kill | Blow::LosePower | Blow::LoseJournal => self.kill(blow)?,
+            Blow::Restart => {
+                self.command(CommandKind::Stop, InstrumentId(0))?;
+                self.die();
+            }
             Blow::Transfer => {
                 let amount = Dec::int(self.draws.people.between(-50, 200));
                 self.desk.transfer(amount);
