@@ -567,8 +567,19 @@ impl World {
     pub fn describe(&self) -> String {
         let Some(process) = &self.process else { return "no process".to_owned() };
         let (urgent, other) = (process.out.urgent.len(), process.out.rest.len());
+        let mut trades = String::new();
+        let controller = process.intake.core.engine().controller();
+        trades += &format!("{:?}, wallet {:?}\n", controller.state(), controller.wallet());
+        for trade in process.intake.core.engine().trades() {
+            trades +=
+                &format!("{} {:?}, {} open:", trade.id, trade.state, trade.open().0 * trade.side().sign());
+            for order in trade.orders.iter().filter(|order| !order.is_done()) {
+                trades += &format!(" {} {:?} {:?}", order.id, order.purpose, order.state);
+            }
+            trades += "\n";
+        }
         format!(
-            "REST: {:?} and {urgent} wait, {:?} and {other} wait; sockets {:?} {:?}; {}",
+            "{trades}REST: {:?} and {urgent} wait, {:?} and {other} wait; sockets {:?} {:?}; {}",
             process.urgent,
             process.other,
             process.orders.socket,
