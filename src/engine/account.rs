@@ -138,6 +138,11 @@ impl Engine {
         }
     }
 
+    /// What the venue last stated of a position, where that differed from ours.
+    pub fn disputed(&self, id: InstrumentId) -> Option<Lots> {
+        self.disputed.get(id.index()).copied().flatten().map(|dispute| dispute.stated)
+    }
+
     /// Whether the venue's position is ours, or none, as far as it has stated one.
     pub(super) fn is_explained(&self, id: InstrumentId) -> bool {
         let dispute = self.disputed.get(id.index()).copied().flatten();

@@ -50,6 +50,10 @@ impl Engine {
         if booked {
             // Once it is in the books it must not come again; what is not may, when settings say otherwise.
             self.fills.is_new(id, fill.trade_id);
+            // It was concluded from a statement that is newer than any other.
+            if let Some(disputed) = self.disputed.get_mut(id.index()) {
+                *disputed = None;
+            }
             let lots = fill.quantity.0 * fill.side.sign();
             alarm(AlarmKind::UnknownPosition, OrderId::NONE, lots, id, out);
         }
@@ -124,10 +128,14 @@ impl Engine {
                 self.remove_trade(t);
                 None
             }
-            // Its entry has not filled, and may never: should it, that is a fill like this one.
-            Some(t) if self.trades[t].entry.quantity == Lots::ZERO && self.trades[t].side() != fill.side => {
+            // Nothing of it is open, and its entry may never fill on: should it, that is a fill like this one.
+            Some(t) if self.trades[t].open().0 <= 0 && self.trades[t].side() != fill.side => {
                 self.cancel_entry(t, out);
-                self.advance(t, Step::EntryEnded, out);
+                if self.trades[t].entry.quantity == Lots::ZERO {
+                    self.advance(t, Step::EntryEnded, out);
+                } else {
+                    self.finish(t, out);
+                }
                 self.remove_trade(t);
                 None
             }

@@ -34,6 +34,8 @@ impl Engine {
     fn begin_recovery(&mut self, before: TimeNs, out: &mut Outbox) {
         self.unheard_since.get_or_insert(before);
         (self.restarted, self.recovering) = (Some(self.now), true);
+        // What is held is stated anew; what is not may have been stated for the last time.
+        self.disputed.fill(None);
         if let Some(to) = self.stopped_from.take()
             && let Some(from) = self.controller.go_on_as(to)
         {

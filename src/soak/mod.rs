@@ -86,8 +86,7 @@ pub fn run(seed: u64) -> Result<Outcome, Failure> {
 /// # Errors
 /// The first thing that must not be.
 pub fn finish(world: &mut World) -> Result<Outcome, Failure> {
-    world.quiet = true;
-    world.calm_market();
+    world.calm();
     // A ban is part of the storm, and so is a process that is not there.
     while world.clears_at() > world.now || world.process.is_none() {
         world.run_until(world.now + LOOK_NS)?;
