@@ -17,7 +17,8 @@ use crate::risk::sizing::Plan;
 /// Orders a trade may have unfinished at once: the entry, [`STOPS_MAX`], and room for exits.
 pub const ORDERS_MAX: usize = 16;
 /// Stops unfinished at once: one for each part of an entry that fills before the first is answered,
-/// or one, its successor, and those being cancelled.
+/// or one, its successor, and those being cancelled. Placed, that is: the venue's word on one that counted
+/// as over may make it one more.
 pub const STOPS_MAX: usize = 8;
 /// The last place of a venue's wallet.
 const VENUE_MONEY_UNIT: Dec = Dec::new(1, 8);
@@ -156,7 +157,6 @@ impl Trade {
                 "order.purpose",
                 entries == 1 && self.order(self.id).is_some_and(|o| o.purpose == Purpose::Entry),
             ),
-            ("trade's stops", self.live(Purpose::Stop).count() <= STOPS_MAX),
             ("trade.entry", self.entry.is_possible()),
             ("trade.exited", (0..=Lots::TOTAL_MAX.0).contains(&self.exited.0)),
             (

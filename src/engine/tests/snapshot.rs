@@ -73,13 +73,6 @@ const BREAKS: &[Break] = &[
     ("trade.id", |e| e.trades[0].orders.swap(0, 1)),
     ("order.id", |e| e.sequence = 1),
     ("order.purpose", |e| e.trades[0].orders[1].purpose = Purpose::Entry),
-    ("trade's stops", |e| {
-        e.sequence = 20;
-        for i in 3..=10 {
-            let stop = e.trades[0].orders[1];
-            e.trades[0].orders.push(crate::trade::LiveOrder { id: OrderId::new(7, i), ..stop });
-        }
-    }),
     ("trade.entry", |e| e.trades[0].entry.cost = -1),
     ("trade.exited", |e| e.trades[0].exited = Lots(-1)),
     ("trade.exit_value", |e| e.trades[0].exit_value = 1),
