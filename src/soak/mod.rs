@@ -18,6 +18,7 @@ mod process;
 mod proxy;
 mod schedule;
 mod settle;
+mod watch;
 mod weather;
 mod world;
 
@@ -25,6 +26,7 @@ pub use audit::Figures;
 pub use coverage::{Coverage, Row, STATUSES};
 pub use dice::Dice;
 pub use market::{BAR_S, Market, START, instruments};
+pub use watch::{Knock, Site};
 pub use weather::{Blow, Kind, Weather};
 pub use world::World;
 

@@ -2,6 +2,8 @@
 //! runs a single one.
 #![cfg(feature = "server")]
 
+mod hurts;
+
 use std::time::Instant;
 
 use quantum_trader::num::NS_PER_SEC;
