@@ -32,9 +32,9 @@ fn at(ms: i64) -> TimeNs {
 /// test does ends a trade.
 fn settings(drawn: Settings) -> Settings {
     Settings {
-        sl_multiplier: Dec::int(10),
-        atr_mult_sl: Dec::int(10),
-        tp_multiplier: Dec::int(25),
+        sl_multiplier: Dec::int(15),
+        atr_mult_sl: Dec::int(15),
+        tp_multiplier: Dec::new(375, 1),
         require_trend: false,
         enable_breakeven: false,
         enable_partial_tp: false,
@@ -47,15 +47,34 @@ fn settings(drawn: Settings) -> Settings {
     }
 }
 
-/// The first `count` seeds with an account of usual size, each in the weather made for it.
+/// The first `count` seeds with an account of usual size and a market that does not jump beyond stops,
+/// each in the weather made for it; a process has just started.
 fn worlds(count: usize, weather: impl Fn() -> Weather) -> impl Iterator<Item = World> {
+    worlds_with(count, weather, |settings| settings)
+}
+
+fn worlds_with(
+    count: usize,
+    weather: impl Fn() -> Weather,
+    change: impl Fn(Settings) -> Settings,
+) -> impl Iterator<Item = World> {
     let made = (0..).map(move |seed| World::new(seed, |_| weather()).unwrap());
-    made.filter(|world| world.leverage == 5).take(count).map(|mut world| {
+    let usual = made.filter(|world| world.leverage == 5).map(move |mut world| {
         world.quiet = true;
         world.calm_market();
-        world.settings = settings(world.settings);
+        world.settings = change(settings(world.settings));
         world.watch_door();
+        world.run_until(at(1_100)).unwrap();
         world
+    });
+    usual.filter(is_gentle).take(count)
+}
+
+/// Bars before the start range over less than half a percent.
+fn is_gentle(world: &World) -> bool {
+    events(world).all(|event| match &event.body {
+        EventBody::Bar(bar) => (bar.high.0 - bar.low.0) * 200 < bar.close.0,
+        _ => true,
     })
 }
 
@@ -127,7 +146,8 @@ fn enter(world: &mut World, id: InstrumentId, action: Action) {
             pass(world, 1);
         }
     }
-    panic!("no entry in thirty seconds");
+    let last: Vec<_> = outputs(world).filter(|output| output.instrument == id).collect();
+    panic!("no entry in thirty seconds: {:?}", &last[last.len().saturating_sub(4)..]);
 }
 
 /// A position with its stop.

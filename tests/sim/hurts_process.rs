@@ -4,10 +4,11 @@ use quantum_trader::soak::{self, Blow, Kind};
 
 use super::*;
 
-/// Ends the process, which may take until it says something next.
+/// Ends the process, now: a blow may also leave it to die in the middle of its next order.
 fn kill(world: &mut World, blow: Blow) {
-    world.strike(blow).unwrap();
-    until(world, 5_000, "death", |world| world.process.is_none());
+    while world.process.is_some() {
+        world.strike(blow).unwrap();
+    }
 }
 
 fn begin_again(world: &mut World) {
@@ -59,7 +60,7 @@ fn orphan_stop_legs_after_restart() {
             assert_eq!(world.desk().venue().open_orders().len(), 1);
             begin_again(&mut world);
             let gone = |world: &mut World| world.desk().venue().open_orders().is_empty();
-            until(&mut world, 5_000, "the orphan's end", gone);
+            until(&mut world, 40_000, "the orphan's end", gone);
             pass(&mut world, 20_000);
             assert!(gone(&mut world) && held(&mut world, ETH) == 0, "{blow:?}");
         }
@@ -99,7 +100,7 @@ fn restart_reconciliation_that_does_not_converge() {
         let moved = asked(&world, since).iter().filter(|asked| asked.enters() || asked.exits()).count();
         assert_eq!(moved, 0, "orders after everything had settled");
     }
-    assert!(starts >= 50, "{starts} starts");
+    assert!(starts >= 40, "{starts} starts");
 }
 
 #[test]
