@@ -14,7 +14,7 @@ use crate::risk::money;
 /// Equity is said at most this often.
 const EQUITY_EVERY_NS: i64 = NS_PER_SEC;
 /// A wallet the venue states otherwise for so long, with nothing held, is a difference.
-const WALLET_DISPUTE_NS: i64 = 5 * NS_PER_SEC;
+const WALLET_DISPUTE_NS: i64 = 3 * NS_PER_SEC;
 /// So is a position, with nothing on its way. The gateway asks for what explains it, and finds it or
 /// concludes it well before.
 const DISPUTE_NS: i64 = 30 * NS_PER_SEC;
@@ -138,10 +138,15 @@ impl Engine {
         }
     }
 
-    /// Whether the venue's position is ours, as far as it has stated one.
+    /// What the venue last stated of a position, where that differed from ours.
+    pub fn disputed(&self, id: InstrumentId) -> Option<Lots> {
+        self.disputed.get(id.index()).copied().flatten().map(|dispute| dispute.stated)
+    }
+
+    /// Whether the venue's position is ours, or none, as far as it has stated one.
     pub(super) fn is_explained(&self, id: InstrumentId) -> bool {
         let dispute = self.disputed.get(id.index()).copied().flatten();
-        dispute.is_none_or(|dispute| dispute.stated.0 == self.signed_position(id))
+        dispute.is_none_or(|dispute| dispute.stated.0 == 0 || dispute.stated.0 == self.signed_position(id))
     }
 
     /// The venue was silent, and is heard again: what it stated counts from here.

@@ -39,7 +39,8 @@ impl Engine {
     }
 
     fn explain(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
-        let part = |quantity: Lots| Fill { quantity, ..*fill };
+        // Of a fee nothing is known.
+        let part = |quantity: Lots| Fill { quantity, fee: Dec::ZERO, ..*fill };
         let owed = self.owed(id, fill);
         let paid = Lots(owed.iter().map(|(_, lots)| lots.0).sum());
         let reduced = self.reducible(id, fill, paid);
@@ -49,6 +50,10 @@ impl Engine {
         if booked {
             // Once it is in the books it must not come again; what is not may, when settings say otherwise.
             self.fills.is_new(id, fill.trade_id);
+            // It was concluded from a statement that is newer than any other.
+            if let Some(disputed) = self.disputed.get_mut(id.index()) {
+                *disputed = None;
+            }
             let lots = fill.quantity.0 * fill.side.sign();
             alarm(AlarmKind::UnknownPosition, OrderId::NONE, lots, id, out);
         }
@@ -89,7 +94,7 @@ impl Engine {
         owing
             .map(|order| {
                 let lots = (order.reported - order.filled).min(left);
-                left = left - lots;
+                left -= lots;
                 (order.id, lots)
             })
             .filter(|(_, lots)| lots.0 > 0)
@@ -120,6 +125,17 @@ impl Engine {
         let found = match self.trade_index(id) {
             // What of it may still rest is an orphan now, and goes as one.
             Some(t) if self.trades[t].finished => {
+                self.remove_trade(t);
+                None
+            }
+            // Nothing of it is open, and its entry may never fill on: should it, that is a fill like this one.
+            Some(t) if self.trades[t].open().0 <= 0 && self.trades[t].side() != fill.side => {
+                self.cancel_entry(t, out);
+                if self.trades[t].entry.quantity == Lots::ZERO {
+                    self.advance(t, Step::EntryEnded, out);
+                } else {
+                    self.finish(t, out);
+                }
                 self.remove_trade(t);
                 None
             }

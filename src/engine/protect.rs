@@ -7,6 +7,7 @@ use crate::event::{
     AlarmKind, ExitFired, ExitSignal, Order, OrderKind, OutputBody, Protected, Purpose, StopMove, StopMoved,
     TradingState, WorkingType,
 };
+use crate::num::planted::{Bug, is_planted};
 use crate::num::{
     Dec, InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, OrderId, Side, Ticks, TimeNs, cmp_products,
 };
@@ -323,7 +324,7 @@ impl Engine {
             return false;
         }
         if quantity != trade.open() {
-            return true;
+            return !is_planted(Bug::StopNotRequantified);
         }
         let distance = (exit.stop - trigger).abs();
         if distance == Ticks::ZERO {

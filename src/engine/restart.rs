@@ -2,7 +2,8 @@
 //! meanwhile. `docs/JOURNAL.md` has the table of what becomes of each thing.
 
 use super::{Engine, Outbox, market_params, weights};
-use crate::event::{AlarmKind, ConfigText, EventBody, Purpose, RunStart};
+use crate::event::{AlarmKind, ConfigText, EventBody, ExitSignal, Purpose, RunStart};
+use crate::num::planted::{Bug, is_planted};
 use crate::num::{NS_PER_SEC, TimeNs};
 use crate::risk::config::{ConfigError, Settings};
 use crate::risk::off;
@@ -33,6 +34,8 @@ impl Engine {
     fn begin_recovery(&mut self, before: TimeNs, out: &mut Outbox) {
         self.unheard_since.get_or_insert(before);
         (self.restarted, self.recovering) = (Some(self.now), true);
+        // What is held is stated anew; what is not may have been stated for the last time.
+        self.disputed.fill(None);
         if let Some(to) = self.stopped_from.take()
             && let Some(from) = self.controller.go_on_as(to)
         {
@@ -60,6 +63,9 @@ impl Engine {
         }
         if !std::mem::take(&mut self.recovering) {
             return;
+        }
+        if is_planted(Bug::ReconcileFlattens) {
+            self.flatten(ExitSignal::Flatten, out);
         }
         // Backwards, because maintaining a trade may remove it.
         for t in (0..self.trades.len()).rev() {

@@ -64,9 +64,30 @@ impl Gateway {
         out: &mut Outputs,
     ) {
         let Some(stated) = self.positions.of_venue(instrument) else { return };
-        let trade_id = assumed_id(instrument, &stated);
+        let told = self.positions.told(instrument);
+        // A position that turned round was closed, and another opened at the entry that is stated.
+        let turned = told.0.signum() * stated.quantity.0.signum() < 0;
+        if turned {
+            let flat = VenuePosition { quantity: Lots::ZERO, ..stated };
+            self.tell_assumed(now, instrument, Lots(-told.0), &flat, out);
+            self.tell_assumed(now, instrument, stated.quantity, &stated, out);
+        } else {
+            self.tell_assumed(now, instrument, lots, &stated, out);
+        }
+        self.limits.begin_at(instrument, self.positions.told(instrument));
+    }
+
+    fn tell_assumed(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        lots: Lots,
+        stated: &VenuePosition,
+        out: &mut Outputs,
+    ) {
+        let trade_id = assumed_id(instrument, stated);
         // Without any price it is found again.
-        let Some(price) = self.price_of(instrument, &stated) else { return };
+        let Some(price) = self.price_of(instrument, stated) else { return };
         if !self.trades_seen.insert((instrument, trade_id)) {
             return;
         }
@@ -87,7 +108,6 @@ impl Gateway {
             pad: [0; 5],
         };
         self.positions.filled(now, instrument, lots.0);
-        self.limits.begin_at(instrument, stated.quantity);
         out.event(now, instrument, EventBody::Fill(fill));
     }
 

@@ -87,8 +87,11 @@ impl Gateway {
             // A triggered stop is an ordinary order that works.
             let same = Some(known.stage) == stage
                 || (known.stage == Stage::Triggered && service == Service::Ordinary);
-            // One that the engine does not know is told again, until it is gone.
-            known.order.is_some() && same && filled.is_none_or(|filled| filled == known.filled)
+            // One that the engine does not know, or wants gone, is told again until it is.
+            known.order.is_some()
+                && !known.leaving
+                && same
+                && filled.is_none_or(|filled| filled == known.filled)
         });
         let Some(round) = &mut self.session.round else { return };
         if as_known {
@@ -133,7 +136,8 @@ impl Gateway {
         if open && self.session.round.as_ref().is_some_and(|round| round.ended.contains(&update.order)) {
             self.orders.revive(update.order);
         }
-        let stranger = self.orders.get(update.order).is_none_or(|tracked| tracked.order.is_none());
+        let known = self.orders.get(update.order);
+        let stranger = known.is_none_or(|tracked| tracked.order.is_none() || tracked.leaving);
         let gone = update.status == OrderStatus::NotFound
             && self.orders.change(update.order, |tracked| tracked.give_up_lost(now)) == Some(true);
         let tells_all = self.session.round.as_ref().is_some_and(|round| round.tells_all);

@@ -18,6 +18,7 @@ use crate::event::{
     EventBody, Feed, FeedState, FeedStatus, Instruction, InstrumentTable, Order, OrderStatus, OrderUpdate,
     Symbol,
 };
+use crate::num::planted::{Bug, is_planted};
 use crate::num::{Dec, InstrumentId, Lots, Millis, NS_PER_SEC, OrderId, TimeNs};
 use crate::venue::binance::request::{self, Action, Service};
 use crate::venue::binance::sign::Credentials;
@@ -215,7 +216,10 @@ impl Gateway {
         }
         match action {
             Action::Place => self.counters.orders_sent += 1,
-            Action::Cancel => self.counters.cancels_sent += 1,
+            Action::Cancel => {
+                self.counters.cancels_sent += 1;
+                self.orders.change(id, |tracked| tracked.leaving = true);
+            }
             Action::Query => self.counters.queries_sent += 1,
         }
         let what = What::Order { action, order: id, service };
@@ -242,7 +246,7 @@ impl Gateway {
                 NotTaken::Full => Refusal::Full,
             })?;
         }
-        if self.silent_until.is_some() {
+        if self.is_silent() {
             return Err(Refusal::Silenced);
         }
         let row = *self.instruments.get(instrument).ok_or(Refusal::UnknownInstrument)?;
@@ -346,7 +350,7 @@ impl Gateway {
     fn on_not_sent(&mut self, now: TimeNs, request: RequestId, out: &mut Outputs) {
         let Some(waiting) = self.requests.take(request) else { return };
         let What::Order { action, order, .. } = waiting.what else { return };
-        if self.silent_until.is_some() {
+        if self.is_silent() {
             self.refuse(now, waiting.instrument, action, order, Refusal::Silenced, out);
         } else {
             self.send(now, waiting.instrument, waiting.what, Link::Down, waiting.again, out);
@@ -376,6 +380,9 @@ impl Gateway {
         self.counters.count_answer(AnswerClass::Lost);
         // Cancels and queries are repeated by the engine.
         if let What::Order { action: Action::Place, order, .. } = waiting.what {
+            if is_planted(Bug::RetryWithoutQuery) {
+                return self.send(now, waiting.instrument, waiting.what, Link::Down, false, out);
+            }
             self.take_unknown(now, order, 0, out);
         }
     }
@@ -417,7 +424,7 @@ impl Gateway {
     }
 
     pub(super) fn is_silent(&self) -> bool {
-        self.silent_until.is_some()
+        self.silent_until.is_some() && !is_planted(Bug::BanIgnored)
     }
 
     pub(super) fn order_link(&self) -> Link {

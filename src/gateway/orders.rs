@@ -48,6 +48,8 @@ pub struct Tracked {
     /// Of these, so many were concluded from a position. Fills that come for them after all are not new.
     pub assumed: Lots,
     pub sent_ns: TimeNs,
+    /// The engine has asked for its cancel: if it stands all the same, nobody may want it any more.
+    pub leaving: bool,
 }
 
 impl Tracked {
@@ -67,6 +69,7 @@ impl Tracked {
             summed: Lots::ZERO,
             assumed: Lots::ZERO,
             sent_ns: now,
+            leaving: false,
         }
     }
 
@@ -231,7 +234,7 @@ impl OrderTable {
                 let owed = Lots((tracked.filled.0 - tracked.summed.0).clamp(0, left.0));
                 tracked.summed += owed;
                 tracked.assumed += owed;
-                left = left - owed;
+                left -= owed;
             }
         }
     }

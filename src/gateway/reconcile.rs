@@ -322,6 +322,10 @@ impl Gateway {
             }
             self.end_reconciliation(now, out);
         }
+        if std::mem::take(&mut self.session.deaf) && !round.loud {
+            out.close_user = true;
+            self.lose_session(now, out);
+        }
         for (instrument, lots) in missing.confirmed {
             self.assume_fill(now, instrument, lots, out);
         }

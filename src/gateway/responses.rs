@@ -9,9 +9,9 @@ use super::session::SessionState;
 use super::unreadable::Unreadable;
 use super::user::order_update;
 use crate::event::{EventBody, OrderKind, OrderStatus, OrderUpdate};
-use crate::num::{InstrumentId, Lots, OrderId, TimeNs};
+use crate::num::{InstrumentId, Lots, NS_PER_MS, OrderId, TimeNs};
 use crate::venue::binance::answer::{
-    AlgoAnswer, ErrorBody, OrderAnswer, Response, ServerTime, algo_status, order_status,
+    AlgoAnswer, ErrorBody, ErrorData, OrderAnswer, Response, ServerTime, algo_status, order_status,
 };
 use crate::venue::binance::request::{Action, Service};
 use crate::venue::binance::{code, counts_of_answer};
@@ -21,6 +21,9 @@ pub(super) enum Answer<'a> {
     Success(&'a [u8]),
     Refused { http_status: u16, code: i32 },
 }
+
+/// Far beyond the longest ban, in milliseconds.
+const MS_MAX: i64 = 30 * 86_400_000;
 
 impl Gateway {
     pub(super) fn on_response(&mut self, now: TimeNs, text: &[u8], out: &mut Outputs) {
@@ -39,8 +42,7 @@ impl Gateway {
             (Some(result), None) if response.status == 200 => Answer::Success(result.get().as_bytes()),
             (_, error) => {
                 let error = error.clone().unwrap_or_default();
-                let retry_ms = error.data.and_then(|data| data.retry_after);
-                let until = retry_ms.map(|ms| TimeNs::from_ms(ms.saturating_sub(self.clock_offset_ms)));
+                let until = error.data.and_then(|data| self.retry_at(now, data));
                 self.take_warning(now, response.status, error.code, until, out);
                 Answer::Refused { http_status: response.status, code: error.code }
             }
@@ -49,6 +51,16 @@ impl Gateway {
             Some(waiting) => self.on_answer(now, &waiting, &answer, out),
             None => self.counters.unmatched += 1,
         }
+    }
+
+    /// When a silence ends: by how long it is if the venue says that, for what we know of its clock may be
+    /// wrong.
+    fn retry_at(&self, now: TimeNs, data: ErrorData) -> Option<TimeNs> {
+        let retry_ms = data.retry_after?;
+        Some(match data.server_time {
+            Some(server_ms) => now + retry_ms.saturating_sub(server_ms).clamp(0, MS_MAX) * NS_PER_MS,
+            None => TimeNs::from_ms(retry_ms.saturating_sub(self.clock_offset_ms)),
+        })
     }
 
     pub(super) fn on_rest(

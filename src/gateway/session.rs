@@ -58,6 +58,10 @@ pub(super) struct Session {
     pub floor_ns: TimeNs,
     /// Instruments to reconcile whether or not anything of them is known to be live.
     pub reconcile_also: BTreeSet<InstrumentId>,
+    /// When the stream last said anything.
+    pub heard_ns: TimeNs,
+    /// A routine round found fills that the stream should have told long ago.
+    pub deaf: bool,
     /// Whether the engine was told that the stream is down.
     told_down: bool,
 }
@@ -73,6 +77,8 @@ impl Session {
             round: None,
             held: VecDeque::new(),
             audit_at: now + reconcile_ns,
+            heard_ns: now,
+            deaf: false,
             known_ns: now,
             floor_ns: now,
             reconcile_also: BTreeSet::new(),
@@ -86,10 +92,13 @@ impl Gateway {
     pub(super) fn on_user_link(&mut self, now: TimeNs, link: Link, out: &mut Outputs) {
         match link {
             Link::Up => {
+                self.session.heard_ns = now;
                 self.session.reconnect.opened(now);
                 self.session.keep_alive_at = now + KEEP_ALIVE_NS;
                 self.reconcile(now);
-                self.drive_reconciliation(now, out);
+                if !self.is_silent() {
+                    self.drive_reconciliation(now, out);
+                }
             }
             Link::Down => {
                 self.counters.user_link_losses +=
@@ -105,7 +114,7 @@ impl Gateway {
         self.lose_session(now, out);
     }
 
-    fn lose_session(&mut self, now: TimeNs, out: &mut Outputs) {
+    pub(super) fn lose_session(&mut self, now: TimeNs, out: &mut Outputs) {
         if !self.session.told_down {
             self.session.told_down = true;
             say_feed(now, Feed::User, FeedState::Down, out);

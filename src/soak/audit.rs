@@ -9,7 +9,10 @@ use super::process::Process;
 use super::proxy::Fate;
 use crate::engine::Engine;
 use crate::event::record::Entry;
-use crate::event::{Event, EventBody, InstrumentTable, OrderKind, Output, OutputBody, Purpose, TradingState};
+use crate::event::{
+    CommandKind, Event, EventBody, ExitSignal, InstrumentTable, OrderKind, Output, OutputBody, Purpose,
+    TradingState,
+};
 use crate::live::Intake;
 use crate::num::{InstrumentId, NS_PER_MS, OrderId, TimeNs};
 use crate::risk::config::Settings;
@@ -36,6 +39,34 @@ pub struct Figures {
     pub unprotected_ms_max: i64,
     /// Longest a position stood at the venue without stops for all of it while nothing was in the way.
     pub bare_ms_max: i64,
+    /// What must not be: each fails its seed too.
+    pub duplicate_orders: u64,
+    pub sent_during_ban: u64,
+    pub stale_entries: u64,
+}
+
+impl Figures {
+    pub fn add(&mut self, other: &Figures) {
+        let sums = [
+            (&mut self.events, other.events),
+            (&mut self.orders, other.orders),
+            (&mut self.entries, other.entries),
+            (&mut self.fills, other.fills),
+            (&mut self.trades_closed, other.trades_closed),
+            (&mut self.starts, other.starts),
+            (&mut self.deaths, other.deaths),
+            (&mut self.groups_cut, other.groups_cut),
+            (&mut self.journals_lost, other.journals_lost),
+            (&mut self.bans, other.bans),
+            (&mut self.faults, other.faults),
+            (&mut self.duplicate_orders, other.duplicate_orders),
+            (&mut self.sent_during_ban, other.sent_during_ban),
+            (&mut self.stale_entries, other.stale_entries),
+        ];
+        sums.into_iter().for_each(|(sum, more)| *sum += more);
+        self.unprotected_ms_max = self.unprotected_ms_max.max(other.unprotected_ms_max);
+        self.bare_ms_max = self.bare_ms_max.max(other.bare_ms_max);
+    }
 }
 
 /// See the module.
@@ -48,9 +79,10 @@ pub struct Audit {
     issued: BTreeSet<OrderId>,
     entered: BTreeSet<OrderId>,
     state_before: TradingState,
+    /// The event under way may close everything.
+    may_flatten: bool,
     /// The venue's time of the newest quote of each instrument that reached the engine.
     quoted: Vec<Option<TimeNs>>,
-    pub sent_during_ban: u64,
     bare_since: BTreeMap<InstrumentId, TimeNs>,
     /// Told to be silent until then.
     silent_until: Option<TimeNs>,
@@ -73,7 +105,7 @@ impl Audit {
             issued: BTreeSet::new(),
             entered: BTreeSet::new(),
             state_before: TradingState::Active,
-            sent_during_ban: 0,
+            may_flatten: false,
             bare_since: BTreeMap::new(),
             silent_until: None,
             started: TimeNs(0),
@@ -88,7 +120,7 @@ impl Audit {
     /// # Errors
     /// The first thing.
     pub fn verdict(&mut self, now: TimeNs) -> Result<(), Failure> {
-        if self.sent_during_ban > 0 {
+        if self.figures.sent_during_ban > 0 {
             self.blame(|| "a request during a ban".to_owned());
         }
         self.problem.take().map_or(Ok(()), |problem| Err(Failure::new(now, problem)))
@@ -114,6 +146,11 @@ impl Audit {
 
     pub fn before(&mut self, event: &Event, intake: &Intake<'static, Memory>) {
         let engine = intake.core.engine();
+        // By the operator, or by the breaker, which looks at prices and fills.
+        let told =
+            matches!(&event.body, EventBody::Command(command) if command.command == CommandKind::Flatten);
+        let recovers = matches!(&event.body, EventBody::FeedStatus(_) | EventBody::RunStart(_));
+        self.may_flatten = told || (self.settings.circuit_breaker_flatten && !recovers);
         self.state_before = engine.controller().state();
         self.seen_entries = intake.core.recorder().entries.len();
         self.coverage.before(event, engine);
@@ -156,6 +193,10 @@ impl Audit {
                 let ms = protected.unprotected_ns / NS_PER_MS;
                 self.figures.unprotected_ms_max = self.figures.unprotected_ms_max.max(ms);
             }
+            OutputBody::ExitFired(fired) if fired.signal == ExitSignal::Flatten => {
+                let asked = self.may_flatten;
+                self.require(asked, || format!("{} closed though nobody asked for it", fired.trade));
+            }
             OutputBody::TradeClosed(_) => self.figures.trades_closed += 1,
             _ => {}
         }
@@ -169,9 +210,9 @@ impl Audit {
         self.require(first, || format!("{trade} entered twice"));
         let age_ns = self.quoted.get(instrument.index()).copied().flatten().map(|at| now.since(at));
         let limit_ns = (self.settings.max_data_age_ms + self.settings.max_feed_lag_ms) * NS_PER_MS + WAY_NS;
-        self.require(age_ns.is_some_and(|age| age <= limit_ns), || {
-            format!("{trade} entered on a quote {age_ns:?} ns old")
-        });
+        let fresh = age_ns.is_some_and(|age| age <= limit_ns);
+        self.figures.stale_entries += u64::from(!fresh);
+        self.require(fresh, || format!("{trade} entered on a quote {age_ns:?} ns old"));
     }
 
     /// The gateway was told to be silent until then.
@@ -183,11 +224,17 @@ impl Audit {
     /// The gateway sends a request.
     pub fn note_sent(&mut self, now: TimeNs) {
         self.silent_until = self.silent_until.filter(|until| now < *until);
-        self.sent_during_ban += u64::from(self.silent_until.is_some());
+        self.figures.sent_during_ban += u64::from(self.silent_until.is_some());
     }
 
     pub fn note_fate(&mut self, fate: Fate) {
         self.figures.faults += u64::from(fate != Fate::Through);
+    }
+
+    /// The venue was asked for so many orders under an id that was used before.
+    pub fn requested_again(&mut self, count: u64) {
+        self.figures.duplicate_orders = count;
+        self.require(count == 0, || "an order was requested twice".to_owned());
     }
 
     /// A process begins; `engine` is what it goes on with.
@@ -231,8 +278,9 @@ impl Audit {
             });
             let covered: i64 = stops.map(|open| open.remaining().0).sum();
             let trade = engine.and_then(|engine| engine.trades().iter().find(|trade| trade.instrument == id));
-            let leaves = trade.is_some_and(|trade| trade.closing.is_some());
-            if covered >= held.abs() || !fair || leaves || engine.is_none() {
+            // What no trade explains is looked for by the audits, and closed ones are on their way.
+            let ours = trade.is_some_and(|trade| trade.closing.is_none() && !trade.finished);
+            if covered >= held.abs() || !fair || !ours {
                 self.bare_since.remove(&id);
                 continue;
             }

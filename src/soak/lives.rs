@@ -137,7 +137,7 @@ impl World {
         };
         let read = Reading::take(&config, credentials, &rest, &self.clocks.ours, open);
         let (banned, too_early) = (rest.banned.get(), rest.too_early.get());
-        self.audit.sent_during_ban += too_early;
+        self.audit.figures.sent_during_ban += too_early;
         if banned {
             let until = self.patience.banned_until.map(|until| self.clocks.ours_at(until));
             self.disk.banned_until = until;
@@ -301,7 +301,7 @@ impl World {
         Ok(())
     }
 
-    fn die(&mut self) {
+    pub(super) fn die(&mut self) {
         self.dying = false;
         let Some(mut process) = self.process.take() else { return };
         self.life += 1;

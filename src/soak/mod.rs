@@ -7,6 +7,7 @@
 #![cfg(feature = "server")] // the venue's dialect is its server's
 
 mod audit;
+mod campaign;
 mod clocks;
 mod coverage;
 mod dice;
@@ -23,6 +24,7 @@ mod weather;
 mod world;
 
 pub use audit::Figures;
+pub use campaign::{Campaign, Failed};
 pub use coverage::{Coverage, Row, STATUSES};
 pub use dice::Dice;
 pub use market::{BAR_S, Market, START, instruments};
@@ -34,8 +36,9 @@ use crate::num::{NS_PER_SEC, TimeNs};
 
 /// By then after the weather has cleared engine and venue agree.
 pub const SETTLE_NS: i64 = 30 * NS_PER_SEC;
-/// And by then nothing is in question any more.
-const ANSWERED_NS: i64 = 75 * NS_PER_SEC;
+/// And by then nothing is in question any more: an order may still be lost on a connection that is dead and
+/// not known to be, and is given up a minute later.
+const ANSWERED_NS: i64 = 110 * NS_PER_SEC;
 /// Bans and starts that fail, at most: longer is a circle.
 const STORM_NS_MAX: i64 = 600 * NS_PER_SEC;
 /// How often it is looked whether they agree.
@@ -74,10 +77,7 @@ pub struct Outcome {
 /// # Errors
 /// The first thing that must not be.
 pub fn run(seed: u64) -> Result<Outcome, Failure> {
-    let mut world = World::new(seed, |dice| {
-        let storm_ns = dice.between(15, 60) * NS_PER_SEC;
-        Weather::draw(START, storm_ns, dice)
-    })?;
+    let mut world = World::of_seed(seed)?;
     let clears = world.weather.clears;
     world.run_until(clears)?;
     finish(&mut world)
@@ -88,8 +88,7 @@ pub fn run(seed: u64) -> Result<Outcome, Failure> {
 /// # Errors
 /// The first thing that must not be.
 pub fn finish(world: &mut World) -> Result<Outcome, Failure> {
-    world.quiet = true;
-    world.calm_market();
+    world.calm();
     // A ban is part of the storm, and so is a process that is not there.
     while world.clears_at() > world.now || world.process.is_none() {
         world.run_until(world.now + LOOK_NS)?;

@@ -32,6 +32,16 @@ impl World {
             let trade = engine.trades().iter().find(|trade| trade.instrument == id);
             let position = self.desk.venue().position(id);
             let ours = trade.filter(|t| !t.finished).map_or(0, |t| t.open().0 * t.side().sign());
+            let entry = trade.and_then(|trade| trade.order(trade.id));
+            let in_doubt = entry.is_some_and(|entry| {
+                entry.state == OrderState::Unknown && engine.now().since(entry.sent_ns) < IN_QUESTION_NS
+            });
+            if position.quantity.0 != ours && in_doubt {
+                // Whose it is depends on what became of the entry.
+                in_question += 1;
+                left_alone.push(id);
+                continue;
+            }
             if position.quantity.0 != ours && halts {
                 // Left to the operator, with whatever rests there: it may be its only stop.
                 left_alone.push(id);

@@ -103,9 +103,10 @@ impl World {
         }
     }
 
-    /// From here on there is plenty to trade with.
-    pub fn calm_market(&mut self) {
+    /// From here on there is plenty to trade with, nobody trades anew, and who was to die lives.
+    pub fn calm(&mut self) {
         self.market.thick = true;
+        (self.quiet, self.dying) = (true, false);
     }
 
     /// The journal as it stands.
@@ -120,8 +121,24 @@ impl World {
     pub fn describe(&self) -> String {
         let Some(process) = &self.process else { return "no process".to_owned() };
         let (urgent, other) = (process.out.urgent.len(), process.out.rest.len());
+        let mut trades = String::new();
+        let controller = process.intake.core.engine().controller();
+        trades += &format!("{:?}, wallet {:?}\n", controller.state(), controller.wallet());
+        for (id, row) in self.market.table.iter() {
+            if let Some(stated) = process.intake.core.engine().disputed(id) {
+                trades += &format!("{}: {} stated\n", row.symbol, stated.0);
+            }
+        }
+        for trade in process.intake.core.engine().trades() {
+            trades +=
+                &format!("{} {:?}, {} open:", trade.id, trade.state, trade.open().0 * trade.side().sign());
+            for order in trade.orders.iter().filter(|order| !order.is_done()) {
+                trades += &format!(" {} {:?} {:?}", order.id, order.purpose, order.state);
+            }
+            trades += "\n";
+        }
         format!(
-            "REST: {:?} and {urgent} wait, {:?} and {other} wait; sockets {:?} {:?}; {}",
+            "{trades}REST: {:?} and {urgent} wait, {:?} and {other} wait; sockets {:?} {:?}; {}",
             process.urgent,
             process.other,
             process.orders.socket,

@@ -87,6 +87,8 @@ pub enum Blow {
     /// And with it the newest part of its journal, or all of it.
     LosePower,
     LoseJournal,
+    /// It is told to end, and does.
+    Restart,
     /// Money goes in or out.
     Transfer,
     /// The venue closes positions by itself.
@@ -97,7 +99,7 @@ pub enum Blow {
 }
 
 impl Blow {
-    pub const ALL: [Blow; 15] = [
+    pub const ALL: [Blow; 16] = [
         Blow::CutOrders,
         Blow::CutUser,
         Blow::HalfOpenOrders,
@@ -107,6 +109,7 @@ impl Blow {
         Blow::ExpireKeySilently,
         Blow::VenueClock,
         Blow::Kill,
+        Blow::Restart,
         Blow::LosePower,
         Blow::LoseJournal,
         Blow::Transfer,
@@ -169,6 +172,19 @@ impl Weather {
 
     pub fn is(&self, kind: Kind, now: TimeNs) -> bool {
         self.spells.iter().any(|(spell, from, until)| *spell == kind && (*from..*until).contains(&now))
+    }
+
+    /// A line each, in seconds from the start of the market.
+    pub fn describe(&self) -> String {
+        let at = |time: TimeNs| time.since(super::START) as f64 / NS_PER_SEC as f64;
+        let mut text = String::new();
+        for (kind, from, until) in &self.spells {
+            text += &format!("{kind:?} from {:.3} to {:.3} s\n", at(*from), at(*until));
+        }
+        for (time, blow) in &self.blows {
+            text += &format!("{blow:?} at {:.3} s\n", at(*time));
+        }
+        text + &format!("clears at {:.3} s\n", at(self.clears))
     }
 
     pub fn kinds(&self) -> impl Iterator<Item = Kind> {

@@ -10,10 +10,8 @@ use super::schedule::{Item, Life, Schedule};
 use super::watch::{Knock, Site};
 use super::weather::{Blow, Kind, Weather};
 use super::{Dice, Failure};
-use crate::event::record::Entry;
 use crate::event::{
-    Action, Ballot, Command, CommandKind, Consensus, Event, EventBody, Feed, FeedState, FeedStatus,
-    FillCause, InstrumentTable, SEATS, Signal, SignalSource, Timer,
+    Action, Command, CommandKind, Consensus, Event, EventBody, Feed, FeedState, FeedStatus, FillCause, Timer,
 };
 use crate::gateway::{Input, Link, RestReply};
 use crate::live::Outlet as _;
@@ -141,6 +139,17 @@ fn settings(dice: &mut Dice) -> Settings {
 }
 
 impl World {
+    /// The world of a seed, with the storm that is drawn from it.
+    ///
+    /// # Errors
+    /// The venue can't be made.
+    pub fn of_seed(seed: u64) -> Result<World, Failure> {
+        World::new(seed, |dice| {
+            let storm_ns = dice.between(15, 60) * NS_PER_SEC;
+            Weather::draw(START, storm_ns, dice)
+        })
+    }
+
     /// A venue with a market, and a process about to start.
     ///
     /// # Errors
@@ -153,11 +162,7 @@ impl World {
     ///
     /// # Errors
     /// The venue can't be made.
-    pub fn at(
-        seed: u64,
-        site: Site,
-        weather: impl FnOnce(&mut Dice) -> Weather,
-    ) -> Result<World, Failure> {
+    pub fn at(seed: u64, site: Site, weather: impl FnOnce(&mut Dice) -> Weather) -> Result<World, Failure> {
         let mut dice = Dice::new(seed);
         let weather = weather(&mut dice);
         let settings = settings(&mut dice);
@@ -237,6 +242,7 @@ impl World {
             self.now = self.now.max(at);
             self.clocks.set(self.now);
             self.happen(item)?;
+            self.audit.requested_again(self.desk.requested_again());
             self.audit.verdict(self.now)?;
         }
         self.now = self.now.max(until);
@@ -526,6 +532,10 @@ impl World {
             Blow::ExpireKeySilently => self.desk.expire_silently(),
             Blow::VenueClock => self.clocks.jump_venue(&mut self.draws.network),
             Blow::Kill | Blow::LosePower | Blow::LoseJournal => self.kill(blow)?,
+            Blow::Restart => {
+                self.command(CommandKind::Stop, InstrumentId(0))?;
+                self.die();
+            }
             Blow::Transfer => {
                 let amount = Dec::int(self.draws.people.between(-50, 200));
                 self.desk.transfer(amount);

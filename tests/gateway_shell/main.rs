@@ -119,7 +119,8 @@ fn config(server: &Server, roots: Roots) -> StartConfig {
             limits,
             time_sync_ns: 3_600 * 1_000_000_000,
             lockstep: false,
-            reconcile_ns: 15 * NS_PER_SEC,
+            // Longer than a test lasts.
+            reconcile_ns: 86_400 * NS_PER_SEC,
         },
         stale_ns: None,
     }

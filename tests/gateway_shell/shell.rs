@@ -178,6 +178,8 @@ fn a_listen_key_that_expires() {
         (run.event(), run.event(), run.event()),
         ("Snapshot 1000.5".into(), "Position 0".into(), "User Up".into())
     );
+    run.place(entry(1));
+    run.request();
     run.user.say(&filled(1, 9));
     assert_eq!(run.event(), "Fill 1 9");
     let report = run.stop();

@@ -40,10 +40,15 @@ struct Desk {
 impl Desk {
     /// A running gateway at a venue with these frames, after both books are there.
     fn new(frames: Vec<(i64, String)>) -> Desk {
-        Desk::at(ServerConfig::default(), frames)
+        // No routine round within a test: they have one of their own.
+        Desk::at(ServerConfig::default(), frames, 86_400)
     }
 
-    fn at(server: ServerConfig, frames: Vec<(i64, String)>) -> Desk {
+    fn auditing(frames: Vec<(i64, String)>, reconcile_s: i64) -> Desk {
+        Desk::at(ServerConfig::default(), frames, reconcile_s)
+    }
+
+    fn at(server: ServerConfig, frames: Vec<(i64, String)>, reconcile_s: i64) -> Desk {
         let clock = SteppedTime::at(T0);
         let pacing = Pacing::Paced { clock: Box::new(clock.clone()), wall: || T0, scale: 1.0 };
         let server = spawn(server, exchange(frames), instruments(), pacing).unwrap();
@@ -65,7 +70,7 @@ impl Desk {
                 limits,
                 time_sync_ns: 3_600 * 1_000_000_000,
                 lockstep: false,
-                reconcile_ns: 15 * NS_PER_SEC,
+                reconcile_ns: reconcile_s * NS_PER_SEC,
             },
             stale_ns: None,
         };
@@ -232,6 +237,24 @@ fn a_trade_from_entry_to_stop() {
 }
 
 #[test]
+fn routine_rounds_find_what_is_known_and_say_nothing() {
+    let mut desk = Desk::auditing(books(), 15);
+    desk.tell(entry(1));
+    assert_eq!(desk.events(), BOUGHT);
+    desk.tell(stop(2, 490_000));
+    assert_eq!(desk.events(), ["Accepted 2 0"]);
+    let began = Instant::now();
+    while desk.gateway.as_ref().unwrap().report().counters.reconciliation_rounds < 4 {
+        assert!(began.elapsed() < HANG, "rounds that do not come");
+        desk.pass(100);
+        thread::yield_now();
+    }
+    assert!(desk.events.try_recv().is_err());
+    let counters = desk.stop().counters;
+    assert_eq!((counters.assumed_fills, counters.unreadable, counters.reconciliations), (0, 0, 0));
+}
+
+#[test]
 fn refusals_of_the_venue() {
     let mut desk = Desk::new(books());
     desk.tell(stop(1, 490_000));
@@ -263,7 +286,7 @@ fn a_venue_with_tight_limits_is_never_asked_too_much() {
         orders_per_minute: 15,
         ..ServerConfig::default()
     };
-    let mut desk = Desk::at(limits, books());
+    let mut desk = Desk::at(limits, books(), 86_400);
     let exit =
         |sequence| Order { side: Side::Sell, reduce_only: true, purpose: Purpose::Exit, ..order(sequence) };
     for sequence in 1..=150 {

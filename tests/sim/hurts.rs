@@ -60,8 +60,7 @@ fn worlds_with(
 ) -> impl Iterator<Item = World> {
     let made = (0..).map(move |seed| World::new(seed, |_| weather()).unwrap());
     let usual = made.filter(|world| world.leverage == 5).map(move |mut world| {
-        world.quiet = true;
-        world.calm_market();
+        world.calm();
         world.settings = change(settings(world.settings));
         world.watch_door();
         world.run_until(at(1_100)).unwrap();

@@ -9,11 +9,9 @@ fn ban_on_default_settings() {
     // Everything about requests is as it comes, and the venue has its own limits.
     let site = Site { strict: true, ..Site::default() };
     let mut world = World::at(1, site, |_| fair()).unwrap();
-    world.quiet = true;
-    world.calm_market();
+    world.calm();
     let few = Dec::int(50);
-    world.settings =
-        Settings { max_position_usd: few, max_concurrent_trades: 4, ..settings(world.settings) };
+    world.settings = Settings { max_position_usd: few, max_concurrent_trades: 4, ..settings(world.settings) };
     // An hour in which every signal is taken and every position closed as soon as it is there.
     while world.now < at(3_600_000) {
         for id in EACH {
@@ -94,7 +92,9 @@ fn tick_and_step_rounding_errors() {
 
 #[test]
 fn what_is_no_number_of_the_grid() {
-    for (text, grid) in [("0.15", "0.1"), ("1e-5", "0.00001"), ("0.30000000000000004", "0.1"), ("0.10", "0.1")] {
+    for (text, grid) in
+        [("0.15", "0.1"), ("1e-5", "0.00001"), ("0.30000000000000004", "0.1"), ("0.10", "0.1")]
+    {
         assert!(!on_grid(text, grid), "{text}");
     }
     assert!(on_grid("12.5", "2.5") && on_grid("9", "3"));

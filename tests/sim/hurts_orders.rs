@@ -112,7 +112,8 @@ fn stop_quantity_wrong_after_a_partial() {
 fn stop_quantity_wrong_after_a_partial_of_ours() {
     let mut partials = 0;
     // Half is taken at the first move in the right direction.
-    let partial = |settings| Settings { enable_partial_tp: true, partial_tp_at_r: Dec::new(2, 2), ..settings };
+    let partial =
+        |settings| Settings { enable_partial_tp: true, partial_tp_at_r: Dec::new(2, 2), ..settings };
     for mut world in worlds_with(12, fair, partial) {
         let lots = enter_and_settle(&mut world, BTC, Action::Long);
         for _ in 0..20_000 {

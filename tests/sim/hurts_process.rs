@@ -118,7 +118,11 @@ fn restart_reconciliation_that_flattens_a_real_position() {
             begin_again(&mut world);
             for _ in 0..400 {
                 pass(&mut world, 50);
-                assert_eq!((held(&mut world, BTC), held(&mut world, ETH)), (long, short), "{policy:?} {blow:?}");
+                assert_eq!(
+                    (held(&mut world, BTC), held(&mut world, ETH)),
+                    (long, short),
+                    "{policy:?} {blow:?}"
+                );
                 assert!(covered(&mut world, BTC) && covered(&mut world, ETH), "{policy:?} {blow:?}");
             }
             assert!(!asked(&world, since).iter().any(|asked| asked.exits() || asked.enters()));

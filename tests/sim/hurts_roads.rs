@@ -29,9 +29,8 @@ fn reconnect_marks_a_live_order_rejected() {
             EventBody::OrderUpdate(update) => Some(update),
             _ => None,
         });
-        let refused: Vec<_> = refused
-            .filter(|it| matches!(it.status, OrderStatus::Rejected | OrderStatus::NotFound))
-            .collect();
+        let refused: Vec<_> =
+            refused.filter(|it| matches!(it.status, OrderStatus::Rejected | OrderStatus::NotFound)).collect();
         assert!(refused.is_empty(), "{refused:?}");
         assert!(!asked(&world, since).iter().any(|asked| asked.enters() || asked.exits()));
         soak::finish(&mut world).unwrap();
@@ -62,7 +61,8 @@ fn reconnected_but_dead_feed() {
         }
         // The newest quote is of before the maintenance.
         let stale = at(8_000) + (world.settings.max_data_age_ms + 50) * NS_PER_MS;
-        let entered: Vec<_> = asked(&world, START).into_iter().filter(Asked::enters).map(|it| it.at).collect();
+        let entered: Vec<_> =
+            asked(&world, START).into_iter().filter(Asked::enters).map(|it| it.at).collect();
         let blind = entered.iter().filter(|at_ns| (stale..at(30_000)).contains(*at_ns)).count();
         assert_eq!(blind, 0, "entries without a market");
         assert!(entered.iter().any(|at_ns| *at_ns < at(8_000)), "none before");
@@ -134,6 +134,27 @@ fn listen_key_expired_despite_keepalives() {
         }
         assert!(!asked(&world, since).iter().any(Asked::enters));
         // And the new stream is heard: nobody has to ask.
+        world.command(CommandKind::Resume, BTC).unwrap();
+        let lots = enter_and_settle(&mut world, ETH, Action::Long);
+        world.desk().force(ETH, Lots(lots), FillCause::Adl);
+        until(&mut world, 200, "the end of the second stop", gone);
+    }
+}
+
+#[test]
+fn listen_key_expired_without_a_word() {
+    for mut world in worlds(5, fair) {
+        let gone = |world: &mut World| world.desk().venue().open_orders().is_empty();
+        let lots = enter_and_settle(&mut world, BTC, Action::Long);
+        pass(&mut world, 10_000);
+        let since = world.now;
+        world.strike(Blow::ExpireKeySilently).unwrap();
+        world.desk().force(BTC, Lots(lots), FillCause::Adl);
+        // Nobody says it, so it is found by asking, and the stream is not believed any more.
+        until(&mut world, 20_000, "the end of the stop", gone);
+        pass(&mut world, 5_000);
+        let keys = asked(&world, since).iter().filter(|it| it.name == "POST /fapi/v1/listenKey").count();
+        assert_eq!(keys, 1, "new listen keys");
         world.command(CommandKind::Resume, BTC).unwrap();
         let lots = enter_and_settle(&mut world, ETH, Action::Long);
         world.desk().force(ETH, Lots(lots), FillCause::Adl);

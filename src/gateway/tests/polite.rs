@@ -88,7 +88,12 @@ impl World {
         }
         for call in self.desk.out.urgent.drain(..).chain(self.desk.out.rest.drain(..)) {
             let order = call.call.verb == Verb::Post && call.call.path.ends_with("rder");
-            sent.push((call.request, false, weight(call.call.verb, call.call.path), u32::from(order)));
+            sent.push((
+                call.request,
+                false,
+                weight(call.call.verb, call.call.path, call.call.query.contains("symbol=")),
+                u32::from(order),
+            ));
         }
         prop_assert!(sent.is_empty() || self.desk.now >= self.silent_until, "sent in silence");
         let at = self.desk.now + self.latency_ms * MS;

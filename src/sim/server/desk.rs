@@ -8,9 +8,9 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::oneshot;
 
 use super::Request;
+use super::ServerReport;
 use super::calls::{Answer, Call, Reply};
 use super::clients::{ClientId, Opened, Role};
-use super::ServerReport;
 use super::config::{Disturbance, Faults, Pacing, ServerConfig};
 use super::core::{Core, Step};
 use super::params::Params;

@@ -44,6 +44,9 @@ pub struct ErrorData {
     /// Until when to stay silent.
     #[serde(default)]
     pub retry_after: Option<Millis>,
+    /// The venue's clock when it said so.
+    #[serde(default)]
+    pub server_time: Option<Millis>,
 }
 
 impl ErrorBody {

@@ -239,9 +239,11 @@ mod tests {
         for service in [Service::Ordinary, Service::Algo] {
             for (action, expected) in [(Action::Place, 0), (Action::Cancel, 1), (Action::Query, 1)] {
                 let (verb, path) = rest_road(action, service);
-                assert_eq!(weight(verb, path), expected);
+                assert_eq!(weight(verb, path, true), expected);
             }
         }
-        assert_eq!(weight(Verb::Delete, path::LISTEN_KEY), HEAVIEST, "not in the table");
+        assert_eq!(weight(Verb::Delete, path::LISTEN_KEY, true), HEAVIEST, "not in the table");
+        let lists = [false, true].map(|of_one| weight(Verb::Get, path::OPEN_ORDERS, of_one));
+        assert_eq!(lists, [40, 1]);
     }
 }
