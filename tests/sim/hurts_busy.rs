@@ -12,8 +12,8 @@ fn ban_on_default_settings() {
     world.calm();
     let few = Dec::int(50);
     world.settings = Settings { max_position_usd: few, max_concurrent_trades: 4, ..settings(world.settings) };
-    // An hour in which every signal is taken and every position closed as soon as it is there.
-    while world.now < at(3_600_000) {
+    // Twenty minutes in which every signal is taken and every position closed as soon as it is there.
+    while world.now < at(1_200_000) {
         for id in EACH {
             world.give(id, Action::Long).unwrap();
             pass(&mut world, 30);
@@ -25,7 +25,7 @@ fn ban_on_default_settings() {
     let refusals = &world.desk().report().refusals;
     assert!(!refusals.contains_key(&-1003) && !refusals.contains_key(&-1015), "{refusals:?}");
     let orders = world.desk().report().orders;
-    assert!(orders > 10_000, "{orders} orders are no busy hour");
+    assert!(orders > 5_000, "{orders} orders are few");
 }
 
 fn table(rows: [(&str, &str); 3]) -> InstrumentTable {
