@@ -48,7 +48,7 @@ pub struct Market {
 }
 
 impl Market {
-    pub fn new(dice: &mut Dice) -> Market {
+    pub fn new(table: InstrumentTable, dice: &mut Dice) -> Market {
         let prices = [500_000, 250_000, 10_000];
         let path = |price: i64| Path {
             price,
@@ -57,7 +57,7 @@ impl Market {
         };
         let paths = prices.map(path).into();
         let funding_ms = START.ms() + dice.between(60, 600) * 1_000;
-        Market { table: instruments(), paths, funding_ms, thick: false }
+        Market { table, paths, funding_ms, thick: false }
     }
 
     /// Closed bars before the start, so that signals need not wait.

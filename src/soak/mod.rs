@@ -19,6 +19,7 @@ mod process;
 mod proxy;
 mod schedule;
 mod settle;
+mod watch;
 mod weather;
 mod world;
 
@@ -27,6 +28,7 @@ pub use campaign::{Campaign, Failed};
 pub use coverage::{Coverage, Row, STATUSES};
 pub use dice::Dice;
 pub use market::{BAR_S, Market, START, instruments};
+pub use watch::{Knock, Site};
 pub use weather::{Blow, Kind, Weather};
 pub use world::World;
 

@@ -8,10 +8,9 @@ use super::weather::Kind;
 use super::world::World;
 use super::{Dice, Failure};
 use crate::gateway::{Input, Link, OrderText, RequestId, RestReply, RestRequest};
-use crate::num::{InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, Now as _, TimeNs};
+use crate::num::{InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, Now as _, Side, TimeNs};
 use crate::sim::server::{Said, Socket, SocketId};
 use crate::venue::binance::request::{RestCall, Verb};
-use crate::venue::binance::sign::Signer;
 use crate::venue::binance::{SIMULATED_KEY, UsedCounts};
 
 /// A REST call without an answer is given up.
@@ -191,6 +190,7 @@ impl World {
         let Ok(asked) = serde_json::from_str::<Asked<'_>>(text) else {
             return Err(Failure::new(self.now, format!("a request that is none: {text}")));
         };
+        self.note_knock(|| text.to_owned());
         let does = asked.does();
         let fate =
             proxy::fate(does, true, &self.weather, &mut self.patience, self.now, &mut self.draws.network);
@@ -222,6 +222,7 @@ impl World {
         request: RequestId,
         call: &RestCall,
     ) -> Result<(), Failure> {
+        self.note_knock(|| format!("{} {}?{}", verb(call.verb), call.path, call.query));
         if self.weather.is(Kind::RestDown, self.now) {
             self.reply(life, lane, request, RestReply::Unsent("soak".to_owned()), 0);
             return Ok(());
@@ -354,22 +355,13 @@ impl World {
         self.tell_gateway(Input::OrderText(text.as_bytes()))
     }
 
-    /// The account's owner sends an order of his own, past the engine.
-    pub(super) fn trade_by_hand(&mut self) {
+    /// The account's owner sends an order of his own, whatever it is.
+    pub(super) fn trade_at_random(&mut self) {
         let dice = &mut self.draws.people;
-        let index = dice.between(0, 2) as u16;
-        let Some(row) = self.market.table.get(InstrumentId(index)).copied() else { return };
-        let side = dice.pick(&["BUY", "SELL"]);
-        let quantity = row.format_quantity(Lots(dice.pick(&[5, 20, 200]))).to_string();
-        let stamp = self.clocks.venue.now().ms();
-        let query = format!(
-            "symbol={}&side={side}&type=MARKET&quantity={quantity}&newClientOrderId=hand-{stamp}&timestamp={stamp}",
-            row.symbol
-        );
-        let Ok(mut signer) = Signer::new("sim") else { return };
-        let signature = signer.sign(&query);
-        let query = format!("{query}&signature={signature}");
-        self.desk.call("POST", crate::venue::binance::path::ORDER, &query, SIMULATED_KEY);
+        let instrument = InstrumentId(dice.between(0, 2) as u16);
+        let side = dice.pick(&[Side::Buy, Side::Sell]);
+        let lots = Lots(dice.pick(&[5, 20, 200]));
+        self.trade_by_hand(instrument, side, lots);
     }
 }
 

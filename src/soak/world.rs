@@ -7,12 +7,11 @@ use super::memory::Memory;
 use super::process::{Line, Process};
 use super::proxy::Patience;
 use super::schedule::{Item, Life, Schedule};
+use super::watch::{Knock, Site};
 use super::weather::{Blow, Kind, Weather};
 use super::{Dice, Failure};
-use crate::event::record::Entry;
 use crate::event::{
-    Action, Ballot, Command, CommandKind, Consensus, Event, EventBody, Feed, FeedState, FeedStatus,
-    FillCause, InstrumentTable, SEATS, Signal, SignalSource, Timer,
+    Action, Command, CommandKind, Consensus, Event, EventBody, Feed, FeedState, FeedStatus, FillCause, Timer,
 };
 use crate::gateway::{Input, Link, RestReply};
 use crate::live::Outlet as _;
@@ -79,6 +78,8 @@ pub struct World {
     pub(super) muted: std::collections::BTreeSet<String>,
     pub(super) calls: std::collections::BTreeMap<u64, super::network::Pending>,
     pub(super) attempts: u64,
+    /// What reached the venue's door, if somebody watches.
+    pub(super) door: Option<Vec<Knock>>,
 }
 
 /// All in: so much that a jump beyond the stop is a liquidation.
@@ -154,10 +155,18 @@ impl World {
     /// # Errors
     /// The venue can't be made.
     pub fn new(seed: u64, weather: impl FnOnce(&mut Dice) -> Weather) -> Result<World, Failure> {
+        World::at(seed, Site::default(), weather)
+    }
+
+    /// The same at another place.
+    ///
+    /// # Errors
+    /// The venue can't be made.
+    pub fn at(seed: u64, site: Site, weather: impl FnOnce(&mut Dice) -> Weather) -> Result<World, Failure> {
         let mut dice = Dice::new(seed);
         let weather = weather(&mut dice);
         let settings = settings(&mut dice);
-        let market = Market::new(&mut dice);
+        let market = Market::new(site.instruments, &mut dice);
         let mut clocks = Clocks::new(START, &mut dice);
         clocks.set(START);
         let leverage = settings.venue_leverage;
@@ -165,7 +174,7 @@ impl World {
         let venue = Venue::new(market.table.clone(), VenueConfig { wallet, leverage, funding: true });
         let clock = Box::new(clocks.venue.clone());
         // The venue's own limits, for those who look at them.
-        let config = match dice.one_in(2) {
+        let config = match dice.one_in(2) || site.strict {
             true => ServerConfig {
                 weight_per_minute: 2_400,
                 orders_per_10_s: 300,
@@ -208,6 +217,7 @@ impl World {
             muted: Default::default(),
             calls: Default::default(),
             attempts: 0,
+            door: None,
         };
         world.schedule.plan(START, Item::Market);
         world.schedule.plan(START + NS_PER_SEC, Item::Start);
@@ -354,17 +364,11 @@ impl World {
 
     fn signal(&mut self) -> Event {
         let dice = &mut self.draws.people;
-        let signal = Signal {
-            confidence: [Dec::new(dice.between(60, 99), 2), Dec::ZERO, Dec::ZERO, Dec::ZERO],
-            ballot: Ballot::of([Action::Abstain; SEATS]),
-            given: true,
-            action: dice.pick(&[Action::Long, Action::Short]),
-            consensus: dice.pick(&[Consensus::Strong, Consensus::Unanimous]),
-            source: SignalSource::External,
-            pad: [0; 8],
-        };
+        let confidence = Dec::new(dice.between(60, 99), 2);
+        let action = dice.pick(&[Action::Long, Action::Short]);
+        let consensus = dice.pick(&[Consensus::Strong, Consensus::Unanimous]);
         let instrument = InstrumentId(dice.between(0, 2) as u16);
-        Event { recv_ns: self.ours(), instrument, body: EventBody::Signal(signal) }
+        self.signal_of(instrument, action, consensus, confidence)
     }
 
     /// Somebody watches, and mostly lets it go on.
@@ -512,7 +516,11 @@ impl World {
         }
     }
 
-    fn strike(&mut self, blow: Blow) -> Result<(), Failure> {
+    /// A blow falls.
+    ///
+    /// # Errors
+    /// The first thing that must not be.
+    pub fn strike(&mut self, blow: Blow) -> Result<(), Failure> {
         let lots = |dice: &mut Dice| Lots(dice.pick(&[1, 5, 50, 1_000_000]));
         match blow {
             Blow::CutOrders => self.cut(Line::Orders, false),
@@ -539,7 +547,7 @@ impl World {
                     self.desk.force(InstrumentId(index), lots, cause);
                 }
             }
-            Blow::TradeByHand => self.trade_by_hand(),
+            Blow::TradeByHand => self.trade_at_random(),
         }
         Ok(())
     }
@@ -549,71 +557,6 @@ impl World {
         match line {
             Line::Orders => self.tell_gateway(Input::OrderLink(link)),
             Line::User => self.tell_gateway(Input::UserLink(link)),
-        }
-    }
-}
-
-impl World {
-    /// From here on there is plenty to trade with, nobody trades anew, and who was to die lives.
-    pub fn calm(&mut self) {
-        self.market.thick = true;
-        (self.quiet, self.dying) = (true, false);
-    }
-
-    /// The journal as it stands.
-    pub fn entries(&self) -> &[Entry] {
-        match &self.process {
-            Some(process) => &process.intake.core.recorder().entries,
-            None => &self.disk.journal.entries,
-        }
-    }
-
-    /// What the gateway waits for, for whoever looks for a fault.
-    pub fn describe(&self) -> String {
-        let Some(process) = &self.process else { return "no process".to_owned() };
-        let (urgent, other) = (process.out.urgent.len(), process.out.rest.len());
-        let mut trades = String::new();
-        let controller = process.intake.core.engine().controller();
-        trades += &format!("{:?}, wallet {:?}\n", controller.state(), controller.wallet());
-        for (id, row) in self.market.table.iter() {
-            if let Some(stated) = process.intake.core.engine().disputed(id) {
-                trades += &format!("{}: {} stated\n", row.symbol, stated.0);
-            }
-        }
-        for trade in process.intake.core.engine().trades() {
-            trades +=
-                &format!("{} {:?}, {} open:", trade.id, trade.state, trade.open().0 * trade.side().sign());
-            for order in trade.orders.iter().filter(|order| !order.is_done()) {
-                trades += &format!(" {} {:?} {:?}", order.id, order.purpose, order.state);
-            }
-            trades += "\n";
-        }
-        format!(
-            "{trades}REST: {:?} and {urgent} wait, {:?} and {other} wait; sockets {:?} {:?}; {}",
-            process.urgent,
-            process.other,
-            process.orders.socket,
-            process.user.socket,
-            process.gateway.describe()
-        )
-    }
-
-    pub fn instruments(&self) -> &InstrumentTable {
-        &self.market.table
-    }
-
-    pub(super) fn outcome(&self, settled_ns: i64, in_question: usize) -> super::Outcome {
-        let hash = self
-            .process
-            .as_ref()
-            .map_or(self.disk.journal.hash, |process| process.intake.core.recorder().hash);
-        super::Outcome {
-            figures: self.audit.figures,
-            coverage: self.audit.coverage.clone(),
-            hash,
-            settled_ns,
-            in_question,
-            simulated_ns: self.now.since(START),
         }
     }
 }

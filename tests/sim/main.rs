@@ -2,6 +2,8 @@
 //! take; `qtx soak --seed N` shows one of them.
 #![cfg(feature = "server")]
 
+mod hurts;
+
 use quantum_trader::num::NS_PER_SEC;
 use quantum_trader::soak::{self, Blow, Campaign, Failure, Kind, Outcome, START, Weather, World};
 

@@ -8,9 +8,10 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::oneshot;
 
 use super::Request;
+use super::ServerReport;
 use super::calls::{Answer, Call, Reply};
 use super::clients::{ClientId, Opened, Role};
-use super::config::{Disturbance, Pacing, ServerConfig};
+use super::config::{Disturbance, Faults, Pacing, ServerConfig};
 use super::core::{Core, Step};
 use super::params::Params;
 use crate::event::{Event, FillCause, InstrumentTable};
@@ -200,6 +201,20 @@ impl Desk {
     /// What clients call an order of the venue's.
     pub fn client_id(&self, order: OrderId) -> &str {
         self.core.book.client_id(order)
+    }
+
+    /// Requests refused with 429, and requests that came during a ban.
+    pub fn turned_away(&self) -> (u64, u64) {
+        (self.core.rates.over_limits, self.core.rates.during_ban)
+    }
+
+    /// What it was asked and what it refused, from its start on.
+    pub fn report(&self) -> &ServerReport {
+        &self.core.clients.report
+    }
+
+    pub fn faults(&self) -> &Faults {
+        &self.core.faults
     }
 
     /// Orders asked for under an id that was used before.
