@@ -1,0 +1,14 @@
+//! Whatever bytes come from outside: an answer, never a panic, and memory in proportion to their length.
+//! One file a target, all of one shape ([`target`]); `docs/TESTING.md` says what each promises.
+
+mod evaluate;
+mod files;
+mod market;
+mod settings;
+mod target;
+mod wire;
+#[path = "../wire_support/mod.rs"]
+mod wire_support;
+
+#[global_allocator]
+static ALLOCATOR: quantum_trader::host::alloc::Counting = quantum_trader::host::alloc::Counting;
