@@ -1,11 +1,15 @@
 //! Whatever bytes come from outside: an answer, never a panic, and memory in proportion to their length.
 //! One file a target, all of one shape ([`target`]); `docs/TESTING.md` says what each promises.
 
+mod desk;
 mod evaluate;
 mod files;
 mod market;
+mod rest;
 mod settings;
+mod start;
 mod target;
+mod user_stream;
 mod wire;
 #[path = "../wire_support/mod.rs"]
 mod wire_support;
