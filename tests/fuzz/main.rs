@@ -4,7 +4,11 @@
 mod desk;
 mod evaluate;
 mod files;
+#[path = "../journal_support/mod.rs"]
+mod journal_support;
+mod made_journal;
 mod market;
+mod recovery;
 mod rest;
 mod settings;
 mod start;

@@ -75,9 +75,12 @@ impl Target {
                     (self.check)(bytes);
                 });
             }
-            None => check!().with_test_time(TEST_TIME).with_type::<Made>().for_each(|made: &Made| {
-                (self.check)(&self.make(made));
-            }),
+            None => {
+                let made = check!().with_test_time(TEST_TIME).with_type::<Made>();
+                made.map(|made| Shown(self.make(&made))).for_each(|input| {
+                    (self.check)(&input.0);
+                });
+            }
         }
     }
 
@@ -142,6 +145,15 @@ impl Target {
             bytes.truncate(INPUT_BYTES_MAX);
         }
         bytes
+    }
+}
+
+/// An input, printed as text.
+struct Shown(Vec<u8>);
+
+impl std::fmt::Debug for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
     }
 }
 
