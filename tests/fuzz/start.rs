@@ -97,8 +97,7 @@ fn serve(mut stream: TcpStream, answers: &Mutex<Answers>) -> Option<()> {
         if text.contains("Sec-WebSocket-Key") {
             stream.write_all(&agree(&key(&head))).ok()?;
             // It says nothing, and ends with the client.
-            stream.read(&mut part).ok()?;
-            return None;
+            return stream.read(&mut part).ok().map(drop);
         }
         let mut words = text.split([' ', '?']);
         let name = format!("{} {}", words.next()?, words.next()?);
