@@ -91,6 +91,8 @@ fn check_answer(settings: &Settings, said: &Value, number: u64) -> bool {
 
 const ACCOUNT: &str = r#"{"type":"account","equity":"10000"}"#;
 const BTC: &str = r#"{"type":"instrument","symbol":"BTCUSDT","tick":"0.1","step":"0.001","min_qty":"0.001","min_notional":"5"}"#;
+/// The same on another grid.
+const COARSE: &str = r#"{"type":"instrument","symbol":"BTCUSDT","tick":"1","step":"0.01","min_qty":"0.01","min_notional":"5"}"#;
 const SOL: &str = r#"{"type":"instrument","symbol":"SOLUSDT","tick":"1","step":"1","min_qty":0,"min_notional":0,"taker_fee":"0.1","maintenance_margin":"0.02","leverage":5}"#;
 const LONG: &str = r#"{"type":"signal","symbol":"BTCUSDT","action":"LONG","consensus":"STRONG","confidence":"0.75","price":"50000","spread_bps":"10","atr":"1500","ema_200":"48000","volume_24h":"5000000000"}"#;
 const SHORT: &str = r#"{"type":"signal","symbol":"SOLUSDT","action":"SHORT","consensus":"UNANIMOUS","confidence":"0.9","price":"150","bid":"149","ask":"150","atr":"5","ema_200":"160","volume_24h":"5000000000","time_ms":60000}"#;
@@ -106,6 +108,7 @@ fn evaluate() {
     let right = [
         scenario(&[ACCOUNT, BTC, LONG, FILL, HIGHER, LOWER]),
         scenario(&[ACCOUNT, BTC, LONG, HIGHER, RESET, ACCOUNT, BTC, LONG, LOWER]),
+        scenario(&[ACCOUNT, BTC, COARSE, LONG, HIGHER, LOWER]),
         scenario(&[ACCOUNT, SOL, SHORT]),
         scenario(&[ACCOUNT, BTC, VOTES, LOWER]),
         scenario(&["lenient", ACCOUNT, BTC, SOL, LONG, SHORT, FILL, FILL, HIGHER, LOWER, LONG]),

@@ -221,6 +221,8 @@ fn recovery() {
         step(1, snapshot, 700),
         [step(2, snapshot, 500), step(3, snapshot - 1, 0)].concat(),
         step(1 | 3 << 5, ring, 192),
+        step(1, file(".zst"), 900),
+        step(1, ring, 6_000),
         step(2, last, journal().files[usize::from(last)].1.len() as u16 - 200),
     ];
     let target =

@@ -17,6 +17,7 @@ use quantum_trader::venue::binance::sign::Credentials;
 use quantum_trader::venue::binance::{ClientIds, Endpoints};
 use quantum_trader::wire::Roots;
 
+use crate::desk::assert_possible;
 use crate::target::{Target, assert_one_line, bounded};
 use crate::wire_support::{agree, key};
 
@@ -212,9 +213,7 @@ fn begin(begun: &Begun) {
     for event in std::iter::once(&opening).chain(&begun.events) {
         engine.step(event, &mut outbox);
     }
-    let restored =
-        Engine::restore(&engine.snapshot(1)).unwrap_or_else(|error| panic!("no engine has it: {error}"));
-    assert_eq!(restored.0.state_hash(), engine.state_hash());
+    assert_possible(&engine);
 }
 
 #[test]

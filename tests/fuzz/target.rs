@@ -1,7 +1,7 @@
 //! The shape every target has: inputs that are right, words, and what must hold of any input.
 //!
 //! In `cargo test` the seeds come first, then for some seconds inputs made from them: a word exchanged for
-//! another, bytes changed, parts left out, repeated, joined to another seed's. With `FUZZ_DIR` set, as
+//! another, bytes changed, lines added and left out, parts repeated, the rest taken from another seed. With `FUZZ_DIR` set, as
 //! `scripts/fuzz` sets it, seeds and words are written there for a coverage-guided engine, which makes the
 //! inputs. With `FUZZ_INPUT` set, that file is the only input.
 
@@ -15,7 +15,7 @@ use quantum_trader::host::alloc::most_held;
 
 /// In `cargo test`; `BOLERO_RANDOM_TEST_TIME_MS` asks for another.
 const TEST_TIME: Duration = Duration::from_secs(2);
-const EDITS_MAX: usize = 6;
+const EDITS_MAX: u8 = 3;
 const INPUT_BYTES_MAX: usize = 1 << 16;
 
 /// What numbers and texts are got wrong with.
@@ -105,46 +105,48 @@ impl Target {
     }
 
     fn make(&self, made: &Made) -> Vec<u8> {
-        let sources = self.seeds.len() + self.recorded.len();
-        let source = |pick: u16| {
-            let pick = usize::from(pick) % sources;
-            self.seeds.get(pick).unwrap_or_else(|| &self.recorded[pick - self.seeds.len()])
-        };
-        let mut bytes = source(made.seed).clone();
-        let words: Vec<&str> = self.all_words().collect();
-        let word = |pick: u8| words[usize::from(pick) % words.len()].as_bytes();
-        for edit in made.edits.iter().take(EDITS_MAX) {
-            let place = |at: u16| usize::from(at) % (bytes.len() + 1);
-            let span = |at: u16, count: u8| {
-                let begin = place(at);
-                begin..(begin + usize::from(count)).min(bytes.len())
-            };
-            match *edit {
-                Edit::Byte { at, to } => bytes.splice(span(at, 1), [to]).for_each(drop),
-                Edit::Word { at, to } => {
-                    let span = word_at(&bytes, place(at));
-                    bytes.splice(span, word(to).iter().copied()).for_each(drop);
-                }
-                Edit::Insert { at, new } => {
-                    let at = place(at);
-                    bytes.splice(at..at, word(new).iter().copied()).for_each(drop);
-                }
-                Edit::Remove { at, count } => bytes.drain(span(at, count)).for_each(drop),
-                Edit::Repeat { at, count, times } => {
-                    let span = span(at, count);
-                    let part = bytes[span.clone()].repeat(usize::from(times));
-                    bytes.splice(span.end..span.end, part).for_each(drop);
-                }
-                Edit::Join { at, seed, from } => {
-                    let other = source(seed);
-                    bytes.truncate(place(at));
-                    bytes.extend_from_slice(&other[usize::from(from) % (other.len() + 1)..]);
-                }
-                Edit::Cut { at } => bytes.truncate(place(at)),
-            }
+        let mut bytes = self.source(made.seed).clone();
+        for edit in made.edits.iter().take(usize::from(made.count % EDITS_MAX) + 1) {
+            self.apply(edit, &mut bytes);
             bytes.truncate(INPUT_BYTES_MAX);
         }
         bytes
+    }
+
+    fn source(&self, pick: u16) -> &Vec<u8> {
+        let pick = usize::from(pick) % (self.seeds.len() + self.recorded.len());
+        self.seeds.get(pick).unwrap_or_else(|| &self.recorded[pick - self.seeds.len()])
+    }
+
+    fn apply(&self, edit: &Edit, bytes: &mut Vec<u8>) {
+        let words: Vec<&str> = self.all_words().collect();
+        let word = words[usize::from(edit.word) % words.len()].bytes();
+        let at = usize::from(edit.at) % (bytes.len() + 1);
+        let span = at..(at + usize::from(edit.count)).min(bytes.len());
+        let other = self.source(edit.seed);
+        match edit.what % 16 {
+            0 => bytes.splice(at..bytes.len().min(at + 1), [edit.word]).for_each(drop),
+            1 => bytes.splice(at..at, word).for_each(drop),
+            2 => bytes.drain(span).for_each(drop),
+            3 => {
+                let part = bytes[span.clone()].repeat(usize::from(edit.word));
+                bytes.splice(span.end..span.end, part).for_each(drop);
+            }
+            4 => bytes.truncate(at),
+            5 => {
+                bytes.truncate(at);
+                bytes.extend_from_slice(&other[usize::from(edit.from) % (other.len() + 1)..]);
+            }
+            6 => bytes.drain(line_at(bytes, at)).for_each(drop),
+            7..=9 => {
+                // A line of another seed before this one.
+                let line = &other[line_at(other, usize::from(edit.from) % (other.len() + 1))];
+                let at = line_at(bytes, at).start;
+                let end = if line.ends_with(b"\n") { &b""[..] } else { b"\n" };
+                bytes.splice(at..at, [line, end].concat()).for_each(drop);
+            }
+            _ => bytes.splice(word_at(bytes, at), word).for_each(drop),
+        }
     }
 }
 
@@ -157,22 +159,29 @@ impl std::fmt::Debug for Shown {
     }
 }
 
-/// An input made from a seed.
+/// An input made from a seed, mostly by few edits: more leave little that is right.
 #[derive(Debug, TypeGenerator)]
 struct Made {
     seed: u16,
-    edits: Vec<Edit>,
+    count: u8,
+    edits: [Edit; EDITS_MAX as usize],
 }
 
 #[derive(Debug, TypeGenerator)]
-enum Edit {
-    Byte { at: u16, to: u8 },
-    Word { at: u16, to: u8 },
-    Insert { at: u16, new: u8 },
-    Remove { at: u16, count: u8 },
-    Repeat { at: u16, count: u8, times: u8 },
-    Join { at: u16, seed: u16, from: u16 },
-    Cut { at: u16 },
+struct Edit {
+    what: u8,
+    at: u16,
+    count: u8,
+    word: u8,
+    seed: u16,
+    from: u16,
+}
+
+/// The line at a place, with its end.
+fn line_at(bytes: &[u8], at: usize) -> std::ops::Range<usize> {
+    let start = bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let end = bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| at + end + 1);
+    start..end
 }
 
 /// The name or number at a place.

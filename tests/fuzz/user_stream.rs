@@ -39,6 +39,9 @@ fn check_messages(bytes: &[u8]) -> bool {
         let mut stages = std::collections::BTreeMap::new();
         for event in &said {
             let EventBody::OrderUpdate(update) = event.body else { continue };
+            if update.code > 0 {
+                continue; // The gateway's own refusal: the order never was.
+            }
             let stage = stage(update.status);
             let before = stages.insert(update.order, stage).unwrap_or(0);
             assert!(before < stage, "{update:?} behind {before}");

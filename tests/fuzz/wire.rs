@@ -97,6 +97,7 @@ fn wire() {
         [text("one"), frame(BINARY, true, b"two")].concat(),
         [frame(TEXT, false, b"in "), frame(0, false, b"three "), frame(0, true, b"parts")].concat(),
         [frame(TEXT, false, b"a "), frame(PING, true, b"ping"), frame(0, true, b"between")].concat(),
+        [frame(TEXT, false, &[b'x'; 200]), frame(0, true, &[b'y'; 200])].concat(),
         [text(&long), frame(PONG, true, b""), frame(PING, true, b"")].concat(),
         [text("last"), frame(CLOSE, true, b"\x03\xe8bye")].concat(),
         [text("last"), frame(CLOSE, true, b"")].concat(),
