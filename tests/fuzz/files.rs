@@ -26,7 +26,7 @@ fn check_file(bytes: &[u8]) -> bool {
     FILE.with(|(folder, table)| {
         let path = folder.path().join("btcusdt");
         fs::write(&path, bytes).unwrap();
-        bounded(bytes, 4 << 20, 4_096, || read_file(&path, table))
+        bounded(bytes.len(), 4 << 20, 4_096, || read_file(&path, table))
     })
 }
 

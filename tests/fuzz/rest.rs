@@ -14,7 +14,7 @@ const LISTEN_KEY: &str = r#"200 {"listenKey":"a-key"}"#;
 const TIME: &str = r#"200 {"serverTime":1700000000250}"#;
 
 fn check_answers(bytes: &[u8]) -> bool {
-    bounded(bytes, 4 << 20, 2_048, || Desk::new().hear(bytes))
+    bounded(bytes.len(), 4 << 20, 2_048, || Desk::new().hear(bytes))
 }
 
 /// A response of the order websocket.

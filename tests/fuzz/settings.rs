@@ -41,7 +41,7 @@ fn check_settings(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(&file);
     let load =
         |environment: Vec<(OsString, OsString)>| load(&flags, environment, Some(("file", &text)), None);
-    let loaded = bounded(bytes, 1 << 16, 1_024, || load(environment.clone()));
+    let loaded = bounded(bytes.len(), 1 << 16, 1_024, || load(environment.clone()));
     assert_eq!(load(environment.into_iter().rev().collect()), loaded, "the environment has no order");
     match loaded {
         Ok(loaded) => {

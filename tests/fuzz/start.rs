@@ -163,7 +163,7 @@ fn check_start(bytes: &[u8]) -> bool {
     *server().answers.lock().unwrap() = answers(bytes);
     let credentials = Credentials::new("the-key", "the-secret").unwrap();
     let started =
-        bounded(bytes, 8 << 20, 256, || prepare(config(), credentials, &Clock).and_then(read_history));
+        bounded(bytes.len(), 8 << 20, 256, || prepare(config(), credentials, &Clock).and_then(read_history));
     match started {
         Ok(events) => {
             begin(&events);

@@ -1,9 +1,9 @@
 //! The shape every target has: inputs that are right, words, and what must hold of any input.
 //!
 //! In `cargo test` the seeds come first, then for some seconds inputs made from them: a word exchanged for
-//! another, bytes changed, lines added and left out, parts repeated, the rest taken from another seed. With `FUZZ_DIR` set, as
-//! `scripts/fuzz` sets it, seeds and words are written there for a coverage-guided engine, which makes the
-//! inputs. With `FUZZ_INPUT` set, that file is the only input.
+//! another, bytes changed, lines added and left out, parts repeated, the rest taken from another seed. With
+//! `FUZZ_DIR` set, as `scripts/fuzz` sets it, seeds and words are written there for a coverage-guided engine,
+//! which makes the inputs. With `FUZZ_INPUT` set, that file is the only input.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -192,12 +192,12 @@ fn word_at(bytes: &[u8], at: usize) -> std::ops::Range<usize> {
     at - before..at + behind
 }
 
-/// Does what is to be done with an input, and asks that it hold no more memory at once than `base` bytes
-/// and `per_byte` for each of the input's.
-pub fn bounded<R>(input: &[u8], base: u64, per_byte: u64, work: impl FnOnce() -> R) -> R {
+/// Does what is to be done with an input of `length` bytes, and asks that it hold no more memory at once than
+/// `base` bytes and `per_byte` for each of them.
+pub fn bounded<R>(length: usize, base: u64, per_byte: u64, work: impl FnOnce() -> R) -> R {
     let (result, held) = most_held(work);
-    let allowed = base + per_byte * input.len() as u64;
-    assert!(held <= allowed, "{held} bytes held for an input of {}, {allowed} allowed", input.len());
+    let allowed = base + per_byte * length as u64;
+    assert!(held <= allowed, "{held} bytes held for an input of {length}, {allowed} allowed");
     result
 }
 

@@ -28,7 +28,7 @@ fn account(reason: &str, wallet: &str, change: &str, position: &str) -> String {
 }
 
 fn check_messages(bytes: &[u8]) -> bool {
-    let (right, said) = bounded(bytes, 4 << 20, 2_048, || {
+    let (right, said) = bounded(bytes.len(), 4 << 20, 2_048, || {
         let mut desk = Desk::new();
         let right = desk.hear(bytes);
         (right, desk.said)

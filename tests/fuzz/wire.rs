@@ -73,7 +73,7 @@ fn run(bytes: &[u8], read_max: usize) -> Option<(Messages, Option<CloseReason>, 
 
 /// `true` if at least one message came out of it.
 fn check_stream(bytes: &[u8]) -> bool {
-    let whole = bounded(bytes, 160 << 10, 64, || run(bytes, usize::MAX));
+    let whole = bounded(bytes.len(), 160 << 10, 64, || run(bytes, usize::MAX));
     for read_max in [1, 7] {
         let cut = run(bytes, read_max);
         let told = |run: &Option<(Messages, Option<CloseReason>, Vec<u8>)>| {
