@@ -44,5 +44,7 @@ pub mod live;
 pub mod evaluate;
 // A journal as tables for analysis: Parquet, comma-separated values.
 pub mod export;
+// Engine, gateway and venue in one thread, with everything that can go wrong.
+pub mod soak;
 // The command line: arguments, what each command wires together.
 pub mod cli;

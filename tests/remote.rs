@@ -120,6 +120,47 @@ fn a_run_against_another_process_trades_and_is_the_only_one() {
     assert!(refused(&still).contains("the account holds"), "{still:?}");
 }
 
+/// Starts again and again until one finds a position, for the market may close it in between; until what a
+/// start that found one has made of it is `done`.
+fn take_over(policy: &str, done: impl Fn(&Value) -> bool) {
+    let sim = Sim::start();
+    let setting = format!("QT_ON_UNKNOWN_POSITION={policy}");
+    for attempt in 0..100 {
+        let journal = format!("journal-{attempt}");
+        let _run = Process(sim.run(&journal, &["--set", &setting]).spawn().unwrap());
+        let reached = || {
+            let status = sim.status(&journal)?;
+            let positions = status["positions"].as_array()?;
+            let covered = positions.iter().any(|position| position["covered"] == true);
+            // Nothing lowers the state of a start that found nothing.
+            match status["state"] == "REDUCING" {
+                true if done(&status) => Some(true),
+                true => (status["counts"]["trades_closed"] != 0 && positions.is_empty()).then_some(false),
+                false => covered.then_some(false),
+            }
+        };
+        if until("a position", reached) {
+            return;
+        }
+    }
+    panic!("no start found a position");
+}
+
+#[test]
+fn a_start_adopts_what_no_journal_explains_if_it_is_told_to() {
+    take_over("adopt", |status| {
+        let positions = status["positions"].as_array().unwrap();
+        !positions.is_empty() && positions.iter().all(|position| position["covered"] == true)
+    });
+}
+
+#[test]
+fn or_closes_it() {
+    take_over("close", |status| {
+        status["positions"].as_array().unwrap().is_empty() && status["counts"]["trades_closed"] != 0
+    });
+}
+
 #[test]
 fn what_was_recorded_of_it_runs_again() {
     let sim = Sim::start();

@@ -15,6 +15,8 @@ mod run;
 mod settings;
 #[cfg(feature = "server")]
 mod sim;
+#[cfg(feature = "server")]
+mod soak;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
@@ -34,6 +36,7 @@ Examples:
   qtx ctl status                                    how the engine stands, from another terminal
   qtx record --out btc.tsv.zst --duration 3600      an hour of the venue's market, to run again
   qtx sim                                           the simulated venue alone, for other programs
+  qtx soak --seeds 2000                             does everything come to rest after a storm?
   qtx journal verify qtx-journal                    is every record as it was written?
   qtx replay qtx-journal                            does the engine say the same again?
   qtx journal export qtx-journal --to tables        Parquet files of what happened
@@ -61,6 +64,9 @@ enum Command {
     /// Serve the simulated venue to other programs
     #[cfg(feature = "server")]
     Sim(Box<sim::SimArgs>),
+    /// Engine, gateway and venue in simulated storms: does everything come to rest?
+    #[cfg(feature = "server")]
+    Soak(soak::SoakArgs),
     /// Look into a journal
     Journal(journal::JournalArgs),
     /// Run a journal again and compare every output
@@ -100,6 +106,8 @@ pub fn main() -> ExitCode {
         Command::Record(args) => record::record(&args),
         #[cfg(feature = "server")]
         Command::Sim(args) => sim::sim(&args),
+        #[cfg(feature = "server")]
+        Command::Soak(args) => soak::soak(&args),
         Command::Journal(args) => journal::journal(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Evaluate(args) => evaluate::evaluate(&args),

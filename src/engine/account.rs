@@ -1,18 +1,35 @@
 //! The ledger: marking to market, limits, the venue's word on the wallet. `docs/RULES.md` §4.
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use super::{Engine, Outbox, alarm};
 use crate::event::{
     AccountReason, AccountUpdate, AlarmKind, Equity, LimitChanged, OutputBody, Reconcile, TradingState,
     VenuePosition,
 };
-use crate::num::{Dec, InstrumentId, NS_PER_SEC, OrderId, Ticks};
+use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
 use crate::risk::controller::LimitChanges;
 use crate::risk::money;
 
 /// Equity is said at most this often.
 const EQUITY_EVERY_NS: i64 = NS_PER_SEC;
-/// A position or wallet the venue states otherwise for so long, with nothing on its way, is a difference.
-const DISPUTE_NS: i64 = 5 * NS_PER_SEC;
+/// A wallet the venue states otherwise for so long, with nothing held, is a difference.
+const WALLET_DISPUTE_NS: i64 = 3 * NS_PER_SEC;
+/// So is a position, with nothing on its way. The gateway asks for what explains it, and finds it or
+/// concludes it well before.
+const DISPUTE_NS: i64 = 30 * NS_PER_SEC;
+
+/// The venue states another position than ours.
+#[derive(Clone, Copy, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
+pub(super) struct Dispute {
+    since: TimeNs,
+    stated: Lots,
+    /// The operator was told. It stays, for what rests there may be the position's only stop.
+    pub said: bool,
+}
+
+/// The venue rounds what a closed part cost at its eighth place; a part is a lot at least.
+const ROUNDED_A_PART: Dec = Dec::new(1, 8);
 
 impl Engine {
     /// The instrument's price moved: values its trade, raises peaks, latches limits.
@@ -78,23 +95,33 @@ impl Engine {
         }
     }
 
-    /// With nothing held and nothing on its way, our wallet and the venue's must be the same number;
-    /// a difference is taken over, said, and no drawdown.
+    /// With nothing on its way our wallet and the venue's must be the same number, but for what the venue
+    /// rounds while parts of a position are closed; a difference is taken over, said, and no drawdown.
     pub(super) fn check_wallet(&mut self, out: &mut Outbox) {
-        let (now, ours) = (self.now, self.controller.wallet());
-        let differing = self.stated_wallet.filter(|stated| self.trades.is_empty() && ours != Some(*stated));
-        let Some(stated) = differing else {
+        let (now, ours) = (self.now, self.wallet_with_parts());
+        // What the venue can't find any more moves nothing.
+        let mut orders = self.trades.iter().flat_map(|trade| &trade.orders);
+        let moving = self.recovering || orders.any(|order| order.is_in_flight() && !self.is_lost(order));
+        let rounded: i128 = self.trades.iter().map(|trade| trade.exited.wide() * ROUNDED_A_PART.0).sum();
+        let differs = |stated: &Dec| ours.is_none_or(|ours| (ours.0 - stated.0).abs() > rounded);
+        let Some(stated) = self.stated_wallet.filter(|stated| !moving && differs(stated)) else {
             self.wallet_differs = None;
             return;
         };
         // The report that would settle it may be a moment behind.
         let same = self.wallet_differs.filter(|(_, was)| Some(*was) == ours);
         let (since, _) = *self.wallet_differs.insert(same.unwrap_or((now, ours.unwrap_or(Dec::ZERO))));
-        if now.since(since) >= DISPUTE_NS {
+        if now.since(since) >= WALLET_DISPUTE_NS {
             self.wallet_differs = None;
             self.take_wallet(stated, true, out);
             self.refresh_equity(out);
         }
+    }
+
+    /// Ours as the venue counts it: with the results of parts already closed.
+    fn wallet_with_parts(&self) -> Option<Dec> {
+        let parts = self.trades.iter().filter(|trade| !trade.finished).map(|trade| trade.realised);
+        self.controller.wallet().map(|wallet| money::add(wallet, money::sum(parts)))
     }
 
     /// The venue's word on a position. It may come before the fills it speaks of, so a difference
@@ -102,10 +129,30 @@ impl Engine {
     pub(super) fn on_venue_position(&mut self, id: InstrumentId, position: &VenuePosition) {
         let ours = self.signed_position(id);
         let now = self.now;
+        let stated = position.quantity;
         if let Some(disputed) = self.disputed.get_mut(id.index()) {
-            let since = disputed.map_or(now, |(since, _)| since);
-            *disputed = (position.quantity.0 != ours).then_some((since, position.quantity));
+            // One that was said begins anew where the venue states yet another.
+            let before = disputed.filter(|dispute| !dispute.said || dispute.stated == stated);
+            let Dispute { since, said, .. } = before.unwrap_or(Dispute { since: now, stated, said: false });
+            *disputed = (stated.0 != ours).then_some(Dispute { since, stated, said });
         }
+    }
+
+    /// What the venue last stated of a position, where that differed from ours.
+    pub fn disputed(&self, id: InstrumentId) -> Option<Lots> {
+        self.disputed.get(id.index()).copied().flatten().map(|dispute| dispute.stated)
+    }
+
+    /// Whether the venue's position is ours, or none, as far as it has stated one.
+    pub(super) fn is_explained(&self, id: InstrumentId) -> bool {
+        let dispute = self.disputed.get(id.index()).copied().flatten();
+        dispute.is_none_or(|dispute| dispute.stated.0 == 0 || dispute.stated.0 == self.signed_position(id))
+    }
+
+    /// The venue was silent, and is heard again: what it stated counts from here.
+    pub(super) fn renew_disputes(&mut self) {
+        let now = self.now;
+        self.disputed.iter_mut().flatten().for_each(|dispute| dispute.since = now);
     }
 
     fn signed_position(&self, id: InstrumentId) -> i64 {
@@ -115,23 +162,21 @@ impl Engine {
 
     /// Positions the venue still states otherwise, though nothing is on its way.
     pub(super) fn check_positions(&mut self, out: &mut Outbox) {
-        if self.recovering {
+        if self.recovering || self.unheard_since.is_some() {
             return; // the fills that explain them are still asked for
         }
         for index in 0..self.disputed.len() {
-            let Some((since, stated)) = self.disputed.get(index).copied().flatten() else { continue };
+            let Some(dispute) = self.disputed.get(index).copied().flatten() else { continue };
             let id = InstrumentId(index as u16);
             let ours = self.signed_position(id);
             let in_flight = self
                 .trade_index(id)
-                .is_some_and(|t| self.trades[t].orders.iter().any(|order| order.is_in_flight()));
-            let agreed = stated.0 == ours;
-            if !agreed && (in_flight || self.now.since(since) < DISPUTE_NS) {
-                continue;
-            }
-            self.disputed[index] = None;
-            if !agreed {
-                let difference = stated.0.saturating_sub(ours);
+                .is_some_and(|t| self.trades[t].orders.iter().any(|o| o.is_in_flight() && !self.is_lost(o)));
+            if dispute.stated.0 == ours {
+                self.disputed[index] = None;
+            } else if !dispute.said && !in_flight && self.now.since(dispute.since) >= DISPUTE_NS {
+                self.disputed[index] = Some(Dispute { said: true, ..dispute });
+                let difference = dispute.stated.0.saturating_sub(ours);
                 let (kind, to) = (AlarmKind::UnexpectedFill, TradingState::Halted);
                 // One a timer: what is said at one event is bounded.
                 return self.fault(kind, to, OrderId::NONE, difference, id, out);

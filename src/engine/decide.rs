@@ -186,7 +186,8 @@ impl Engine {
             quote_age_ns: market.quote_ns.map(|at| self.now.since(at)),
             feed_lag_ns: market.lag.excess_ns(),
             taker_fee: market.instrument.taker_fee,
-            funded: self.controller.wallet().is_some() && !self.recovering,
+            // Nor is anything entered where the venue has a position that nothing explains.
+            funded: self.controller.wallet().is_some() && !self.recovering && self.is_explained(id),
         }
     }
 

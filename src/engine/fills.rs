@@ -34,9 +34,13 @@ impl FillMemory {
         self.seen.iter().take(self.used).copied()
     }
 
+    pub fn knows(&self, instrument: InstrumentId, trade_id: i64) -> bool {
+        self.iter().any(|fill| fill == (instrument, trade_id))
+    }
+
     /// True the first time.
     pub fn is_new(&mut self, instrument: InstrumentId, trade_id: i64) -> bool {
-        if self.seen.iter().take(self.used).any(|fill| *fill == (instrument, trade_id)) {
+        if self.knows(instrument, trade_id) {
             return false;
         }
         if let Some(slot) = self.seen.get_mut(self.next) {

@@ -4,6 +4,7 @@
 //! the event's. The same events give the same outputs, bit for bit.
 
 mod account;
+mod assumed;
 mod decide;
 mod fills;
 mod market;
@@ -19,7 +20,7 @@ pub use outbox::{OUTBOX_MAX, Outbox};
 pub use restart::{SettingsChange, SettingsPieces, SettingsPiecesError};
 pub use snapshot::{SNAPSHOT_HEADER_BYTES, SNAPSHOT_VERSION, SnapshotError};
 
-use account::say_limits;
+use account::{Dispute, say_limits};
 use borsh::{BorshDeserialize, BorshSerialize};
 use fills::FillMemory;
 
@@ -29,7 +30,7 @@ use crate::event::{
     TradingStateChanged, VenueSetup,
 };
 use crate::market::{MarketParams, MarketState, Smoothing};
-use crate::num::{Dec, InstrumentId, Lots, OrderId, TimeNs};
+use crate::num::{Dec, InstrumentId, OrderId, TimeNs};
 use crate::risk::check::Checks;
 use crate::risk::config::{AtrSmoothing, Settings};
 use crate::risk::controller::{Controller, LimitChanges};
@@ -64,8 +65,8 @@ pub struct Engine {
     /// Leverage read from the venue, by instrument.
     leverage: Vec<Option<u32>>,
     fills: FillMemory,
-    /// By instrument: since when the venue has stated another position than ours, and which.
-    disputed: Vec<Option<(TimeNs, Lots)>>,
+    /// By instrument: the venue states another position than ours.
+    disputed: Vec<Option<Dispute>>,
     /// The wallet as the venue last stated it.
     stated_wallet: Option<Dec>,
     /// Since when that has differed from ours, and what ours is.
@@ -239,6 +240,9 @@ impl Engine {
         if status.feed == Feed::User && matches!(status.state, FeedState::Up | FeedState::Resynced) {
             return self.end_recovery(out);
         }
+        if status.feed == Feed::Orders && status.state == FeedState::Up {
+            return self.try_closes_again(out);
+        }
         if status.feed == Feed::User {
             self.unheard_since.get_or_insert(self.now);
         }
@@ -378,7 +382,7 @@ impl Engine {
             && equity.is_none_or(|equity| equity == self.equity_shown.1)
             && self.stated_wallet.is_none_or(|stated| self.controller.wallet() == Some(stated))
             && self.wallet_differs.is_none()
-            && self.disputed.iter().all(Option::is_none)
+            && self.disputed.iter().flatten().all(|dispute| dispute.said)
     }
 
     /// The breaker tripped and everything is to be closed. Where no venue is, whoever drives the

@@ -20,7 +20,7 @@ const CODE_REDUCE_ONLY_CONFLICT: i32 = -4118;
 const CODE_WOULD_TRIGGER: i32 = -2021;
 
 impl Engine {
-    fn find_order(&self, id: InstrumentId, order: OrderId) -> Option<usize> {
+    pub(super) fn find_order(&self, id: InstrumentId, order: OrderId) -> Option<usize> {
         self.trade_index(id).filter(|t| self.trades[*t].order(order).is_some())
     }
 
@@ -64,8 +64,9 @@ impl Engine {
             }
             // It rests at the venue for a trade that is over: an orphan must not stay. But it is no orphan
             // where the venue has a position that we can't explain: then it may be its only stop.
-            let explained = self.disputed.get(id.index()).copied().flatten().is_none();
-            if explained && matches!(update.status, OrderStatus::Accepted | OrderStatus::Triggered) {
+            if self.is_explained(id)
+                && matches!(update.status, OrderStatus::Accepted | OrderStatus::Triggered)
+            {
                 let cancel = Cancel { id: update.order, kind: OrderKind::StopMarket, pad: [0; 7] };
                 out.push(id, OutputBody::Cancel(cancel));
             }
@@ -73,13 +74,19 @@ impl Engine {
         };
         let now = self.now;
         let Some(known) = self.trades[t].order(update.order).copied() else { return };
+        if known.state.is_final() && matches!(update.status, OrderStatus::Accepted | OrderStatus::Triggered) {
+            // It counted as over, and rests after all: another has taken its place.
+            out.push(id, OutputBody::Cancel(Cancel { id: update.order, kind: known.kind, pad: [0; 7] }));
+        }
         let absent = known.is_absent(update, now)
             || (update.status == OrderStatus::NotFound && self.is_lost_for_good(&known));
         let Some(order) = self.trades[t].order_mut(update.order) else { return };
         if update.status == OrderStatus::CancelRejected && !order.state.is_final() {
             ask(order, now, id, out);
         }
-        let Some(before) = order.hear(update, absent) else { return };
+        let Some(before) = order.hear(update, absent) else {
+            return self.cancel_revenant(t, update, out);
+        };
         let order = *order;
         match order.purpose {
             Purpose::Entry => self.on_entry_update(t, &order, update.code, out),
@@ -91,6 +98,18 @@ impl Engine {
             Purpose::Exit => self.on_exit_update(t, &order, update.code, out),
         }
         self.maintain(t, out);
+    }
+
+    /// The venue has a stop that we believe gone: an orphan.
+    fn cancel_revenant(&mut self, t: usize, update: &OrderUpdate, out: &mut Outbox) {
+        let (now, id) = (self.now, self.trades[t].instrument);
+        let rests = matches!(update.status, OrderStatus::Accepted | OrderStatus::Triggered);
+        if let Some(order) = self.trades[t].order_mut(update.order).filter(|_| rests)
+            && order.purpose == Purpose::Stop
+            && order.state.is_final()
+        {
+            send_cancel(order, now, id, out);
+        }
     }
 
     fn on_entry_update(&mut self, t: usize, order: &LiveOrder, code: i32, out: &mut Outbox) {
@@ -164,6 +183,7 @@ impl Engine {
         if code == CODE_REDUCE_ONLY_CONFLICT {
             self.cancel(t, Purpose::Stop, out);
         }
+        self.on_surplus_refused(t, order.id, code == CODE_REDUCE_ONLY_CONFLICT, out);
         let trade = &self.trades[t];
         let minimum = self.markets[id.index()].instrument.min_quantity;
         if trade.open().0 > 0 && trade.open() < minimum {
@@ -177,6 +197,9 @@ impl Engine {
         if !is_sane(fill) {
             return self.fault(AlarmKind::Arithmetic, TradingState::Halted, fill.order, lots, id, out);
         }
+        if fill.cause == FillCause::Assumed && fill.order.is_none() {
+            return self.on_assumed(id, fill, at, out);
+        }
         if !self.fills.is_new(id, fill.trade_id) {
             return;
         }
@@ -184,9 +207,14 @@ impl Engine {
             FillCause::Order | FillCause::Assumed => self.find_order(id, fill.order),
             FillCause::Liquidation | FillCause::Adl | FillCause::Settlement => self.trade_index(id),
         };
-        let Some(t) = found.filter(|t| self.accepts(*t, fill)) else {
-            return self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
-        };
+        match found.filter(|t| self.accepts(*t, fill)) {
+            Some(t) => self.book_fill(t, fill, at, out),
+            None => self.on_unexpected_fill(id, fill, at, out),
+        }
+    }
+
+    /// Books a fill that a trade accepts.
+    pub(super) fn book_fill(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) {
         self.controller.book(-fill.fee);
         let order = self.trades[t].order_mut(fill.order).map(|order| {
             order.filled += fill.quantity;
@@ -279,6 +307,9 @@ impl Engine {
         }
         let trade = &mut self.trades[t];
         trade.book_exit(fill, reference, &instrument);
+        if trade.surplus.is_some_and(|surplus| surplus.order == order.id) {
+            trade.shrink_surplus(fill.quantity);
+        }
         trade.protection.urgent = true;
         if order.purpose == Purpose::Stop {
             trade.ended_by.get_or_insert(ExitSignal::StopLoss);

@@ -7,7 +7,10 @@ use crate::event::{
     AlarmKind, ExitFired, ExitSignal, Order, OrderKind, OutputBody, Protected, Purpose, StopMove, StopMoved,
     TradingState, WorkingType,
 };
-use crate::num::{Dec, InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, Side, Ticks, TimeNs, cmp_products};
+use crate::num::planted::{Bug, is_planted};
+use crate::num::{
+    Dec, InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, OrderId, Side, Ticks, TimeNs, cmp_products,
+};
 use crate::risk::config::{ExitPrice, Settings};
 use crate::risk::exit::PartLimits;
 use crate::trade::{Closing, OrderState, STOPS_MAX, Step, Trade};
@@ -38,7 +41,7 @@ pub(super) enum Tested {
 }
 
 impl Tested {
-    fn price(self, side: Side) -> Ticks {
+    pub(super) fn price(self, side: Side) -> Ticks {
         match (self, side) {
             (Tested::Book { bid, .. }, Side::Buy) => bid,
             (Tested::Book { ask, .. }, Side::Sell) => ask,
@@ -165,7 +168,7 @@ impl Engine {
         if trade.finished || trade.closing.is_some() {
             return;
         }
-        trade.closing = Some(Closing::by(signal));
+        (trade.closing, trade.surplus) = (Some(Closing::by(signal)), None);
         // What a partial exit takes with it at this very price is said by that exit.
         let leaving: i64 = trade.live(Purpose::Exit).map(|order| order.outstanding().0).sum();
         let open = trade.open() - Lots(leaving);
@@ -180,7 +183,14 @@ impl Engine {
         self.pursue_close(t, price, out);
     }
 
-    fn say_exit(&mut self, t: usize, signal: ExitSignal, quantity: Lots, price: Ticks, out: &mut Outbox) {
+    pub(super) fn say_exit(
+        &mut self,
+        t: usize,
+        signal: ExitSignal,
+        quantity: Lots,
+        price: Ticks,
+        out: &mut Outbox,
+    ) {
         let trade = &self.trades[t];
         let r = trade.exit.as_ref().map_or(Dec::ZERO, |exit| exit.r_at(price));
         let fired =
@@ -202,9 +212,17 @@ impl Engine {
         self.send_exit(t, missing, price, false, out);
     }
 
-    fn send_exit(&mut self, t: usize, quantity: Lots, price: Ticks, partial: bool, out: &mut Outbox) {
+    fn send_exit(
+        &mut self,
+        t: usize,
+        quantity: Lots,
+        price: Ticks,
+        partial: bool,
+        out: &mut Outbox,
+    ) -> OrderId {
+        let id = self.next_order_id();
         let order = Order {
-            id: self.next_order_id(),
+            id,
             trade: self.trades[t].id,
             quantity,
             trigger: Ticks::ZERO,
@@ -217,6 +235,7 @@ impl Engine {
             pad: [0; 3],
         };
         self.send(t, order, partial, out);
+        id
     }
 
     /// Brings the orders of a trade to what they should be. Idempotent: called after everything that
@@ -289,7 +308,9 @@ impl Engine {
                 self.place_stop(t, exit.stop, open, out);
             }
             // It may rest or not; another does no harm, and whichever is older goes.
-            Some(newest) if self.is_lost(&newest) => self.place_stop(t, exit.stop, open, out),
+            Some(newest) if self.is_lost(&newest) && self.stop_rested(t) => {
+                self.place_stop(t, exit.stop, open, out);
+            }
             // Unanswered, unknown or triggering: wait for the venue's word.
             Some(_) => {}
         }
@@ -303,7 +324,7 @@ impl Engine {
             return false;
         }
         if quantity != trade.open() {
-            return true;
+            return !is_planted(Bug::StopNotRequantified);
         }
         let distance = (exit.stop - trigger).abs();
         if distance == Ticks::ZERO {
@@ -369,6 +390,9 @@ impl Engine {
             self.ask_for_answers(t, &mut budget, out);
             self.check_deadline(t, out);
             self.retry_close(t, out);
+            if self.exit_rested(t) {
+                self.pursue_surplus(t, out);
+            }
             let id = self.trades[t].instrument;
             let tested = self.exit_price_now(id).map(|tested| tested.price(self.trades[t].side()));
             if let (Some(price), None) = (tested, self.trades[t].closing) {
@@ -403,12 +427,58 @@ impl Engine {
         self.close_at_market(t, ExitSignal::Unprotected, out);
     }
 
-    fn retry_close(&mut self, t: usize, out: &mut Outbox) {
-        let trade = &mut self.trades[t];
+    /// Orders reach the venue again: closes that were refused for want of a way are not kept waiting.
+    pub(super) fn try_closes_again(&mut self, out: &mut Outbox) {
+        // Backwards, because maintaining a trade may remove it.
+        for t in (0..self.trades.len()).rev() {
+            if let Some(closing) = self.trades[t].closing.as_mut() {
+                (closing.attempts, closing.refusals) = (0, 0);
+                self.maintain(t, out);
+            }
+        }
+    }
+
+    /// The last exit was sent long enough ago for another.
+    fn exit_rested(&self, t: usize) -> bool {
+        let trade = &self.trades[t];
         let newest = trade.orders.iter().filter(|o| o.purpose == Purpose::Exit).map(|o| o.sent_ns).max();
-        let refusals = trade.closing.map_or(0, |closing| closing.refusals).clamp(1, EXIT_RETRY_FACTOR_MAX);
-        let rest_ns = EXIT_RETRY_NS * i64::from(refusals);
-        let rested = newest.is_none_or(|at| self.now.since(at) >= rest_ns);
+        let refused = trade.closing.map(|closing| closing.refusals);
+        let refused = refused.or(trade.surplus.map(|surplus| surplus.refusals)).unwrap_or(0);
+        let rest_ns = EXIT_RETRY_NS * i64::from(refused.clamp(1, EXIT_RETRY_FACTOR_MAX));
+        newest.is_none_or(|at| self.now.since(at) >= rest_ns)
+    }
+
+    /// Sends the close of what is not ours to keep, unless it is on its way.
+    pub(super) fn pursue_surplus(&mut self, t: usize, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let Some(surplus) = trade.surplus.filter(|_| trade.closing.is_none() && !trade.finished) else {
+            return;
+        };
+        let missing = surplus.lots.min(trade.open() - trade.exiting());
+        if missing.0 <= 0 || trade.order(surplus.order).is_some_and(|order| !order.is_done()) {
+            return;
+        }
+        let price = self.price_to_go(t);
+        let order = self.send_exit(t, missing, price, false, out);
+        if let Some(surplus) = self.trades[t].surplus.as_mut() {
+            surplus.order = order;
+        }
+    }
+
+    /// The venue refused an exit of the surplus: waits like those of a close, but once not where it was the
+    /// stop that stood in its way.
+    pub(super) fn on_surplus_refused(&mut self, t: usize, order: OrderId, by_stop: bool, out: &mut Outbox) {
+        let surplus = self.trades[t].surplus.as_mut().filter(|surplus| surplus.order == order);
+        let Some(surplus) = surplus else { return };
+        surplus.refusals = surplus.refusals.saturating_add(1);
+        if by_stop && surplus.refusals == 1 {
+            self.pursue_surplus(t, out);
+        }
+    }
+
+    fn retry_close(&mut self, t: usize, out: &mut Outbox) {
+        let rested = self.exit_rested(t);
+        let trade = &mut self.trades[t];
         let idle = rested && trade.exiting().0 == 0;
         if let Some(closing) = trade.closing.as_mut().filter(|_| idle) {
             closing.attempts = 0;

@@ -2,15 +2,16 @@
 //! meanwhile. `docs/JOURNAL.md` has the table of what becomes of each thing.
 
 use super::{Engine, Outbox, market_params, weights};
-use crate::event::{AlarmKind, ConfigText, EventBody, Purpose, RunStart};
+use crate::event::{AlarmKind, ConfigText, EventBody, ExitSignal, Purpose, RunStart};
+use crate::num::planted::{Bug, is_planted};
 use crate::num::{NS_PER_SEC, TimeNs};
 use crate::risk::config::{ConfigError, Settings};
 use crate::risk::off;
 use crate::trade::{LiveOrder, OrderState, Step};
 
-/// The venue acts on a request within its receive window of 5 s, or not at all: an exit that an
-/// earlier start sent, and that the venue does not know after so long, will not come any more. Only
-/// for orders that reduce: if one comes all the same, the venue finds nothing for it to close.
+/// The venue acts on a request within its receive window of 5 s, or not at all: an exit that it does
+/// not know after so long will not come any more, and a position must not wait for it. Only for
+/// orders that reduce: if one comes all the same, the venue finds nothing for it to close.
 pub(super) const LOST_AFTER_NS: i64 = 6 * NS_PER_SEC;
 
 impl Engine {
@@ -33,6 +34,8 @@ impl Engine {
     fn begin_recovery(&mut self, before: TimeNs, out: &mut Outbox) {
         self.unheard_since.get_or_insert(before);
         (self.restarted, self.recovering) = (Some(self.now), true);
+        // What is held is stated anew; what is not may have been stated for the last time.
+        self.disputed.fill(None);
         if let Some(to) = self.stopped_from.take()
             && let Some(from) = self.controller.go_on_as(to)
         {
@@ -54,30 +57,34 @@ impl Engine {
 
     /// The venue has said what became of everything.
     pub(super) fn end_recovery(&mut self, out: &mut Outbox) {
-        self.unheard_since = None;
+        if self.unheard_since.take().is_some() {
+            // What it says of positions counts from here: what explains it has only just come.
+            self.renew_disputes();
+        }
         if !std::mem::take(&mut self.recovering) {
             return;
         }
-        // What it says of positions counts from here: what explains it has only just come.
-        let now = self.now;
-        self.disputed.iter_mut().flatten().for_each(|(since, _)| *since = now);
+        if is_planted(Bug::ReconcileFlattens) {
+            self.flatten(ExitSignal::Flatten, out);
+        }
         // Backwards, because maintaining a trade may remove it.
         for t in (0..self.trades.len()).rev() {
             self.maintain(t, out);
         }
     }
 
-    /// Whether an order is of an earlier start, and the venue could not say what became of it when it was
-    /// asked for everything.
+    /// Whether the venue can't say what became of an order: of one of an earlier start when it was asked
+    /// for everything, of one of this start when the venue can't act on it any more.
     pub(super) fn is_lost(&self, order: &LiveOrder) -> bool {
-        !self.recovering && order.state == OrderState::Unknown && self.is_of_earlier_start(order)
+        let late = self.is_of_earlier_start(order) || self.now.since(order.sent_ns) >= LOST_AFTER_NS;
+        !self.recovering && order.state == OrderState::Unknown && late
     }
 
     /// Whether "not found" means that an order will not come any more, earlier than it would mean that
     /// of a fresh one.
     pub(super) fn is_lost_for_good(&self, order: &LiveOrder) -> bool {
-        let reduces = order.purpose != Purpose::Entry;
-        reduces && self.is_of_earlier_start(order) && self.now.since(order.sent_ns) >= LOST_AFTER_NS
+        // A stop may rest all the same: a fresh conditional order can be unqueryable for a while.
+        order.purpose == Purpose::Exit && self.now.since(order.sent_ns) >= LOST_AFTER_NS
     }
 
     fn is_of_earlier_start(&self, order: &LiveOrder) -> bool {
@@ -119,6 +126,11 @@ impl Engine {
     /// Fills applied already, by instrument and the venue's trade id: the newest of them.
     pub fn fills_applied(&self) -> impl Iterator<Item = (crate::num::InstrumentId, i64)> {
         self.fills.iter()
+    }
+
+    /// The run was told to end: the next start goes on as before that.
+    pub fn is_told_to_end(&self) -> bool {
+        self.stopped_from.is_some()
     }
 
     /// A start after another has not heard from the venue yet.

@@ -1,5 +1,6 @@
 //! The engine driven by hand, event by event: what comes out, and in which order.
 
+mod assumed;
 mod protection;
 mod regressions;
 mod restart;
@@ -137,11 +138,19 @@ impl Desk {
     }
 
     fn update(&mut self, order: OrderId, status: OrderStatus, code: i32) -> Vec<OutputBody> {
-        let filled = Lots::ZERO;
+        self.word(order, status, code, 0)
+    }
+
+    /// The same, with what the venue says is filled.
+    fn update_filled(&mut self, order: OrderId, status: OrderStatus, lots: i64) -> Vec<OutputBody> {
+        self.word(order, status, 0, lots)
+    }
+
+    fn word(&mut self, order: OrderId, status: OrderStatus, code: i32, lots: i64) -> Vec<OutputBody> {
         self.send(EventBody::OrderUpdate(OrderUpdate {
             order,
             venue_id: 1,
-            filled,
+            filled: Lots(lots),
             event_ms: 0,
             code,
             status,
@@ -170,6 +179,24 @@ impl Desk {
         }))
     }
 
+    fn user_stream(&mut self, state: FeedState) -> Vec<OutputBody> {
+        self.send(EventBody::FeedStatus(FeedStatus { since_ms: 0, feed: Feed::User, state, pad: [0; 6] }))
+    }
+
+    fn tick(&mut self, after_ms: i64) -> Vec<OutputBody> {
+        self.pass_ms(after_ms);
+        self.send(EventBody::Timer(Timer { count: 1 }))
+    }
+
+    fn trading(&self) -> TradingState {
+        self.engine.controller().state()
+    }
+
+    fn stated(&mut self, lots: i64) -> Vec<OutputBody> {
+        let entry = Dec::int(50_000);
+        self.send(EventBody::VenuePosition(VenuePosition { entry, quantity: Lots(lots), event_ms: 0 }))
+    }
+
     /// An open long of 0.010 at 50,000 whose stop is acknowledged; ids of entry and stop.
     fn long(&mut self) -> (OrderId, OrderId) {
         let entry = order(&self.signal(Action::Long, Consensus::Strong)).id;
@@ -183,6 +210,10 @@ impl Desk {
         );
         (entry, stop)
     }
+}
+
+fn alarms(outputs: &[OutputBody]) -> Vec<AlarmKind> {
+    outputs.iter().filter_map(|o| if let OutputBody::Alarm(a) = o { Some(a.kind) } else { None }).collect()
 }
 
 fn order(outputs: &[OutputBody]) -> Order {

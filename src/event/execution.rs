@@ -62,7 +62,8 @@ pub enum FillCause {
     /// Delivery or delisting.
     Settlement = 4,
     /// Of our order, where no venue is: an entry counts as filled when the next price of its
-    /// instrument comes, and it is at that price that equity and limits are looked at.
+    /// instrument comes, and it is at that price that equity and limits are looked at. Without an order:
+    /// what must have filled at the venue, whose position no fill explains.
     Assumed = 5,
 }
 
@@ -70,7 +71,7 @@ pub enum FillCause {
 #[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
 #[repr(C)]
 pub struct Fill {
-    /// Our order, or [`OrderId::NONE`] for a forced fill.
+    /// Our order, or [`OrderId::NONE`] for a fill that none of ours explains.
     pub order: OrderId,
     /// The venue's trade id: fills are applied once each.
     pub trade_id: i64,

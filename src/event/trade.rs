@@ -297,5 +297,7 @@ words! {
         JournalBehind = 17 "journal_behind",
         /// The archive can't be written.
         ArchiveFailing = 18 "archive_failing",
+        /// The venue's position is not what fills explain: the difference was taken into the books.
+        UnknownPosition = 19 "unknown_position",
     }
 }

@@ -8,8 +8,8 @@ use super::schema::VenueTime;
 use super::tables::{FillRow, OrderRow};
 use super::units::Units;
 use crate::event::{
-    Alarm, AlarmKind, Cancel, Consensus, Fill, FillCause, Instrument, Order, OrderKind, OrderStatus,
-    OrderUpdate, Purpose, TradeState,
+    Alarm, AlarmKind, Cancel, Consensus, EntryFilled, Fill, FillCause, Instrument, Order, OrderKind,
+    OrderStatus, OrderUpdate, Purpose, TradeState,
 };
 use crate::journal::text::Lines;
 use crate::num::{Dec, InstrumentId, Lots, OrderId, Ticks, TimeNs};
@@ -105,6 +105,8 @@ pub struct Ledger {
     orders: BTreeMap<OrderId, Followed>,
     trades: BTreeMap<OrderId, Trade>,
     fills: VecDeque<(InstrumentId, i64)>,
+    /// Of the newest fill, if none of our orders explains it: what of it left no position.
+    assumed: Option<(InstrumentId, Fill)>,
 }
 
 impl Ledger {
@@ -189,14 +191,14 @@ impl Ledger {
         let units = Units::of(lines, id);
         let order = self.orders.get(&fill.order).map(|order| (order.order.trade, order.order.purpose));
         let booked = units.row().and_then(|row| self.book(place, id, fill, row));
-        let forced = matches!(fill.cause, FillCause::Liquidation | FillCause::Adl | FillCause::Settlement);
-        let forced = booked.as_ref().filter(|_| forced).map(|booked| booked.trade);
+        // Of no order: forced, or concluded from the venue's position.
+        let of_none = booked.as_ref().filter(|_| fill.order.is_none()).map(|booked| booked.trade);
         let row = FillRow {
             sequence: place.sequence,
             recv_ns: place.at,
             symbol: units.symbol(),
             order: fill.order,
-            trade: order.map(|(trade, _)| trade).or(forced).unwrap_or(OrderId::NONE),
+            trade: order.map(|(trade, _)| trade).or(of_none).unwrap_or(OrderId::NONE),
             purpose: order.map(|(_, what)| purpose(what)),
             side: fill.side.as_str(),
             price: units.price(fill.price),
@@ -222,10 +224,17 @@ impl Ledger {
     /// Books a fill if the engine did: new, of an order or position it knows, and no more than that has left.
     fn book(&mut self, place: Place, id: InstrumentId, fill: &Fill, row: &Instrument) -> Option<Booked> {
         let sane = fill.price.is_price() && fill.quantity.is_quantity() && money::is_money(fill.fee);
+        self.assumed = None;
         if !sane || !self.is_new(id, fill.trade_id) {
             return None;
         }
+        let part = self.leaving(id, fill);
+        let fill = &part.unwrap_or(*fill);
         let order = match fill.cause {
+            FillCause::Assumed if fill.order.is_none() => {
+                part?;
+                None
+            }
             FillCause::Order | FillCause::Assumed => {
                 let order = self.orders.get_mut(&fill.order).filter(|order| order.instrument == id)?;
                 (fill.side == order.live.side && fill.quantity <= order.live.unfilled()).then_some(())?;
@@ -235,7 +244,7 @@ impl Ledger {
         };
         let trade = match &order {
             Some(order) => self.trades.get_mut(&order.order.trade)?,
-            None => self.trades.values_mut().find(|trade| trade.instrument == id)?,
+            None => self.trades.values_mut().find(|trade| trade.instrument == id && trade.open().0 > 0)?,
         };
         let entry = order.as_ref().is_some_and(|order| order.order.purpose == Purpose::Entry);
         let possible = match (&order, entry) {
@@ -256,6 +265,39 @@ impl Ledger {
             trade.book_exit(fill, Ticks::ZERO, row);
         }
         Some(Booked { trade: trade.id, realised: (!entry).then(|| money::add(trade.realised, -before)) })
+    }
+
+    /// What of an assumed fill leaves a position; the rest is kept for what the engine makes of it.
+    fn leaving(&mut self, id: InstrumentId, fill: &Fill) -> Option<Fill> {
+        if fill.cause != FillCause::Assumed || !fill.order.is_none() {
+            return None;
+        }
+        let leaves = |trade: &&Trade| trade.instrument == id && trade.side() != fill.side;
+        let open = self.trades.values().find(leaves).map_or(Lots::ZERO, Trade::open);
+        let part = Lots(open.0.clamp(0, fill.quantity.0));
+        let of = |quantity: Lots| (quantity.0 > 0).then_some(Fill { quantity, ..*fill });
+        self.assumed = of(fill.quantity - part).map(|rest| (id, rest));
+        of(part)
+    }
+
+    /// The engine has entries filled. If they are the rest of an assumed fill, the trade it went to.
+    pub fn entered(
+        &mut self,
+        place: Place,
+        id: InstrumentId,
+        filled: &EntryFilled,
+        lines: &Lines,
+    ) -> Option<OrderId> {
+        let (of, fill) = self.assumed.take()?;
+        let row = Units::of(lines, id).row().filter(|_| of == id && fill.side == filled.side)?;
+        if self.trades.len() >= TRADES_MAX && !self.trades.contains_key(&filled.trade) {
+            self.trades.pop_first();
+        }
+        let new = || Trade::approved(filled.trade, id, taken_over(&fill), Consensus::Weak);
+        let trade = self.trades.entry(filled.trade).or_insert_with(new);
+        let possible = trade.entry.quantity.0 + fill.quantity.0 <= Lots::QUANTITY_MAX.0;
+        possible.then(|| trade.book_entry(&fill, row, place.at))?;
+        Some(filled.trade)
     }
 
     fn is_new(&mut self, id: InstrumentId, trade_id: i64) -> bool {
@@ -286,6 +328,21 @@ impl Ledger {
 struct Booked {
     trade: OrderId,
     realised: Option<Dec>,
+}
+
+fn taken_over(fill: &Fill) -> Plan {
+    let (price, zero) = (fill.price, Dec::ZERO);
+    let (stop, target) = (Ticks::ZERO, Ticks::ZERO);
+    Plan {
+        side: fill.side,
+        price,
+        quantity: fill.quantity,
+        stop,
+        target,
+        atr: zero,
+        notional: zero,
+        risk: zero,
+    }
 }
 
 /// As far as an entry tells it: its books need no more.

@@ -24,7 +24,7 @@ use self::files::{Files, Writer};
 use self::ledger::Ledger;
 use self::units::Units;
 use crate::event::record::Entry;
-use crate::event::{EventBody, Output, OutputBody};
+use crate::event::{EventBody, FillCause, Output, OutputBody};
 use crate::journal::read::Numbered;
 use crate::journal::text::Lines;
 use crate::journal::{Identity, JournalError, JournalReader, info};
@@ -220,6 +220,8 @@ struct Export {
     files: Files,
     lines: Lines,
     ledger: Ledger,
+    /// The row of an assumed fill, until what it caused is known.
+    assumed: Option<FillRow>,
     entries: u64,
     last_sequence: u64,
     committed_sequence: u64,
@@ -233,6 +235,7 @@ impl Export {
             files,
             lines: Lines::new(true),
             ledger: Ledger::default(),
+            assumed: None,
             entries: 0,
             last_sequence: 0,
             committed_sequence: 0,
@@ -267,12 +270,17 @@ impl Export {
     }
 
     fn event(&mut self, place: Place, event: &crate::event::Event, wanted: bool) -> Result<(), ExportError> {
+        self.put_assumed()?;
         let over = match &event.body {
             EventBody::OrderUpdate(update) => self.ledger.update(place, update, &self.lines),
             EventBody::Fill(fill) => {
                 let (row, over) = self.ledger.fill(place, event.instrument, fill, &self.lines);
-                if wanted {
-                    self.files.put(&row)?;
+                // What becomes of one that no order explains is told by the outputs that follow.
+                let waits = fill.cause == FillCause::Assumed && fill.order.is_none();
+                match (wanted, waits) {
+                    (false, _) => {}
+                    (true, true) => self.assumed = Some(row),
+                    (true, false) => self.files.put(&row)?,
                 }
                 over
             }
@@ -295,6 +303,15 @@ impl Export {
                 let over = self.ledger.sent(place, output.instrument, order, &self.lines);
                 self.order(over)
             }
+            OutputBody::EntryFilled(filled) => {
+                let taken = self.ledger.entered(place, output.instrument, filled, &self.lines);
+                if let (Some(trade), Some(row)) = (taken, &mut self.assumed) {
+                    row.applied = true;
+                    // Of two trades it touched, the one it ended comes first.
+                    row.trade = if row.trade.is_none() { trade } else { row.trade };
+                }
+                Ok(())
+            }
             OutputBody::Cancel(cancel) => {
                 self.ledger.cancelled(place, cancel);
                 Ok(())
@@ -311,6 +328,11 @@ impl Export {
         }
     }
 
+    /// The row of an assumed fill, once everything it caused is told.
+    fn put_assumed(&mut self) -> Result<(), ExportError> {
+        self.assumed.take().map_or(Ok(()), |row| self.files.put(&row))
+    }
+
     /// The row of an order stands where the order was sent.
     fn order(&mut self, row: Option<OrderRow>) -> Result<(), ExportError> {
         let begun = |row: &OrderRow| self.range.begun(Place { sequence: row.sequence, at: row.sent_ns });
@@ -323,6 +345,7 @@ impl Export {
         live: bool,
         problem: Option<String>,
     ) -> Result<Report, ExportError> {
+        self.put_assumed()?;
         let open: Vec<OrderRow> = self.ledger.open(&self.lines).collect();
         for row in open {
             self.order(Some(row))?;

@@ -204,7 +204,7 @@ row! {
         fee: Dec,
         /// It rested in the book
         maker: bool,
-        /// Order, Liquidation, Adl, Settlement, or Assumed where no venue is
+        /// Order, Liquidation, Adl, Settlement, or Assumed: where no venue is, or where its position says so
         cause: Word,
         /// The venue's number of the trade, unique within an instrument
         venue_trade_id: i64,

@@ -42,14 +42,16 @@ impl Gateway {
             // What an order earned and paid is in its fills.
             let change =
                 if reason == AccountReason::Order { Dec::ZERO } else { parse_change(&balance.change)? };
-            self.wallet_ms = self.wallet_ms.max(event_ms);
+            (self.wallet_ms, self.wallet) = (self.wallet_ms.max(event_ms), Some(wallet));
             let update = AccountUpdate { wallet, change, event_ms, reason, pad: [0; 7] };
             out.event(now, instrument, EventBody::AccountUpdate(update));
         }
         for (instrument, position) in stated {
-            self.note_position(instrument, &position);
             // Funding names what it was paid for, and changes no position.
-            if reason != AccountReason::Funding {
+            let told = reason != AccountReason::Funding;
+            self.limits.stated(instrument, position.quantity);
+            self.positions.stated(now, instrument, position, told);
+            if told {
                 out.event(now, instrument, EventBody::VenuePosition(position));
             }
         }
@@ -64,13 +66,6 @@ impl Gateway {
     ) -> Result<VenuePosition, Unreadable> {
         let quantity = self.row(instrument)?.parse_quantity(position.quantity.as_bytes())?;
         Ok(VenuePosition { entry: Dec::parse(&position.entry)?, quantity, event_ms })
-    }
-
-    fn note_position(&mut self, instrument: InstrumentId, position: &VenuePosition) {
-        self.limits.stated(instrument, position.quantity);
-        if let Some(stated_ms) = self.position_ms.get_mut(instrument.index()) {
-            *stated_ms = position.event_ms.max(*stated_ms);
-        }
     }
 
     /// Somebody changed leverage or margin mode behind our back. The engine is told what is not as it

@@ -14,7 +14,7 @@ pub enum AnswerClass {
     Success = 0,
     /// The venue refused what was asked.
     Refused = 1,
-    /// Too many requests: 429, 418, −1003.
+    /// Too many requests or orders: 429, 418, −1003, −1015.
     RateLimited = 2,
     /// −1021: our clock.
     Clock = 3,
@@ -91,6 +91,8 @@ pub struct Counters {
     pub reconciliations: u64,
     /// Begun, with those that failed and began again.
     pub reconciliation_rounds: u64,
+    /// Fills concluded from positions that nothing else explained.
+    pub assumed_fills: u64,
     /// From an order's instruction to the first answer.
     pub round_trip: RoundTrip,
 }

@@ -3,8 +3,6 @@
 
 use super::machine::Gateway;
 use super::orders::{Stage, Tracked};
-use super::reconcile::Reconciliation;
-use super::session::SessionState;
 use crate::event::Order;
 use crate::num::{InstrumentId, Lots, OrderId, TimeNs};
 
@@ -13,18 +11,18 @@ use crate::num::{InstrumentId, Lots, OrderId, TimeNs};
 pub struct Earlier {
     /// Orders that may still come to something, with what is known to be filled of them.
     pub orders: Vec<(InstrumentId, Order, Lots)>,
-    /// Where trades are open, whether orders are or not.
-    pub instruments: Vec<InstrumentId>,
+    /// Where trades are open, whether orders are or not, and what their fills add up to (signed).
+    pub positions: Vec<(InstrumentId, Lots)>,
     /// Fills applied, by the venue's trade id.
     pub fills: Vec<(InstrumentId, i64)>,
-    /// Since when the venue was not heard.
+    /// Since when the venue was not heard; zero where no start was before this one.
     pub unheard_since: TimeNs,
 }
 
 impl Gateway {
     /// Begins with a reconciliation. `found` are the orders of ours that the venue lists as open.
     pub fn resume(&mut self, earlier: Earlier, found: Vec<(OrderId, Tracked)>, now: TimeNs) {
-        let Earlier { orders, instruments, fills, unheard_since } = earlier;
+        let Earlier { orders, positions, fills, unheard_since } = earlier;
         for (id, tracked) in found {
             // What it is now is told by the answer to the question about it, after its fills.
             self.adopt(id, Tracked { stage: Stage::Unknown, filled: Lots::ZERO, ..tracked });
@@ -39,9 +37,13 @@ impl Gateway {
         for fill in fills {
             self.trades_seen.insert(fill);
         }
-        self.session.heard_ns = unheard_since;
-        self.session.reconcile_also = instruments.into_iter().collect();
-        let round = self.next_round();
-        self.session.state = SessionState::Reconciling(Reconciliation::due(round, now));
+        for (instrument, lots) in positions {
+            self.positions.begin_at(instrument, lots);
+            self.session.reconcile_also.insert(instrument);
+        }
+        if unheard_since > TimeNs(0) {
+            (self.session.known_ns, self.session.floor_ns) = (unheard_since, TimeNs(i64::MIN));
+        }
+        self.reconcile(now);
     }
 }

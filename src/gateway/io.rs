@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::event::{Event, EventBody, Instruction};
 use crate::num::{InstrumentId, TimeNs};
+use crate::venue::binance::UsedCounts;
 use crate::venue::binance::request::RestCall;
 
 /// Counts requests, on both roads.
@@ -23,6 +24,8 @@ pub enum Input<'a> {
     Rest(RequestId, RestOutcome<'a>),
     OrderLink(Link),
     UserLink(Link),
+    /// A websocket was refused with this HTTP status and `Retry-After`.
+    TurnedAway(u16, Option<u32>),
     /// Nothing but time passed.
     Time,
 }
@@ -41,6 +44,8 @@ pub enum RestOutcome<'a> {
         status: u16,
         /// Of the header `Retry-After`.
         retry_after_s: Option<u32>,
+        /// How much of the venue's limits is used.
+        used: UsedCounts,
         body: &'a [u8],
     },
     /// The venue can't have seen it.
@@ -79,6 +84,8 @@ pub struct Outputs {
     pub close_user: bool,
     /// The order websocket does not answer: open another.
     pub reopen_orders: bool,
+    /// The venue wants to hear nothing for so long that a start after this one must know.
+    pub banned_until: Option<TimeNs>,
 }
 
 impl Outputs {

@@ -112,6 +112,11 @@ impl Limits {
         }
     }
 
+    /// The market's price.
+    pub fn price(&self, instrument: InstrumentId) -> Option<Ticks> {
+        self.prices.get(instrument)
+    }
+
     /// Whether either source has a position.
     pub fn holds(&self, instrument: InstrumentId) -> bool {
         self.held.get(instrument.index()).is_some_and(|held| *held != Held::default())

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 
 use crate::num::{NS_PER_SEC, TimeNs};
-use crate::wire::{Connection, Connector, Counters, SendError, State, Url};
+use crate::wire::{Connection, Connector, Counters, SendError, State, UpgradeError, Url, WireError};
 
 /// An attempt that takes longer has failed.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,6 +20,11 @@ const RETIRING_NS: i64 = 15 * NS_PER_SEC;
 const SUCCESSOR_RETRY_NS: i64 = 60 * NS_PER_SEC;
 
 type Socket = Connection<TcpStream>;
+/// What came of it. A failed one has no more to say, but for a venue that wants to be left alone.
+type Attempt = Result<Socket, Option<TurnedAway>>;
+
+/// HTTP status of a refused upgrade, and its `Retry-After` in seconds.
+pub type TurnedAway = (u16, Option<u32>);
 
 /// What changed about a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +51,8 @@ pub struct Line {
     socket: Option<Socket>,
     /// The one before, with when it may go.
     retiring: Option<(Socket, TimeNs)>,
-    attempts: Receiver<(u64, Option<Socket>)>,
-    attempts_in: Sender<(u64, Option<Socket>)>,
+    attempts: Receiver<(u64, Attempt)>,
+    attempts_in: Sender<(u64, Attempt)>,
     /// Of the attempt under way; results of others are of no use any more.
     attempt: Option<u64>,
     last_attempt: u64,
@@ -56,6 +61,7 @@ pub struct Line {
     stale_ns: Option<i64>,
     /// An older connection gets a successor; `None`: never.
     age_ns: Option<i64>,
+    turned_away: Option<TurnedAway>,
     ended: Counters,
 }
 
@@ -74,6 +80,7 @@ impl Line {
             successor_at: TimeNs(i64::MIN),
             stale_ns,
             age_ns: Some(AGE_NS_MAX),
+            turned_away: None,
             ended: Counters::default(),
         }
     }
@@ -107,12 +114,13 @@ impl Line {
             (self.last_attempt, self.connector.clone(), self.attempts_in.clone());
         self.attempt = Some(number);
         let attempt = move || {
-            let opened = connector.open(&url, Instant::now() + OPEN_TIMEOUT).ok();
+            let opened = connector.open(&url, Instant::now() + OPEN_TIMEOUT);
+            let result = opened.map(|open| Connection::new(open, now)).map_err(|error| turned_away(&error));
             // Nobody waits any more once the gateway has ended.
-            let _ = results.send((number, opened.map(|open| Connection::new(open, now))));
+            let _ = results.send((number, result));
         };
         if thread::Builder::new().name("qtx-open".to_owned()).spawn(attempt).is_err() {
-            let _ = self.attempts_in.send((number, None));
+            let _ = self.attempts_in.send((number, Err(None)));
         }
     }
 
@@ -131,8 +139,8 @@ impl Line {
         }
     }
 
-    /// Takes over what was opened and notices what was lost.
-    pub fn tend(&mut self, now: TimeNs) -> Option<Change> {
+    /// Takes over what was opened and notices what was lost. Without `may_open` nothing new is opened.
+    pub fn tend(&mut self, now: TimeNs, may_open: bool) -> Option<Change> {
         if self
             .retiring
             .as_ref()
@@ -153,17 +161,21 @@ impl Line {
             return Some(Change::Lost);
         }
         let old = self.age_ns.is_some_and(|limit| now.since(socket.opened_ns()) > limit);
-        if old && now >= self.successor_at {
+        if old && may_open && now >= self.successor_at {
             self.successor_at = now + SUCCESSOR_RETRY_NS;
             self.reopen(now);
         }
         None
     }
 
-    fn attempted(&mut self, opened: Option<Socket>, now: TimeNs) -> Option<Change> {
-        let Some(socket) = opened else {
-            // Without a successor the connection goes on as long as it lasts.
-            return if self.socket.is_none() { Some(Change::Lost) } else { None };
+    fn attempted(&mut self, opened: Attempt, now: TimeNs) -> Option<Change> {
+        let socket = match opened {
+            Ok(socket) => socket,
+            Err(refused) => {
+                self.turned_away = refused;
+                // Without a successor the connection goes on as long as it lasts.
+                return if self.socket.is_none() { Some(Change::Lost) } else { None };
+            }
         };
         match self.socket.replace(socket) {
             None => Some(Change::Opened),
@@ -172,6 +184,11 @@ impl Line {
                 None
             }
         }
+    }
+
+    /// What the venue said when it last refused to open a connection, once.
+    pub fn take_turned_away(&mut self) -> Option<TurnedAway> {
+        self.turned_away.take()
     }
 
     /// Hands the texts that came to `sink`: one poll's share, of both connections if there are two.
@@ -208,5 +225,13 @@ impl Line {
             sum.add(socket.counters());
         }
         sum
+    }
+}
+
+/// A refusal that says something about us rather than about the connection.
+fn turned_away(error: &WireError) -> Option<TurnedAway> {
+    match error {
+        WireError::Upgrade(UpgradeError::Status { code, retry_after_s }) => Some((*code, *retry_after_s)),
+        _ => None,
     }
 }

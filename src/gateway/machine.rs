@@ -1,11 +1,15 @@
 //! The state machine: its parts, what the engine asks, and the roads a request can take.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
+use super::budget::{Budget, Cost, Share};
+use super::clock::VenueClock;
 use super::counters::{AnswerClass, Counters};
 use super::io::{Input, Link, OrderText, Outputs, RequestId, RestRequest};
 use super::limits::{LimitSettings, Limits, Prices};
 use super::orders::{NotTaken, OrderTable, Stage, Tracked};
+use super::own::{OwnRequest, cost};
+use super::positions::Positions;
 use super::recent::Recent;
 use super::refusal::Refusal;
 use super::requests::{Requests, Road, Waiting, What};
@@ -14,10 +18,11 @@ use crate::event::{
     EventBody, Feed, FeedState, FeedStatus, Instruction, InstrumentTable, Order, OrderStatus, OrderUpdate,
     Symbol,
 };
-use crate::num::{InstrumentId, Lots, Millis, NS_PER_MS, NS_PER_SEC, OrderId, TimeNs};
-use crate::venue::binance::request::{self, Action, RestCall, Service};
+use crate::num::planted::{Bug, is_planted};
+use crate::num::{Dec, InstrumentId, Lots, Millis, NS_PER_SEC, OrderId, TimeNs};
+use crate::venue::binance::request::{self, Action, Service};
 use crate::venue::binance::sign::Credentials;
-use crate::venue::binance::{ClientIds, Params, code, path};
+use crate::venue::binance::{ClientIds, Params, RateLimits, code};
 
 /// A request of the order websocket without an answer for so long has lost it, and the websocket is
 /// not what it seems. The venue acts within its receive window of 5 s or not at all.
@@ -37,9 +42,13 @@ const SILENCE_NS_MAX: i64 = 3 * 24 * 3_600 * NS_PER_SEC;
 pub struct GatewayConfig {
     pub ids: ClientIds,
     pub limits: LimitSettings,
+    /// How often the venue's clock is asked for.
+    pub time_sync_ns: i64,
     /// Joined to an embedded venue in lockstep: no request of its own, and no answer is overdue, for
     /// time stands still until all is answered.
     pub lockstep: bool,
+    /// How often everything is asked for while nothing seems to be missing.
+    pub reconcile_ns: i64,
 }
 
 /// See the [room](super).
@@ -47,23 +56,28 @@ pub struct Gateway {
     pub(super) config: GatewayConfig,
     pub(super) instruments: InstrumentTable,
     symbols: HashMap<Symbol, InstrumentId>,
-    credentials: Credentials,
+    pub(super) credentials: Credentials,
     pub(super) params: Params,
     pub(super) limits: Limits,
+    pub(super) budget: Budget,
+    /// Requests of our own that wait for room.
+    pub(super) own: VecDeque<OwnRequest>,
     pub(super) orders: OrderTable,
     pub(super) requests: Requests,
     pub(super) session: Session,
     pub(super) trades_seen: Recent<(InstrumentId, i64)>,
     pub(super) wallet_changes_seen: Recent<u64>,
-    /// When the venue last stated a position, and the wallet: older answers are old news.
-    pub(super) position_ms: Vec<Millis>,
+    pub(super) positions: Positions,
+    /// When the venue last stated the wallet: older answers are old news.
     pub(super) wallet_ms: Millis,
+    /// As the engine was last told it.
+    pub(super) wallet: Option<Dec>,
     order_link: Link,
     orders_up: bool,
     silent_until: Option<TimeNs>,
     /// Server time − our time.
     pub(super) clock_offset_ms: Millis,
-    asking_time: bool,
+    pub(super) clock: VenueClock,
     pub(super) counters: Counters,
 }
 
@@ -81,7 +95,11 @@ impl Gateway {
         let symbols = instruments.iter().map(|(id, row)| (row.symbol, id)).collect();
         Gateway {
             limits: Limits::new(config.limits, prices, &instruments),
-            position_ms: vec![Millis::MIN; instruments.len()],
+            budget: Budget::new(&RateLimits::default()),
+            own: VecDeque::new(),
+            clock: VenueClock::new(config.time_sync_ns, now),
+            positions: Positions::new(instruments.len()),
+            session: Session::new(now, config.reconcile_ns),
             config,
             instruments,
             symbols,
@@ -89,17 +107,21 @@ impl Gateway {
             params: Params::default(),
             orders: OrderTable::default(),
             requests: Requests::default(),
-            session: Session::new(now),
             trades_seen: Recent::new(TRADES_SEEN_MAX),
             wallet_changes_seen: Recent::new(WALLET_CHANGES_SEEN_MAX),
             wallet_ms: Millis::MIN,
+            wallet: None,
             order_link: Link::Up,
             orders_up: true,
             silent_until: None,
             clock_offset_ms,
-            asking_time: false,
             counters: Counters::default(),
         }
+    }
+
+    /// The venue's own limits, where it named them; nothing was sent yet.
+    pub fn limit_rates(&mut self, limits: &RateLimits) {
+        self.budget = Budget::new(limits);
     }
 
     /// A position found at the start.
@@ -107,9 +129,15 @@ impl Gateway {
         self.limits.begin_at(instrument, quantity);
     }
 
-    /// An order of ours found at the venue at the start.
+    /// An order of ours found at the venue at the start; the newest word on it counts.
     pub fn adopt(&mut self, id: OrderId, found: Tracked) {
-        self.orders.with(id, || found, |_| ());
+        self.orders.with(id, || found, |tracked| *tracked = found);
+    }
+
+    /// Where it is, for whoever looks for a fault.
+    pub fn describe(&self) -> String {
+        let waiting = self.own.len();
+        format!("{:?}, silent until {:?}, {waiting} own requests wait", self.session, self.silent_until)
     }
 
     pub fn counters(&self) -> &Counters {
@@ -133,6 +161,9 @@ impl Gateway {
             Input::Rest(request, outcome) => self.on_rest(now, request, outcome, out),
             Input::OrderLink(link) => self.on_order_link(now, link, out),
             Input::UserLink(link) => self.on_user_link(now, link, out),
+            Input::TurnedAway(status, retry_after_s) => {
+                self.take_warning(now, status, 0, after(now, retry_after_s), out);
+            }
             Input::Time => self.on_time(now, out),
         }
     }
@@ -151,6 +182,8 @@ impl Gateway {
             self.on_lost(now, &waiting, out);
         }
         self.drive_session(now, out);
+        self.drive_clock(now, out);
+        self.release_own(now, out);
     }
 
     fn on_instruction(
@@ -166,25 +199,37 @@ impl Gateway {
             Instruction::Query(_) => Action::Query,
         };
         let id = instruction.order_id();
-        if let Err(refusal) = self.admit(now, instrument, instruction) {
-            out.withheld += 1;
-            return self.refuse(now, instrument, action, id, refusal, out);
-        }
         let service = match instruction {
             Instruction::Order(order) => Service::from(order.kind),
             Instruction::Cancel(cancel) => self.orders.service(id, cancel.kind),
             Instruction::Query(query) => self.orders.service(id, query.kind),
         };
+        let cost = self.cost(action, service);
+        if let Err(refusal) = self.admit(now, instrument, instruction, cost) {
+            out.withheld += 1;
+            return self.refuse(now, instrument, action, id, refusal, out);
+        }
+        self.budget.spend(now, cost);
         if let Instruction::Order(order) = instruction {
             self.orders.begin(now, instrument, order);
+            self.positions.used(now, instrument);
         }
         match action {
             Action::Place => self.counters.orders_sent += 1,
-            Action::Cancel => self.counters.cancels_sent += 1,
+            Action::Cancel => {
+                self.counters.cancels_sent += 1;
+                self.orders.change(id, |tracked| tracked.leaving = true);
+            }
             Action::Query => self.counters.queries_sent += 1,
         }
         let what = What::Order { action, order: id, service };
-        self.send(now, instrument, what, self.order_link, out);
+        self.send(now, instrument, what, self.order_link, false, out);
+    }
+
+    /// What a request about an order costs, on either road.
+    pub(super) fn cost(&self, action: Action, service: Service) -> Cost {
+        let (verb, path) = request::rest_road(action, service);
+        Cost { orders: u32::from(action == Action::Place), ..cost(verb, path, true) }
     }
 
     fn admit(
@@ -192,6 +237,7 @@ impl Gateway {
         now: TimeNs,
         instrument: InstrumentId,
         instruction: &Instruction,
+        cost: Cost,
     ) -> Result<(), Refusal> {
         // Before all else: a refusal is told by the id, and a used one is another order's.
         if let Instruction::Order(order) = instruction {
@@ -200,12 +246,20 @@ impl Gateway {
                 NotTaken::Full => Refusal::Full,
             })?;
         }
-        if self.silent_until.is_some() {
+        if self.is_silent() {
             return Err(Refusal::Silenced);
         }
         let row = *self.instruments.get(instrument).ok_or(Refusal::UnknownInstrument)?;
         if self.requests.is_full() {
             return Err(Refusal::Full);
+        }
+        let share = match instruction {
+            Instruction::Order(order) if !order.reduce_only => Share::Half,
+            Instruction::Order(_) | Instruction::Cancel(_) => Share::All,
+            Instruction::Query(_) => Share::ThreeQuarters,
+        };
+        if !self.budget.has_room(now, cost, share) {
+            return Err(Refusal::VenueRate);
         }
         let Instruction::Order(order) = instruction else { return Ok(()) };
         let pending = self.orders.pending(instrument, order.side);
@@ -241,7 +295,15 @@ impl Gateway {
 
     /// Puts a request about an order on its way: by the order websocket if that is up and has a method
     /// for it, else by REST.
-    fn send(&mut self, now: TimeNs, instrument: InstrumentId, what: What, link: Link, out: &mut Outputs) {
+    pub(super) fn send(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        what: What,
+        link: Link,
+        again: bool,
+        out: &mut Outputs,
+    ) {
         let What::Order { action, order, service } = what else { return };
         if !self.write_params(instrument, action, order, service) {
             return;
@@ -249,7 +311,7 @@ impl Gateway {
         let timestamp_ms = self.server_ms(now);
         let method = request::ws_method(action, service).filter(|_| link == Link::Up);
         let road = if method.is_some() { Road::Socket } else { Road::Rest };
-        let id = self.requests.add(Waiting { what, road, instrument, sent_ns: now });
+        let id = self.requests.add(Waiting { what, road, instrument, sent_ns: now, again });
         if let Some(method) = method {
             let text = request::ws_text(id, method, &mut self.params, &mut self.credentials, timestamp_ms);
             out.texts.push_back(OrderText { request: id, text });
@@ -284,63 +346,14 @@ impl Gateway {
         true
     }
 
-    /// A signed REST request of our own. Its parameters are in place.
-    pub(super) fn ask(
-        &mut self,
-        now: TimeNs,
-        verb: request::Verb,
-        path: &'static str,
-        what: What,
-        instrument: InstrumentId,
-        out: &mut Outputs,
-    ) {
-        let timestamp_ms = self.server_ms(now);
-        let call = request::signed(verb, path, &mut self.params, &mut self.credentials.signer, timestamp_ms);
-        self.queue(now, call, what, instrument, out);
-    }
-
-    pub(super) fn queue(
-        &mut self,
-        now: TimeNs,
-        call: RestCall,
-        what: What,
-        instrument: InstrumentId,
-        out: &mut Outputs,
-    ) {
-        let request = self.requests.add(Waiting { what, road: Road::Rest, instrument, sent_ns: now });
-        self.counters.rest_requests += 1;
-        out.rest.push_back(RestRequest { request, call });
-    }
-
-    pub(super) fn ask_time(&mut self, now: TimeNs, out: &mut Outputs) {
-        if !self.asking_time && !self.config.lockstep {
-            self.asking_time = true;
-            let call = request::public(path::TIME, String::new());
-            self.queue(now, call, What::Time, InstrumentId::NONE, out);
-        }
-    }
-
-    /// The venue's clock, read between `sent` and `now`; `None` if it could not be.
-    pub(super) fn on_time_answer(&mut self, sent: TimeNs, now: TimeNs, server_ms: Option<Millis>) {
-        self.asking_time = false;
-        if let Some(server_ms) = server_ms {
-            let middle_ms = sent.ms() + now.since(sent) / 2 / NS_PER_MS;
-            self.clock_offset_ms = server_ms.saturating_sub(middle_ms);
-        }
-    }
-
-    fn server_ms(&self, now: TimeNs) -> Millis {
-        now.ms().saturating_add(self.clock_offset_ms)
-    }
-
     /// Nothing of it reached the socket, so the other road may take it.
     fn on_not_sent(&mut self, now: TimeNs, request: RequestId, out: &mut Outputs) {
         let Some(waiting) = self.requests.take(request) else { return };
         let What::Order { action, order, .. } = waiting.what else { return };
-        if self.silent_until.is_some() {
+        if self.is_silent() {
             self.refuse(now, waiting.instrument, action, order, Refusal::Silenced, out);
         } else {
-            self.send(now, waiting.instrument, waiting.what, Link::Down, out);
+            self.send(now, waiting.instrument, waiting.what, Link::Down, waiting.again, out);
         }
     }
 
@@ -367,6 +380,9 @@ impl Gateway {
         self.counters.count_answer(AnswerClass::Lost);
         // Cancels and queries are repeated by the engine.
         if let What::Order { action: Action::Place, order, .. } = waiting.what {
+            if is_planted(Bug::RetryWithoutQuery) {
+                return self.send(now, waiting.instrument, waiting.what, Link::Down, false, out);
+            }
             self.take_unknown(now, order, 0, out);
         }
     }
@@ -388,11 +404,16 @@ impl Gateway {
         banned: bool,
         out: &mut Outputs,
     ) {
-        let at_least = now + if banned { BAN_NS } else { 0 };
-        let until = until.unwrap_or(now + SILENCE_NS).max(at_least).min(now + SILENCE_NS_MAX);
+        let until = now + silence_ns(until.map(|until| until.since(now)), banned);
         self.counters.silences += 1;
+        if until.since(now) > SILENCE_NS {
+            out.banned_until = out.banned_until.max(Some(until));
+        }
         self.silent_until = Some(self.silent_until.map_or(until, |before| before.max(until)));
         self.say_orders_feed(now, false, out);
+        if out.open_user.take().is_some() {
+            self.retry_session(now);
+        }
         let texts = std::mem::take(&mut out.texts).into_iter().map(|text| text.request);
         let urgent = std::mem::take(&mut out.urgent).into_iter().map(|call| call.request);
         let unsent: Vec<RequestId> =
@@ -403,7 +424,7 @@ impl Gateway {
     }
 
     pub(super) fn is_silent(&self) -> bool {
-        self.silent_until.is_some()
+        self.silent_until.is_some() && !is_planted(Bug::BanIgnored)
     }
 
     pub(super) fn order_link(&self) -> Link {
@@ -468,6 +489,18 @@ impl Gateway {
         }
         told.is_some()
     }
+}
+
+/// How long a silence lasts of which the venue said this much: of a ban that it says nothing of, as long as
+/// the shortest lasts.
+pub(super) fn silence_ns(said_ns: Option<i64>, banned: bool) -> i64 {
+    let unsaid = if banned { BAN_NS } else { SILENCE_NS };
+    said_ns.unwrap_or(unsaid).min(SILENCE_NS_MAX)
+}
+
+/// When a `Retry-After` is over.
+pub(super) fn after(now: TimeNs, retry_after_s: Option<u32>) -> Option<TimeNs> {
+    retry_after_s.map(|seconds| now + i64::from(seconds) * NS_PER_SEC)
 }
 
 pub(super) fn say_feed(now: TimeNs, feed: Feed, state: FeedState, out: &mut Outputs) {

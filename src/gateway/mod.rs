@@ -1,8 +1,8 @@
 //! The way to the venue: orders out, the venue's word on orders, wallet and positions in.
 //!
 //! [`Gateway`] is a state machine without sockets and without a clock: inputs with a time go in, texts,
-//! REST requests and events come out. [`prepare`] reads an account and opens
-//! its sockets, and [`Prepared::run`] starts the thread that joins the two.
+//! REST requests and events come out. [`prepare`] reads an account
+//! ([`Reading`]) and opens its sockets, and [`Prepared::run`] starts the thread that joins the two.
 //!
 //! What it promises:
 //! - An order goes out once. Ids only grow, and what was perhaps sent is never sent again: an order
@@ -11,6 +11,7 @@
 //! - Each of the venue's words is passed on once: a status that does not advance its order is dropped, a
 //!   fill is known by its trade id. Answers to queries are always passed on.
 //! - No order passes the limits of [`limits`], whatever the engine believes.
+//! - It asks for no more than the venue's own limits allow, and keeps part of them for what protects.
 //! - Told to be silent, it sends nothing until the time is over.
 //! - The user stream is believed again only after everything it may have missed was asked for.
 //!
@@ -19,14 +20,21 @@
 //! for wait here, and while too many wait nothing is read from the sockets.
 
 mod account;
+mod assume;
+mod budget;
+mod clock;
 mod counters;
 mod earlier;
 mod fills;
+mod found;
 mod io;
 pub mod limits;
 mod line;
 mod machine;
 mod orders;
+mod own;
+mod positions;
+mod reading;
 mod recent;
 mod reconcile;
 mod refusal;
@@ -47,7 +55,8 @@ pub use earlier::Earlier;
 pub use io::{Input, Link, OrderText, Outputs, RequestId, RestOutcome, RestRequest};
 pub use limits::{LimitSettings, Prices};
 pub use machine::{Gateway, GatewayConfig};
+pub use reading::{Reading, Rest};
 pub use refusal::Refusal;
 pub use rest::{RestClient, RestReply};
 pub use start::{Prepared, StartConfig, StartError, history, prepare};
-pub use thread::{Fence, GatewayReport, RunningGateway, Wires};
+pub use thread::{Bans, Fence, GatewayReport, RunningGateway, Wires};

@@ -45,7 +45,11 @@ pub struct Tracked {
     pub filled: Lots,
     /// Filled: the sum of the fills passed on.
     pub summed: Lots,
+    /// Of these, so many were concluded from a position. Fills that come for them after all are not new.
+    pub assumed: Lots,
     pub sent_ns: TimeNs,
+    /// The engine has asked for its cancel: if it stands all the same, nobody may want it any more.
+    pub leaving: bool,
 }
 
 impl Tracked {
@@ -63,7 +67,9 @@ impl Tracked {
             order: None,
             filled: Lots::ZERO,
             summed: Lots::ZERO,
+            assumed: Lots::ZERO,
             sent_ns: now,
+            leaving: false,
         }
     }
 
@@ -90,11 +96,16 @@ impl Tracked {
         Some(told)
     }
 
-    /// The venue does not know it: after a while nothing of it is pending any more.
+    /// The venue does not know it, or not any more: after a while nothing of it is pending.
     pub fn give_up_absent(&mut self, now: TimeNs) {
-        if self.stage < Stage::Accepted && now.since(self.sent_ns) >= ABSENT_AFTER_NS {
+        if self.stage <= Stage::Accepted && self.is_old(now) {
             self.stage = Stage::Absent;
         }
+    }
+
+    /// So old that the venue would find it, if it had it.
+    pub fn is_old(&self, now: TimeNs) -> bool {
+        now.since(self.sent_ns) >= ABSENT_AFTER_NS
     }
 
     /// A figure of how much is filled. Returns by how much that is more than was known.
@@ -197,6 +208,35 @@ impl OrderTable {
     pub fn change<R>(&mut self, id: OrderId, work: impl FnOnce(&mut Tracked) -> R) -> Option<R> {
         let known = *self.get(id)?;
         self.with(id, || known, work)
+    }
+
+    pub fn has_ended(&self, id: OrderId) -> bool {
+        self.ended.get(&id).is_some_and(|tracked| tracked.stage == Stage::Ended)
+    }
+
+    /// One that counted as over is open at the venue after all.
+    pub fn revive(&mut self, id: OrderId) {
+        if self.live.len() < LIVE_MAX
+            && let Some(tracked) = self.ended.remove(&id)
+        {
+            self.ended_order.retain(|ended| *ended != id);
+            self.live.insert(id, Tracked { stage: Stage::Unknown, ..tracked });
+        }
+    }
+
+    /// Fills of this side were concluded from a position: they are what orders of ours still owe, as far as
+    /// the venue has said that those filled.
+    pub fn assume(&mut self, instrument: InstrumentId, side: Side, lots: Lots) {
+        let mut left = lots;
+        for tracked in self.live.values_mut().chain(self.ended.values_mut()) {
+            let of_it = tracked.instrument == instrument;
+            if of_it && tracked.order.is_some_and(|order| order.side == side) {
+                let owed = Lots((tracked.filled.0 - tracked.summed.0).clamp(0, left.0));
+                tracked.summed += owed;
+                tracked.assumed += owed;
+                left -= owed;
+            }
+        }
     }
 
     /// Live orders, by id.

@@ -16,6 +16,10 @@ impl<K: Copy + Eq + Hash> Recent<K> {
         Recent { keys: HashSet::with_capacity(keys_max), order: VecDeque::with_capacity(keys_max), keys_max }
     }
 
+    pub fn contains(&self, key: K) -> bool {
+        self.keys.contains(&key)
+    }
+
     /// Remembers a key; `false` if it was known.
     pub fn insert(&mut self, key: K) -> bool {
         if !self.keys.insert(key) {

@@ -1,42 +1,45 @@
-//! After the user stream was away: everything it may have missed is asked for, in an order that lets
-//! the engine's books follow.
+//! What the user stream may have missed is asked for, in an order that lets the engine's books follow.
 //!
-//! 1. Every live order by its client id: what it is now, and the venue's id, which its trades carry.
-//! 2. The trades of each instrument with a live order or a position, since the stream was last heard.
-//!    Their fills are told first, then what step 1 found.
-//! 3. The wallet. 4. The positions.
+//! 1. The open orders of each instrument concerned, of both services.
+//! 2. By its client id, each order the lists leave in doubt: live and not listed, listed and not known, or
+//!    listed as something else. After a loss of the stream each live order in any case.
+//! 3. The trades of each instrument concerned, since the last round began.
+//! 4. Whose the trades are that no order we know explains. Fills are told first, then what step 2 found.
+//! 5. The wallet. 6. The positions, and whether fills explain them (`assume.rs`).
 //!
-//! Messages of the new stream are taken in meanwhile: trade ids, order states and the venue's own
-//! times tell what is older. A question that fails begins the whole round again.
+//! After a loss the stream is not believed before the end, and everything is told. While it is up, the same
+//! round is an audit: it tells what is new and nothing else.
+//!
+//! Messages of the stream are taken in meanwhile: trade ids, order states, the venue's own times and the
+//! order in which things came tell what is older. A question that fails ends the round, and another follows.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::fills::{QUOTE_ASSET, RawFill};
 use super::io::Outputs;
 use super::machine::Gateway;
-use super::orders::Stage;
 use super::requests::{Part, What};
-use super::responses::{Answer, success};
 use super::session::SessionState;
-use super::unreadable::Unreadable;
-use crate::event::{
-    AccountReason, AccountUpdate, Event, EventBody, FillCause, OrderStatus, OrderUpdate, VenuePosition,
-};
-use crate::num::{Dec, InstrumentId, Millis, NS_PER_SEC, OrderId, TimeNs};
-use crate::venue::binance::answer::{Account, PositionRisk, UserTrade};
+use crate::event::{Event, EventBody, Fill, OrderStatus};
+use crate::num::{InstrumentId, NS_PER_SEC, OrderId, TimeNs};
+use crate::venue::binance::path;
 use crate::venue::binance::request::{self, Action, Service, Verb};
-use crate::venue::binance::{code, path};
 
 /// The venue's clock, ours, and a message that was on its way when the stream ended.
-const MARGIN_MS: Millis = 60_000;
+const MARGIN_NS: i64 = 60 * NS_PER_SEC;
 /// Trades an answer holds at most.
-const TRADES_MAX: usize = 1_000;
+pub(super) const TRADES_MAX: usize = 1_000;
 const RETRY_NS: i64 = NS_PER_SEC;
+/// Between a round that found something on its way and the next.
+const MOVING_NS: i64 = 2 * NS_PER_SEC;
+/// An instrument is looked at for so long after it was last used.
+const CONCERNED_NS: i64 = 600 * NS_PER_SEC;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
+    Lists,
     Orders,
     Trades,
+    Strangers,
     Account,
     Positions,
 }
@@ -45,85 +48,159 @@ enum Step {
 #[derive(Debug)]
 pub(super) struct Reconciliation {
     /// Answers to an earlier round are passed over.
-    round: u32,
+    number: u32,
+    /// The stream was lost: it is believed again at the end.
+    pub loud: bool,
+    /// Everything is told; else what is new.
+    pub tells_all: bool,
     step: Step,
     /// Questions without an answer.
     open: usize,
+    pub begun: TimeNs,
     instruments: BTreeSet<InstrumentId>,
-    /// What step 1 found, until the fills are told.
-    held: VecDeque<Event>,
+    /// Orders that the lists show as they are known.
+    pub as_known: BTreeSet<OrderId>,
+    /// Orders to ask for beside those.
+    pub doubtful: BTreeMap<OrderId, (InstrumentId, Service)>,
+    /// Of these, those that counted as over when they were asked for.
+    pub ended: BTreeSet<OrderId>,
+    /// Fills whose order nobody knows, by the venue's id of it.
+    pub strangers: BTreeMap<(InstrumentId, i64), Vec<Fill>>,
+    /// When the positions were asked for.
+    pub asked_ns: TimeNs,
     /// The round failed, or has to wait for its turn.
     retry_at: Option<TimeNs>,
 }
 
 impl Reconciliation {
     /// One that begins at `at`.
-    pub(super) fn due(round: u32, at: TimeNs) -> Reconciliation {
+    pub(super) fn due(at: TimeNs, loud: bool) -> Reconciliation {
         Reconciliation {
-            round,
-            step: Step::Orders,
+            number: 0,
+            loud,
+            tells_all: loud,
+            step: Step::Lists,
             open: 0,
+            begun: at,
             instruments: BTreeSet::new(),
-            held: VecDeque::new(),
+            as_known: BTreeSet::new(),
+            doubtful: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            strangers: BTreeMap::new(),
+            asked_ns: at,
             retry_at: Some(at),
         }
+    }
+
+    /// The round that looks once more before the stream is believed: what was told is not told again.
+    pub(super) fn once_more(at: TimeNs) -> Reconciliation {
+        Reconciliation { tells_all: false, ..Reconciliation::due(at, true) }
     }
 }
 
 impl Gateway {
-    pub(super) fn next_round(&mut self) -> u32 {
-        self.counters.reconciliation_rounds += 1;
-        // Four billion rounds are beyond any run.
-        self.counters.reconciliation_rounds as u32
+    /// Everything the stream may have missed, and until then it is not believed.
+    pub(super) fn reconcile(&mut self, at: TimeNs) {
+        self.session.state = SessionState::Reconciling;
+        self.session.round = Some(Reconciliation::due(at, true));
     }
 
-    pub(super) fn begin_reconciliation(&mut self, now: TimeNs, out: &mut Outputs) {
-        let round = self.next_round();
+    /// The stream is there, but a message of it could not be read.
+    pub(super) fn reconcile_soon(&mut self, now: TimeNs) {
+        // A burst of such messages is one reason.
+        if !self.config.lockstep && matches!(self.session.state, SessionState::Up) {
+            self.reconcile(now + RETRY_NS);
+        }
+    }
+
+    /// Begins what is due: the round that waits, or an audit.
+    pub(super) fn drive_reconciliation(&mut self, now: TimeNs, out: &mut Outputs) {
+        match (&self.session.round, &self.session.state) {
+            (Some(Reconciliation { retry_at: Some(at), .. }), _) if now >= *at => self.begin_round(now, out),
+            (None, SessionState::Up) if now >= self.session.audit_at || self.positions.is_due(now) => {
+                self.session.round = Some(Reconciliation::due(now, false));
+                self.begin_round(now, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn begin_round(&mut self, now: TimeNs, out: &mut Outputs) {
+        let Some(before) = &self.session.round else { return };
+        let (loud, tells_all) = (before.loud, before.tells_all);
+        self.counters.reconciliation_rounds += 1;
+        // Four billion rounds are beyond any run.
+        let number = self.counters.reconciliation_rounds as u32;
         let live = self.orders.live().map(|(_, tracked)| tracked.instrument);
-        let held = self.instruments.iter().map(|(id, _)| id).filter(|id| self.limits.holds(*id));
-        self.session.state = SessionState::Reconciling(Reconciliation {
-            round,
-            step: Step::Orders,
-            open: 0,
-            instruments: live.chain(held).chain(self.session.reconcile_also.iter().copied()).collect(),
-            held: VecDeque::new(),
+        let (positions, limits) = (&self.positions, &self.limits);
+        let concerned = |id: &InstrumentId| positions.concerns(*id, now - CONCERNED_NS) || limits.holds(*id);
+        let concerned = self.instruments.iter().map(|(id, _)| id).filter(concerned);
+        let instruments: BTreeSet<InstrumentId> =
+            live.chain(concerned).chain(self.session.reconcile_also.iter().copied()).collect();
+        self.positions.begin_round();
+        self.session.round = Some(Reconciliation {
+            number,
+            tells_all,
+            instruments: instruments.clone(),
             retry_at: None,
+            ..Reconciliation::due(now, loud)
         });
-        let live: Vec<(OrderId, Service, InstrumentId)> =
-            self.orders.live().map(|(id, tracked)| (id, tracked.service, tracked.instrument)).collect();
-        for (id, service, instrument) in live {
-            self.ask_state(now, instrument, id, service, out);
+        for instrument in instruments {
+            self.ask_list(now, instrument, Service::Ordinary, out);
+            self.ask_list(now, instrument, Service::Algo, out);
         }
         self.advance_reconciliation(now, out);
     }
 
-    /// The stream is there, but a message of it could not be read.
-    pub(super) fn reconcile_quietly(&mut self, now: TimeNs) {
-        if self.config.lockstep || !matches!(self.session.state, SessionState::Up) {
-            return;
-        }
-        // A burst of such messages is one reason.
-        let round = self.next_round();
-        self.session.state = SessionState::Reconciling(Reconciliation::due(round, now + RETRY_NS));
-    }
-
-    pub(super) fn drive_reconciliation(&mut self, now: TimeNs, out: &mut Outputs) {
-        if let SessionState::Reconciling(Reconciliation { retry_at: Some(at), .. }) = &self.session.state
-            && now >= *at
-        {
-            self.begin_reconciliation(now, out);
-        }
-    }
-
+    /// A round that is not the stream's return need not be had: the next audit asks the same.
     pub(super) fn fail_reconciliation(&mut self, now: TimeNs, failed: u32) {
-        if let SessionState::Reconciling(reconciliation) = &mut self.session.state
-            && reconciliation.round == failed
-        {
-            reconciliation.retry_at = Some(now + RETRY_NS);
+        let Some(round) = self.session.round.as_mut().filter(|round| round.number == failed) else { return };
+        if round.loud {
+            round.retry_at = Some(now + RETRY_NS);
+        } else {
+            self.session.round = None;
+            // What it found of orders waits for the fills of the next.
+            let wait = if self.session.held.is_empty() { self.config.reconcile_ns } else { RETRY_NS };
+            self.session.audit_at = now + wait;
         }
     }
 
-    fn ask_state(
+    /// The round with this number has one answer less to wait for; `false` if it is over.
+    pub(super) fn count_answered(&mut self, number: u32) -> bool {
+        let round = self.session.round.as_mut().filter(|round| round.number == number);
+        let Some(round) = round else { return false };
+        round.open -= 1;
+        true
+    }
+
+    fn ask_part(
+        &mut self,
+        now: TimeNs,
+        verb: Verb,
+        path: &'static str,
+        part: Part,
+        instrument: InstrumentId,
+        out: &mut Outputs,
+    ) {
+        let Some(round) = &mut self.session.round else { return };
+        round.open += 1;
+        let what = What::Reconcile { round: round.number, part };
+        self.ask(now, verb, path, what, instrument, out);
+    }
+
+    /// Of one symbol: a list of all has forty times the weight.
+    fn ask_list(&mut self, now: TimeNs, instrument: InstrumentId, service: Service, out: &mut Outputs) {
+        let Some(row) = self.instruments.get(instrument) else { return };
+        self.params.clear();
+        self.params.text("symbol", row.symbol);
+        let path = match service {
+            Service::Ordinary => path::OPEN_ORDERS,
+            Service::Algo => path::OPEN_ALGO_ORDERS,
+        };
+        self.ask_part(now, Verb::Get, path, Part::List(service), instrument, out);
+    }
+
+    pub(super) fn ask_state(
         &mut self,
         now: TimeNs,
         instrument: InstrumentId,
@@ -137,232 +214,120 @@ impl Gateway {
         self.ask_part(now, verb, path, Part::Order(id, service), instrument, out);
     }
 
-    fn ask_part(
+    pub(super) fn ask_trades(
         &mut self,
         now: TimeNs,
-        verb: Verb,
-        path: &'static str,
-        part: Part,
         instrument: InstrumentId,
+        from_id: Option<i64>,
         out: &mut Outputs,
     ) {
-        let SessionState::Reconciling(reconciliation) = &mut self.session.state else { return };
-        reconciliation.open += 1;
-        let what = What::Reconcile { round: reconciliation.round, part };
-        self.ask(now, verb, path, what, instrument, out);
-    }
-
-    fn ask_trades(&mut self, now: TimeNs, instrument: InstrumentId, from_id: Option<i64>, out: &mut Outputs) {
         let Some(row) = self.instruments.get(instrument) else { return };
-        let since_ms =
-            self.session.heard_ns.ms().saturating_add(self.clock_offset_ms).saturating_sub(MARGIN_MS);
+        let since_ns = (self.session.known_ns - MARGIN_NS).max(self.session.floor_ns);
+        let since_ms = since_ns.ms().saturating_add(self.clock_offset_ms);
         self.params.clear();
         self.params.text("symbol", row.symbol).number("limit", TRADES_MAX as i64);
         match from_id {
-            None => self.params.number("startTime", since_ms),
+            None => self.params.number("startTime", since_ms.max(0)),
             Some(from_id) => self.params.number("fromId", from_id),
         };
         self.ask_part(now, Verb::Get, path::USER_TRADES, Part::Trades, instrument, out);
     }
 
+    fn ask_stranger(&mut self, now: TimeNs, instrument: InstrumentId, venue_id: i64, out: &mut Outputs) {
+        let Some(row) = self.instruments.get(instrument) else { return };
+        self.params.clear();
+        self.params.text("symbol", row.symbol).number("orderId", venue_id);
+        self.ask_part(now, Verb::Get, path::ORDER, Part::Stranger(venue_id), instrument, out);
+    }
+
+    fn ask_account(&mut self, now: TimeNs, path: &'static str, part: Part, out: &mut Outputs) {
+        self.params.clear();
+        self.ask_part(now, Verb::Get, path, part, InstrumentId::NONE, out);
+    }
+
     /// Asks what the next step asks, once nothing of the present one is open.
-    fn advance_reconciliation(&mut self, now: TimeNs, out: &mut Outputs) {
+    pub(super) fn advance_reconciliation(&mut self, now: TimeNs, out: &mut Outputs) {
         loop {
-            let SessionState::Reconciling(reconciliation) = &mut self.session.state else { return };
-            if reconciliation.open > 0 || reconciliation.retry_at.is_some() {
+            let Some(round) = &mut self.session.round else { return };
+            if round.open > 0 || round.retry_at.is_some() {
                 return;
             }
-            match reconciliation.step {
+            match round.step {
+                Step::Lists => {
+                    round.step = Step::Orders;
+                    let over = |id: &&OrderId| self.orders.has_ended(**id);
+                    round.ended = round.doubtful.keys().filter(over).copied().collect();
+                    for (id, (instrument, service)) in self.to_ask() {
+                        self.ask_state(now, instrument, id, service, out);
+                    }
+                }
                 Step::Orders => {
-                    reconciliation.step = Step::Trades;
-                    for instrument in reconciliation.instruments.clone() {
+                    round.step = Step::Trades;
+                    for instrument in round.instruments.clone() {
                         self.ask_trades(now, instrument, None, out);
                     }
                 }
                 Step::Trades => {
-                    reconciliation.step = Step::Account;
-                    let held = std::mem::take(&mut reconciliation.held);
+                    round.step = Step::Strangers;
+                    let strangers: Vec<(InstrumentId, i64)> = round.strangers.keys().copied().collect();
+                    for (instrument, venue_id) in strangers {
+                        self.ask_stranger(now, instrument, venue_id, out);
+                    }
+                }
+                Step::Strangers => {
+                    round.step = Step::Account;
+                    let held = std::mem::take(&mut self.session.held);
                     out.events.extend(held.into_iter().filter(|event| !self.is_overtaken(event)));
-                    self.params.clear();
-                    let (verb, none) = (Verb::Get, InstrumentId::NONE);
-                    self.ask_part(now, verb, path::ACCOUNT, Part::Account, none, out);
+                    self.ask_account(now, path::ACCOUNT, Part::Account, out);
                 }
                 Step::Account => {
-                    reconciliation.step = Step::Positions;
-                    self.params.clear();
-                    let (verb, none) = (Verb::Get, InstrumentId::NONE);
-                    self.ask_part(now, verb, path::POSITION_RISK, Part::Positions, none, out);
+                    (round.step, round.asked_ns) = (Step::Positions, now);
+                    self.ask_account(now, path::POSITION_RISK, Part::Positions, out);
                 }
-                Step::Positions => return self.end_reconciliation(now, out),
+                Step::Positions => return self.end_round(now, out),
             }
         }
+    }
+
+    /// The orders to ask for by their client ids.
+    fn to_ask(&self) -> BTreeMap<OrderId, (InstrumentId, Service)> {
+        let Some(round) = &self.session.round else { return BTreeMap::new() };
+        let live = self.orders.live().filter(|(id, _)| round.tells_all || !round.as_known.contains(id));
+        let live = live.map(|(id, tracked)| (id, (tracked.instrument, tracked.service)));
+        // What is known of an order outweighs the list it stood in.
+        round.doubtful.iter().map(|(id, asked)| (*id, *asked)).chain(live).collect()
     }
 
     /// Meanwhile the stream told the end of the order, after which its trade may be gone.
     fn is_overtaken(&self, event: &Event) -> bool {
         let EventBody::OrderUpdate(update) = &event.body else { return false };
         let open = matches!(update.status, OrderStatus::Accepted | OrderStatus::Triggered);
-        open && self.orders.get(update.order).is_some_and(|tracked| tracked.stage == Stage::Ended)
+        open && self.orders.has_ended(update.order)
     }
 
-    pub(super) fn on_reconcile_answer(
-        &mut self,
-        now: TimeNs,
-        instrument: InstrumentId,
-        round: u32,
-        part: Part,
-        answer: &Answer<'_>,
-        out: &mut Outputs,
-    ) -> Result<(), Unreadable> {
-        match &mut self.session.state {
-            SessionState::Reconciling(reconciliation) if reconciliation.round == round => {
-                reconciliation.open -= 1;
+    /// Everything was asked. Where a position differs, another round looks before anything is concluded from
+    /// it; before the stream is believed, once.
+    fn end_round(&mut self, now: TimeNs, out: &mut Outputs) {
+        let Some(round) = self.session.round.take() else { return };
+        let missing = self.judge_positions(now, round.begun);
+        self.session.known_ns = round.begun;
+        // What is on its way is soon there: an order that turned out to be ours is asked for then.
+        let wait_ns = if missing.moves { MOVING_NS } else { self.config.reconcile_ns };
+        self.session.audit_at = now + wait_ns.min(self.config.reconcile_ns);
+        self.session.reconcile_also.clear();
+        if round.loud {
+            if round.tells_all && missing.unconfirmed {
+                self.session.round = Some(Reconciliation::once_more(now + RETRY_NS));
+                return;
             }
-            _ => return Ok(()),
+            self.end_reconciliation(now, out);
         }
-        match part {
-            Part::Order(id, service) => self.take_state(now, instrument, id, service, answer, out)?,
-            Part::Trades => {
-                self.take_trades(now, instrument, &success::<Vec<UserTrade<'_>>>(answer)?, out)?
-            }
-            Part::Account => self.take_account(now, &success(answer)?, out)?,
-            Part::Positions => self.take_positions(now, &success::<Vec<PositionRisk<'_>>>(answer)?, out)?,
+        if std::mem::take(&mut self.session.deaf) && !round.loud {
+            out.close_user = true;
+            self.lose_session(now, out);
         }
-        self.advance_reconciliation(now, out);
-        Ok(())
-    }
-
-    fn take_state(
-        &mut self,
-        now: TimeNs,
-        instrument: InstrumentId,
-        id: OrderId,
-        service: Service,
-        answer: &Answer<'_>,
-        out: &mut Outputs,
-    ) -> Result<(), Unreadable> {
-        let update = match answer {
-            Answer::Success(body) => self.read_state(now, instrument, id, service, body)?,
-            Answer::Refused { code: code::NO_SUCH_ORDER, .. } => self.not_found(now, id),
-            Answer::Refused { .. } => return Err(Unreadable),
-        };
-        self.hold(now, instrument, update);
-        if service == Service::Algo && update.status == OrderStatus::Triggered {
-            self.ask_state(now, instrument, id, Service::Ordinary, out);
+        for (instrument, lots) in missing.confirmed {
+            self.assume_fill(now, instrument, lots, out);
         }
-        Ok(())
-    }
-
-    /// Taken in now, told after the fills: of each order its last word alone. Of a stop that triggered and
-    /// has filled since, "triggered" would come when its fills have ended the trade.
-    fn hold(&mut self, now: TimeNs, instrument: InstrumentId, update: OrderUpdate) {
-        let mut told = Outputs::default();
-        self.tell_found(now, instrument, update, &mut told);
-        if let SessionState::Reconciling(reconciliation) = &mut self.session.state {
-            let of_it = |event: &Event| match &event.body {
-                EventBody::OrderUpdate(told) => told.order == update.order,
-                _ => false,
-            };
-            reconciliation.held.retain(|event| !of_it(event));
-            reconciliation.held.append(&mut told.events);
-        }
-    }
-
-    fn take_trades(
-        &mut self,
-        now: TimeNs,
-        instrument: InstrumentId,
-        trades: &[UserTrade<'_>],
-        out: &mut Outputs,
-    ) -> Result<(), Unreadable> {
-        for trade in trades {
-            let Some(order) = self.orders.by_venue_id(instrument, trade.order_id) else {
-                self.counters.foreign += 1;
-                continue;
-            };
-            let raw = RawFill {
-                order,
-                trade_id: trade.id,
-                side: trade.side.into(),
-                price: &trade.price,
-                quantity: &trade.qty,
-                fee: Some(&trade.commission),
-                fee_asset: Some(&trade.commission_asset),
-                event_ms: trade.time,
-                maker: trade.maker,
-                cause: FillCause::Order,
-            };
-            self.take_fill(now, instrument, &raw, out)?;
-        }
-        if let Some(last) = trades.last().filter(|_| trades.len() >= TRADES_MAX) {
-            self.ask_trades(now, instrument, Some(last.id.saturating_add(1)), out);
-        }
-        Ok(())
-    }
-
-    fn take_account(
-        &mut self,
-        now: TimeNs,
-        account: &Account<'_>,
-        out: &mut Outputs,
-    ) -> Result<(), Unreadable> {
-        let Some(asset) = account.assets.iter().find(|asset| asset.asset == QUOTE_ASSET) else {
-            return Ok(());
-        };
-        let wallet = Dec::parse(&asset.wallet_balance)?;
-        // A message of the stream may have overtaken the answer.
-        if asset.update_time >= self.wallet_ms {
-            self.wallet_ms = asset.update_time;
-            let (reason, event_ms) = (AccountReason::Snapshot, asset.update_time);
-            let update = AccountUpdate { wallet, change: Dec::ZERO, event_ms, reason, pad: [0; 7] };
-            out.event(now, InstrumentId::NONE, EventBody::AccountUpdate(update));
-        }
-        Ok(())
-    }
-
-    fn take_positions(
-        &mut self,
-        now: TimeNs,
-        rows: &[PositionRisk<'_>],
-        out: &mut Outputs,
-    ) -> Result<(), Unreadable> {
-        let mut listed = BTreeSet::new();
-        for row in rows.iter().filter(|row| row.position_side == "BOTH") {
-            let Some(instrument) = self.find_symbol(&row.symbol) else { continue };
-            listed.insert(instrument);
-            let quantity = self.row(instrument)?.parse_quantity(row.position_amt.as_bytes())?;
-            let (entry, event_ms) = (Dec::parse(&row.entry_price)?, row.update_time);
-            let stated_ms = self.position_ms.get(instrument.index()).copied().unwrap_or(Millis::MIN);
-            if event_ms >= stated_ms && (quantity.0 != 0 || self.limits.holds(instrument)) {
-                self.state_position(now, instrument, VenuePosition { entry, quantity, event_ms }, out);
-            }
-        }
-        // A position that is gone need not be listed any more.
-        let gone: Vec<InstrumentId> = self
-            .instruments
-            .iter()
-            .map(|(id, _)| id)
-            .filter(|id| self.limits.holds(*id) && !listed.contains(id))
-            .collect();
-        for instrument in gone {
-            let none =
-                VenuePosition { entry: Dec::ZERO, quantity: crate::num::Lots::ZERO, event_ms: now.ms() };
-            self.state_position(now, instrument, none, out);
-        }
-        Ok(())
-    }
-
-    fn state_position(
-        &mut self,
-        now: TimeNs,
-        instrument: InstrumentId,
-        position: VenuePosition,
-        out: &mut Outputs,
-    ) {
-        self.limits.begin_at(instrument, position.quantity);
-        if let Some(stated_ms) = self.position_ms.get_mut(instrument.index()) {
-            *stated_ms = position.event_ms.max(*stated_ms);
-        }
-        out.event(now, instrument, EventBody::VenuePosition(position));
     }
 }

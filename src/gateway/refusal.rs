@@ -7,7 +7,7 @@
 pub enum Refusal {
     /// The venue told us to be silent, and the time is not over.
     Silenced = 1,
-    /// Too many orders in a minute.
+    /// More orders in a minute than the setting allows.
     OrderRate = 2,
     /// More notional than one order may have.
     OrderNotional = 3,
@@ -27,10 +27,12 @@ pub enum Refusal {
     Malformed = 10,
     /// The venue could not be reached, and nothing of the request was sent.
     Unreachable = 11,
+    /// The venue's own limits on requests and orders leave no room for it.
+    VenueRate = 12,
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 11] = [
+    pub const ALL: [Refusal; 12] = [
         Refusal::Silenced,
         Refusal::OrderRate,
         Refusal::OrderNotional,
@@ -42,6 +44,7 @@ impl Refusal {
         Refusal::UnknownInstrument,
         Refusal::Malformed,
         Refusal::Unreachable,
+        Refusal::VenueRate,
     ];
 
     /// The `code` of the order update that tells the engine.
@@ -62,6 +65,7 @@ impl Refusal {
             Refusal::UnknownInstrument => "unknown_instrument",
             Refusal::Malformed => "malformed",
             Refusal::Unreachable => "unreachable",
+            Refusal::VenueRate => "venue_rate",
         }
     }
 }

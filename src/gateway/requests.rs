@@ -25,8 +25,10 @@ pub enum What {
         order: OrderId,
         service: Service,
     },
-    /// The venue's clock.
-    Time,
+    /// The venue's clock; at once where a time stamp was refused.
+    Time {
+        at_once: bool,
+    },
     NewListenKey,
     KeepListenKey,
     /// A part of the reconciliation with this number.
@@ -39,8 +41,12 @@ pub enum What {
 /// What a reconciliation asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// Open orders of an instrument.
+    List(Service),
     Order(OrderId, Service),
     Trades,
+    /// An order by the venue's id.
+    Stranger(i64),
     Account,
     Positions,
 }
@@ -53,6 +59,8 @@ pub struct Waiting {
     /// [`InstrumentId::NONE`] for what concerns none.
     pub instrument: InstrumentId,
     pub sent_ns: TimeNs,
+    /// The second time, after its time stamp was refused.
+    pub again: bool,
 }
 
 /// All of them, in the order they were made.
@@ -76,6 +84,12 @@ impl Requests {
 
     pub fn take(&mut self, request: RequestId) -> Option<Waiting> {
         self.waiting.remove(&request)
+    }
+
+    /// What waits of an instrument.
+    pub fn of(&self, instrument: InstrumentId) -> impl Iterator<Item = &What> {
+        let of_it = self.waiting.values().filter(move |waiting| waiting.instrument == instrument);
+        of_it.map(|waiting| &waiting.what)
     }
 
     /// Takes out those that travelled on the order websocket: all, or the ones made by `until`.

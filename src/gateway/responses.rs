@@ -2,25 +2,28 @@
 
 use super::counters::AnswerClass;
 use super::io::{Link, Outputs, RequestId, RestOutcome};
-use super::machine::{Gateway, leaves_state_unknown};
+use super::machine::{Gateway, after, leaves_state_unknown};
 use super::refusal::Refusal;
 use super::requests::{Waiting, What};
 use super::session::SessionState;
 use super::unreadable::Unreadable;
 use super::user::order_update;
 use crate::event::{EventBody, OrderKind, OrderStatus, OrderUpdate};
-use crate::num::{InstrumentId, Lots, NS_PER_SEC, OrderId, TimeNs};
+use crate::num::{InstrumentId, Lots, NS_PER_MS, OrderId, TimeNs};
 use crate::venue::binance::answer::{
-    AlgoAnswer, ErrorBody, OrderAnswer, Response, ServerTime, algo_status, order_status,
+    AlgoAnswer, ErrorBody, ErrorData, OrderAnswer, Response, ServerTime, algo_status, order_status,
 };
-use crate::venue::binance::code;
 use crate::venue::binance::request::{Action, Service};
+use crate::venue::binance::{code, counts_of_answer};
 
 /// An answer of either road.
 pub(super) enum Answer<'a> {
     Success(&'a [u8]),
     Refused { http_status: u16, code: i32 },
 }
+
+/// Far beyond the longest ban, in milliseconds.
+const MS_MAX: i64 = 30 * 86_400_000;
 
 impl Gateway {
     pub(super) fn on_response(&mut self, now: TimeNs, text: &[u8], out: &mut Outputs) {
@@ -29,13 +32,17 @@ impl Gateway {
             self.counters.unreadable += 1;
             return;
         };
+        if let Some(counts) = response.rate_limits {
+            for count in counts_of_answer(counts.get().as_bytes()) {
+                self.budget.state(now, count);
+            }
+        }
         let request = response.id.as_deref().and_then(|id| id.parse::<RequestId>().ok());
         let answer = match (&response.result, &response.error) {
             (Some(result), None) if response.status == 200 => Answer::Success(result.get().as_bytes()),
             (_, error) => {
                 let error = error.clone().unwrap_or_default();
-                let retry_ms = error.data.and_then(|data| data.retry_after);
-                let until = retry_ms.map(|ms| TimeNs::from_ms(ms.saturating_sub(self.clock_offset_ms)));
+                let until = error.data.and_then(|data| self.retry_at(now, data));
                 self.take_warning(now, response.status, error.code, until, out);
                 Answer::Refused { http_status: response.status, code: error.code }
             }
@@ -44,6 +51,16 @@ impl Gateway {
             Some(waiting) => self.on_answer(now, &waiting, &answer, out),
             None => self.counters.unmatched += 1,
         }
+    }
+
+    /// When a silence ends: by how long it is if the venue says that, for what we know of its clock may be
+    /// wrong.
+    fn retry_at(&self, now: TimeNs, data: ErrorData) -> Option<TimeNs> {
+        let retry_ms = data.retry_after?;
+        Some(match data.server_time {
+            Some(server_ms) => now + retry_ms.saturating_sub(server_ms).clamp(0, MS_MAX) * NS_PER_MS,
+            None => TimeNs::from_ms(retry_ms.saturating_sub(self.clock_offset_ms)),
+        })
     }
 
     pub(super) fn on_rest(
@@ -57,26 +74,28 @@ impl Gateway {
             self.counters.unmatched += 1;
             return;
         };
+        if let RestOutcome::Answer { used, .. } = outcome {
+            used.counts().for_each(|count| self.budget.state(now, count));
+        }
         match outcome {
             RestOutcome::Answer { status: 200, body, .. } => {
                 self.on_answer(now, &waiting, &Answer::Success(body), out);
             }
-            RestOutcome::Answer { status, retry_after_s, body } => {
+            RestOutcome::Answer { status, retry_after_s, body, .. } => {
                 let code = ErrorBody::of_rest(body).code;
-                let until = retry_after_s.map(|seconds| now + i64::from(seconds) * NS_PER_SEC);
-                self.take_warning(now, status, code, until, out);
+                self.take_warning(now, status, code, after(now, retry_after_s), out);
                 self.on_answer(now, &waiting, &Answer::Refused { http_status: status, code }, out);
             }
             RestOutcome::Unsent => self.on_unsent(now, &waiting, out),
             RestOutcome::Lost => {
                 self.on_lost(now, &waiting, out);
-                self.on_own_failure(now, &waiting.what);
+                self.on_own_failure(now, &waiting.what, out);
             }
         }
     }
 
     /// What a refusal says about us rather than about the request.
-    fn take_warning(
+    pub(super) fn take_warning(
         &mut self,
         now: TimeNs,
         http_status: u16,
@@ -84,11 +103,11 @@ impl Gateway {
         until: Option<TimeNs>,
         out: &mut Outputs,
     ) {
-        if refusal == code::TOO_MANY_REQUESTS || matches!(http_status, 429 | 418) {
+        if is_rate_limited(http_status, refusal) {
             self.fall_silent(now, until, http_status == 418, out);
         }
         if refusal == code::INVALID_TIMESTAMP {
-            self.ask_time(now, out);
+            self.on_timestamp_refused(now, out);
         }
     }
 
@@ -102,7 +121,7 @@ impl Gateway {
                 self.say_orders_feed(now, false, out);
             }
         }
-        self.on_own_failure(now, &waiting.what);
+        self.on_own_failure(now, &waiting.what, out);
     }
 
     fn on_answer(&mut self, now: TimeNs, waiting: &Waiting, answer: &Answer<'_>, out: &mut Outputs) {
@@ -111,13 +130,16 @@ impl Gateway {
             Answer::Refused { http_status, code } => classify(*http_status, *code),
         };
         self.counters.count_answer(class);
+        if class == AnswerClass::Clock && self.keep_for_again(waiting) {
+            return;
+        }
         let read = match waiting.what {
             What::Order { action, order, service } => {
                 self.on_order_answer(now, waiting, action, order, service, answer, out)
             }
-            What::Time => {
+            What::Time { at_once } => {
                 let server_ms = success::<ServerTime>(answer).ok().map(|time| time.server_time);
-                self.on_time_answer(waiting.sent_ns, now, server_ms);
+                self.on_time_answer(now, waiting.sent_ns, at_once, server_ms, out);
                 Ok(())
             }
             What::NewListenKey => self.on_listen_key(now, answer, out),
@@ -133,12 +155,12 @@ impl Gateway {
             self.counters.count_answer(AnswerClass::Unreadable);
             self.counters.unreadable += 1;
             self.on_lost(now, waiting, out);
-            self.on_own_failure(now, &waiting.what);
+            self.on_own_failure(now, &waiting.what, out);
         }
     }
 
     #[allow(clippy::too_many_arguments)] // the parts of one answer
-    fn on_order_answer(
+    pub(super) fn on_order_answer(
         &mut self,
         now: TimeNs,
         waiting: &Waiting,
@@ -243,7 +265,7 @@ impl Gateway {
         body: &[u8],
         out: &mut Outputs,
     ) -> Result<(), Unreadable> {
-        if matches!(self.session.state, SessionState::Up | SessionState::Reconciling(_)) {
+        if matches!(self.session.state, SessionState::Up | SessionState::Reconciling) {
             return Ok(());
         }
         let update = match service {
@@ -312,8 +334,13 @@ impl Gateway {
     }
 }
 
+/// Whether the venue wants less of us.
+pub(super) fn is_rate_limited(http_status: u16, refusal: i32) -> bool {
+    matches!(refusal, code::TOO_MANY_REQUESTS | code::TOO_MANY_ORDERS) || matches!(http_status, 429 | 418)
+}
+
 fn classify(http_status: u16, refusal: i32) -> AnswerClass {
-    if refusal == code::TOO_MANY_REQUESTS || matches!(http_status, 429 | 418) {
+    if is_rate_limited(http_status, refusal) {
         AnswerClass::RateLimited
     } else if refusal == code::INVALID_TIMESTAMP {
         AnswerClass::Clock

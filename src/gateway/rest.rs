@@ -11,8 +11,9 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Error, Timeout, http};
 
 use super::io::{RequestId, RestOutcome, RestRequest};
-use crate::venue::binance::API_KEY_HEADER;
+use super::reading::Rest;
 use crate::venue::binance::request::{RestCall, Verb};
+use crate::venue::binance::{API_KEY_HEADER, UsedCounts};
 use crate::wire::{Roots, WireError};
 
 /// From the first byte sent to the last received. Twice the venue's receive window: what it has not
@@ -36,6 +37,7 @@ pub enum RestReply {
     Answer {
         status: u16,
         retry_after_s: Option<u32>,
+        used: UsedCounts,
         body: Vec<u8>,
     },
     /// The venue can't have seen it; why, in words.
@@ -47,8 +49,9 @@ pub enum RestReply {
 impl RestReply {
     pub fn outcome(&self) -> RestOutcome<'_> {
         match self {
-            RestReply::Answer { status, retry_after_s, body } => {
-                RestOutcome::Answer { status: *status, retry_after_s: *retry_after_s, body }
+            RestReply::Answer { status, retry_after_s, used, body } => {
+                let (status, retry_after_s, used) = (*status, *retry_after_s, *used);
+                RestOutcome::Answer { status, retry_after_s, used, body }
             }
             RestReply::Unsent(_) => RestOutcome::Unsent,
             RestReply::Lost(_) => RestOutcome::Lost,
@@ -115,18 +118,25 @@ impl RestClient {
     }
 }
 
+impl Rest for RestClient {
+    fn call(&self, call: &RestCall) -> RestReply {
+        RestClient::call(self, call)
+    }
+}
+
 fn reply(result: Result<http::Response<Body>, Error>) -> RestReply {
     let mut response = match result {
         Ok(response) => response,
         Err(error) => return failed(&error),
     };
     let status = response.status().as_u16();
-    let retry_after = response.headers().get(http::header::RETRY_AFTER);
-    let retry_after_s = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let header = |name: &str| response.headers().get(name)?.to_str().ok();
+    let retry_after_s = header("retry-after").and_then(|value| value.trim().parse().ok());
+    let used = UsedCounts::read(header);
     match response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec() {
-        Ok(body) => RestReply::Answer { status, retry_after_s, body },
+        Ok(body) => RestReply::Answer { status, retry_after_s, used, body },
         // The status alone says enough of a refusal.
-        Err(_) if status != 200 => RestReply::Answer { status, retry_after_s, body: Vec::new() },
+        Err(_) if status != 200 => RestReply::Answer { status, retry_after_s, used, body: Vec::new() },
         Err(error) => RestReply::Lost(words(&error)),
     }
 }

@@ -6,7 +6,7 @@
 //!                          └──────────────┴────────────────┴──────────────────┘
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::io::{Link, Outputs};
 use super::machine::{Gateway, say_feed};
@@ -14,7 +14,7 @@ use super::reconcile::Reconciliation;
 use super::requests::What;
 use super::responses::{Answer, success};
 use super::unreadable::Unreadable;
-use crate::event::{Feed, FeedState};
+use crate::event::{Event, Feed, FeedState};
 use crate::num::{InstrumentId, NS_PER_SEC, TimeNs};
 use crate::venue::binance::answer::ListenKey;
 use crate::venue::binance::path;
@@ -36,7 +36,8 @@ pub(super) enum SessionState {
     Asking,
     /// The caller opens the stream.
     Opening,
-    Reconciling(Reconciliation),
+    /// The stream is there again; `Session::round` asks what it missed.
+    Reconciling,
 }
 
 #[derive(Debug)]
@@ -44,32 +45,44 @@ pub(super) struct Session {
     pub state: SessionState,
     reconnect: Reconnect,
     keep_alive_at: TimeNs,
-    /// When the stream last said something that was taken in: what it missed is younger.
-    pub heard_ns: TimeNs,
+    /// The way through the questions that is under way, or waits for its turn.
+    pub round: Option<Reconciliation>,
+    /// What a round found of orders, until their fills are told. It outlives a round that fails, for what is
+    /// taken in is not found again.
+    pub held: VecDeque<Event>,
+    /// When to ask everything though nothing seems to be missing.
+    pub audit_at: TimeNs,
+    /// What happened before is known: the last round that ended began then.
+    pub known_ns: TimeNs,
+    /// What is older is nobody's here.
+    pub floor_ns: TimeNs,
     /// Instruments to reconcile whether or not anything of them is known to be live.
     pub reconcile_also: BTreeSet<InstrumentId>,
+    /// When the stream last said anything.
+    pub heard_ns: TimeNs,
+    /// A routine round found fills that the stream should have told long ago.
+    pub deaf: bool,
     /// Whether the engine was told that the stream is down.
     told_down: bool,
 }
 
 impl Session {
-    pub fn new(now: TimeNs) -> Session {
+    pub fn new(now: TimeNs, reconcile_ns: i64) -> Session {
         let mut reconnect = Reconnect::new(Backoff::default(), 0x7573_6572);
         reconnect.opened(now);
         Session {
             state: SessionState::Up,
             reconnect,
             keep_alive_at: now + KEEP_ALIVE_NS,
+            round: None,
+            held: VecDeque::new(),
+            audit_at: now + reconcile_ns,
             heard_ns: now,
+            deaf: false,
+            known_ns: now,
+            floor_ns: now,
             reconcile_also: BTreeSet::new(),
             told_down: false,
-        }
-    }
-
-    pub fn heard(&mut self, now: TimeNs) {
-        // What comes in while it reconciles says nothing about what was missed before.
-        if matches!(self.state, SessionState::Up) {
-            self.heard_ns = now;
         }
     }
 }
@@ -79,13 +92,17 @@ impl Gateway {
     pub(super) fn on_user_link(&mut self, now: TimeNs, link: Link, out: &mut Outputs) {
         match link {
             Link::Up => {
+                self.session.heard_ns = now;
                 self.session.reconnect.opened(now);
                 self.session.keep_alive_at = now + KEEP_ALIVE_NS;
-                self.begin_reconciliation(now, out);
+                self.reconcile(now);
+                if !self.is_silent() {
+                    self.drive_reconciliation(now, out);
+                }
             }
             Link::Down => {
                 self.counters.user_link_losses +=
-                    u64::from(matches!(self.session.state, SessionState::Up | SessionState::Reconciling(_)));
+                    u64::from(matches!(self.session.state, SessionState::Up | SessionState::Reconciling));
                 self.lose_session(now, out);
             }
         }
@@ -97,11 +114,12 @@ impl Gateway {
         self.lose_session(now, out);
     }
 
-    fn lose_session(&mut self, now: TimeNs, out: &mut Outputs) {
+    pub(super) fn lose_session(&mut self, now: TimeNs, out: &mut Outputs) {
         if !self.session.told_down {
             self.session.told_down = true;
             say_feed(now, Feed::User, FeedState::Down, out);
         }
+        self.session.round = None;
         // A loss that is already being dealt with is the same loss.
         if !matches!(self.session.state, SessionState::Down { .. } | SessionState::Asking) {
             let retry_at = self.session.reconnect.ended(now);
@@ -112,14 +130,12 @@ impl Gateway {
     /// Everything the stream may have missed is known.
     pub(super) fn end_reconciliation(&mut self, now: TimeNs, out: &mut Outputs) {
         self.session.state = SessionState::Up;
-        self.session.heard_ns = now;
-        self.session.reconcile_also.clear();
         self.counters.reconciliations += 1;
         let told_down = std::mem::take(&mut self.session.told_down);
         say_feed(now, Feed::User, if told_down { FeedState::Up } else { FeedState::Resynced }, out);
     }
 
-    /// What is due by itself: a new key, a keepalive, the next try of a reconciliation.
+    /// What is due by itself: a new key, a keepalive, an audit, the next try of a reconciliation.
     pub(super) fn drive_session(&mut self, now: TimeNs, out: &mut Outputs) {
         if self.is_silent() {
             return;
@@ -130,16 +146,14 @@ impl Gateway {
                 let call = request::keyed(Verb::Post, path::LISTEN_KEY);
                 self.queue(now, call, What::NewListenKey, InstrumentId::NONE, out);
             }
-            SessionState::Reconciling(_) => self.drive_reconciliation(now, out),
             SessionState::Up if now >= self.session.keep_alive_at => {
                 self.session.keep_alive_at = now + KEEP_ALIVE_NS;
                 let call = request::keyed(Verb::Put, path::LISTEN_KEY);
                 self.queue(now, call, What::KeepListenKey, InstrumentId::NONE, out);
-                // Clocks drift, and a refused timestamp would be an order's, perhaps a stop's.
-                self.ask_time(now, out);
             }
             _ => {}
         }
+        self.drive_reconciliation(now, out);
     }
 
     pub(super) fn on_listen_key(
@@ -152,12 +166,13 @@ impl Gateway {
             return Ok(());
         }
         match answer {
-            Answer::Success(_) => {
+            // A connection is a request as well.
+            Answer::Success(_) if !self.is_silent() => {
                 let ListenKey { listen_key } = success(answer)?;
                 self.session.state = SessionState::Opening;
                 out.open_user = Some(listen_key);
             }
-            Answer::Refused { .. } => self.retry_session(now),
+            Answer::Success(_) | Answer::Refused { .. } => self.retry_session(now),
         }
         Ok(())
     }
@@ -171,10 +186,10 @@ impl Gateway {
     }
 
     /// A request of our own failed: what it was for is tried again later.
-    pub(super) fn on_own_failure(&mut self, now: TimeNs, what: &What) {
+    pub(super) fn on_own_failure(&mut self, now: TimeNs, what: &What, out: &mut Outputs) {
         match what {
             What::Order { .. } => {}
-            What::Time => self.on_time_answer(now, now, None),
+            What::Time { at_once } => self.on_time_answer(now, now, *at_once, None, out),
             What::NewListenKey => {
                 if matches!(self.session.state, SessionState::Asking) {
                     self.retry_session(now);
@@ -185,7 +200,7 @@ impl Gateway {
         }
     }
 
-    fn retry_session(&mut self, now: TimeNs) {
+    pub(super) fn retry_session(&mut self, now: TimeNs) {
         let retry_at = self.session.reconnect.ended(now);
         self.session.state = SessionState::Down { retry_at };
     }

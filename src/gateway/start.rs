@@ -3,33 +3,24 @@
 
 use std::time::{Duration, Instant};
 
-use super::earlier::Earlier;
 use super::fills::QUOTE_ASSET;
 use super::limits::Prices;
 use super::line::Line;
-use super::machine::{Gateway, GatewayConfig};
-use super::orders::{Stage, Tracked};
-use super::rest::{Lane, RestClient, RestReply};
+use super::machine::{GatewayConfig, silence_ns};
+use super::reading::{Reading, Rest, exchange, parse};
+use super::responses::is_rate_limited;
+use super::rest::{Lane, RestClient};
 use super::thread::{RunningGateway, Shell, Wires};
-use crate::event::{
-    AccountReason, AccountUpdate, Bar, BarSource, Event, EventBody, Instrument, InstrumentTable, OrderStatus,
-    VenuePosition, VenueSetup,
-};
-use crate::num::{Dec, DecError, InstrumentId, Lots, Millis, NS_PER_MS, Now, OrderId};
-use crate::venue::binance::answer::{
-    Account, AccountConfig, AlgoAnswer, ErrorBody, KlineRow, LeverageAnswer, ListenKey, OrderAnswer,
-    PositionRisk, ServerTime, SymbolConfig, algo_status, order_status,
-};
-use crate::venue::binance::request::{self, RestCall, Service, Verb};
+use crate::event::{Bar, BarSource, Instrument};
+use crate::num::{Dec, DecError, InstrumentId, Millis, NS_PER_SEC, Now};
+use crate::venue::binance::answer::KlineRow;
+use crate::venue::binance::request;
 use crate::venue::binance::sign::Credentials;
-use crate::venue::binance::{Endpoints, ExchangeInfoError, Params, interval_text, parse_exchange_info, path};
-use crate::wire::{Connection, Connector, Limits, Roots, Url, UrlError, WireError};
+use crate::venue::binance::{Endpoints, ExchangeInfoError, interval_text, path};
+use crate::wire::{Connection, Connector, Limits, Roots, UpgradeError, Url, UrlError, WireError};
 
 /// For each of the two websockets.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// A venue refuses time stamps 1 s ahead of its clock and 5 s behind it: a round trip so short leaves room.
-const CLOCK_ROUND_TRIP_NS: i64 = 500 * NS_PER_MS;
-const CLOCK_READINGS_MAX: usize = 10;
 /// Bars an answer holds at most.
 const KLINES_MAX: usize = 1_500;
 
@@ -56,7 +47,7 @@ pub enum StartError {
     #[error("{path}: the venue can't be reached: {reason}")]
     Unreachable { path: &'static str, reason: String },
     #[error("{path}: refused with HTTP status {status}, code {code}: {message}")]
-    Refused { path: &'static str, status: u16, code: i32, message: String },
+    Refused { path: &'static str, status: u16, code: i32, message: String, retry_after_s: Option<u32> },
     #[error("{path}: the answer can't be read: {reason}")]
     Unreadable { path: &'static str, reason: String },
     #[error(transparent)]
@@ -89,22 +80,32 @@ pub enum StartError {
     Roots(WireError),
 }
 
+impl StartError {
+    /// For how many nanoseconds the venue wants to hear nothing, if that is why the start failed, and
+    /// whether it is a ban.
+    pub fn silence(&self) -> Option<(i64, bool)> {
+        let (status, code, retry_after_s) = match self {
+            StartError::Refused { status, code, retry_after_s, .. } => (*status, *code, *retry_after_s),
+            StartError::Websocket {
+                error: WireError::Upgrade(UpgradeError::Status { code, retry_after_s }),
+                ..
+            } => (*code, 0, *retry_after_s),
+            _ => return None,
+        };
+        is_rate_limited(status, code).then(|| {
+            let asked_ns = retry_after_s.map(|seconds| i64::from(seconds) * NS_PER_SEC);
+            (silence_ns(asked_ns, status == 418), status == 418)
+        })
+    }
+}
+
 /// An account that was read, with both websockets open.
 pub struct Prepared {
-    pub instruments: InstrumentTable,
-    /// For the engine, before all else: setup, wallet, positions, and orders of ours that are open.
-    pub events: Vec<Event>,
-    /// What an operator should know, a line each.
-    pub notes: Vec<String>,
+    pub reading: Reading,
     config: StartConfig,
-    credentials: Credentials,
     client: RestClient,
-    clock_offset_ms: Millis,
     orders: Line,
     user: Line,
-    held: Vec<(InstrumentId, Lots)>,
-    found: Vec<(OrderId, Tracked)>,
-    earlier: Option<Earlier>,
 }
 
 /// Reads the account, sets what has to be set, and opens both websockets. Blocks until all is done:
@@ -120,35 +121,14 @@ pub fn prepare(
     let connector = Connector::new(&config.roots, Limits::default()).map_err(StartError::Roots)?;
     let client = RestClient::new(&config.endpoints.rest, &config.roots, Some(credentials.api_key()))
         .map_err(StartError::Roots)?;
-    let mut reader = Reader { client: &client, credentials, clock, offset_ms: 0, params: Params::default() };
-    reader.read_clock()?;
-    let instruments = reader.read_instruments(&config)?;
-    reader.check_modes()?;
-    let setup = reader.read_setup(&config, &instruments)?;
-    // The user stream is open before the account is read: nothing that happens in between is lost.
-    let listen_key: ListenKey = reader.read(&request::keyed(Verb::Post, path::LISTEN_KEY))?;
-    let user_url = config.endpoints.user_stream(&listen_key.listen_key);
-    let user = open_line(&connector, "user stream", &user_url, &config, clock)?;
-    let orders = open_line(&connector, "order websocket", &config.endpoints.api, &config, clock)?;
-    let mut prepared = Snapshot { events: setup, notes: Vec::new(), held: Vec::new(), found: Vec::new() };
-    reader.read_account(&instruments, &mut prepared)?;
-    reader.read_orders(&config, &instruments, &mut prepared)?;
-    let Reader { credentials, offset_ms, .. } = reader;
-    let Snapshot { events, notes, held, found } = prepared;
-    Ok(Prepared {
-        instruments,
-        events,
-        notes,
-        config,
-        credentials,
-        client,
-        clock_offset_ms: offset_ms,
-        orders,
-        user,
-        held,
-        found,
-        earlier: None,
-    })
+    let open = |listen_key: &str| {
+        let user_url = config.endpoints.user_stream(listen_key);
+        let user = open_line(&connector, "user stream", &user_url, &config, clock)?;
+        let orders = open_line(&connector, "order websocket", &config.endpoints.api, &config, clock)?;
+        Ok((orders, user))
+    };
+    let (reading, (orders, user)) = Reading::take(&config, credentials, &client, clock, open)?;
+    Ok(Prepared { reading, config, client, orders, user })
 }
 
 impl Prepared {
@@ -163,23 +143,9 @@ impl Prepared {
         bars: usize,
         clock: &dyn Now,
     ) -> Result<Vec<Bar>, StartError> {
-        let Some(row) = self.instruments.get(instrument) else { return Ok(Vec::new()) };
-        let server_ms = clock.now().ms().saturating_add(self.clock_offset_ms);
+        let Some(row) = self.reading.instruments.get(instrument) else { return Ok(Vec::new()) };
+        let server_ms = clock.now().ms().saturating_add(self.reading.clock_offset_ms);
         history(&self.client, row, interval_s, bars, server_ms)
-    }
-
-    /// Goes on with what an earlier start left. What became of orders, fills and wallet is then told by a
-    /// reconciliation, in an order the engine's books can follow; of what was read at the start, setup and
-    /// positions are left.
-    pub fn resume(&mut self, earlier: Earlier) {
-        let kept = |body: &EventBody| matches!(body, EventBody::VenueSetup(_) | EventBody::VenuePosition(_));
-        self.events.retain(|event| kept(&event.body));
-        self.earlier = Some(earlier);
-    }
-
-    /// The venue's clock minus ours.
-    pub fn clock_offset_ms(&self) -> Millis {
-        self.clock_offset_ms
     }
 
     /// Starts the threads. `prices` is the table the live loop writes.
@@ -187,20 +153,11 @@ impl Prepared {
     /// # Errors
     /// If a thread can't be started.
     pub fn run(self, prices: impl Into<Prices>, wires: Wires) -> std::io::Result<RunningGateway> {
-        let now = wires.clock.now();
-        let Prepared { config, instruments, credentials, clock_offset_ms, .. } = self;
-        let mut gateway =
-            Gateway::new(config.gateway, instruments, prices.into(), credentials, clock_offset_ms, now);
-        for (instrument, quantity) in self.held {
-            gateway.begin_at(instrument, quantity);
-        }
-        match self.earlier {
-            Some(earlier) => gateway.resume(earlier, self.found, now),
-            None => self.found.into_iter().for_each(|(id, tracked)| gateway.adopt(id, tracked)),
-        }
-        let urgent = Lane::spawn("qtx-rest-orders", self.client.clone())?;
-        let rest = Lane::spawn("qtx-rest", self.client)?;
-        Shell::new(gateway, config.endpoints, (self.orders, self.user), (urgent, rest), wires).spawn()
+        let Prepared { reading, config, client, orders, user } = self;
+        let gateway = reading.gateway(config.gateway, prices.into(), wires.clock.now());
+        let urgent = Lane::spawn("qtx-rest-orders", client.clone())?;
+        let rest = Lane::spawn("qtx-rest", client)?;
+        Shell::new(gateway, config.endpoints, (orders, user), (urgent, rest), wires).spawn()
     }
 }
 
@@ -210,7 +167,7 @@ impl Prepared {
 /// # Errors
 /// An interval the venue has no name for, no answer, a refusal, or one that can't be read.
 pub fn history(
-    client: &RestClient,
+    rest: &dyn Rest,
     instrument: &Instrument,
     interval_s: u32,
     bars: usize,
@@ -223,7 +180,7 @@ pub fn history(
     // The newest is the open one.
     let limit = bars.saturating_add(1).min(KLINES_MAX);
     let query = format!("symbol={}&interval={interval}&limit={limit}", instrument.symbol);
-    let body = exchange(client, &request::public(PATH, query))?;
+    let body = exchange(rest, &request::public(PATH, query))?;
     let rows: Vec<KlineRow<'_>> = parse(PATH, &body)?;
     let closed = rows.iter().filter(|row| row.close_ms < server_ms);
     let read = |row: &KlineRow<'_>| {
@@ -266,253 +223,4 @@ fn open_line(
     let socket = Connection::new(open, clock.now());
     let line = Line::new(connector.clone(), config.stale_ns).adopt(url, socket);
     Ok(if config.gateway.lockstep { line.without_successors() } else { line })
-}
-
-fn parse<'a, T: serde::Deserialize<'a>>(path: &'static str, body: &'a [u8]) -> Result<T, StartError> {
-    serde_json::from_slice(body).map_err(|error| StartError::Unreadable { path, reason: error.to_string() })
-}
-
-fn exchange(client: &RestClient, call: &RestCall) -> Result<Vec<u8>, StartError> {
-    let path = call.path;
-    match client.call(call) {
-        RestReply::Answer { status: 200, body, .. } => Ok(body),
-        RestReply::Answer { status, body, .. } => {
-            let ErrorBody { code, msg, .. } = ErrorBody::of_rest(&body);
-            Err(StartError::Refused { path, status, code, message: msg.chars().take(200).collect() })
-        }
-        RestReply::Unsent(reason) | RestReply::Lost(reason) => Err(StartError::Unreachable { path, reason }),
-    }
-}
-
-/// What was found.
-struct Snapshot {
-    events: Vec<Event>,
-    notes: Vec<String>,
-    held: Vec<(InstrumentId, Lots)>,
-    found: Vec<(OrderId, Tracked)>,
-}
-
-/// Asks one thing after the other.
-struct Reader<'a> {
-    client: &'a RestClient,
-    credentials: Credentials,
-    clock: &'a dyn Now,
-    offset_ms: Millis,
-    params: Params,
-}
-
-impl Reader<'_> {
-    fn read<T: serde::de::DeserializeOwned>(&self, call: &RestCall) -> Result<T, StartError> {
-        parse(call.path, &exchange(self.client, call)?)
-    }
-
-    /// The body of a signed request whose parameters are in place; they are cleared.
-    fn ask(&mut self, verb: Verb, path: &'static str) -> Result<Vec<u8>, StartError> {
-        let timestamp_ms = self.clock.now().ms().saturating_add(self.offset_ms);
-        let call = request::signed(verb, path, &mut self.params, &mut self.credentials.signer, timestamp_ms);
-        self.params.clear();
-        exchange(self.client, &call)
-    }
-
-    fn event(&self, instrument: InstrumentId, body: EventBody) -> Event {
-        Event { recv_ns: self.clock.now(), instrument, body }
-    }
-
-    /// When in a round trip the venue read its clock is not known: of several the shortest tells most.
-    fn read_clock(&mut self) -> Result<(), StartError> {
-        let mut shortest_ns = i64::MAX;
-        for _ in 0..CLOCK_READINGS_MAX {
-            let asked = self.clock.now();
-            let time: ServerTime = self.read(&request::public(path::TIME, String::new()))?;
-            let round_trip_ns = self.clock.now().since(asked);
-            if round_trip_ns < shortest_ns {
-                shortest_ns = round_trip_ns;
-                let middle_ms = asked.ms() + round_trip_ns / 2 / NS_PER_MS;
-                self.offset_ms = time.server_time.saturating_sub(middle_ms);
-            }
-            if shortest_ns <= CLOCK_ROUND_TRIP_NS {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn read_instruments(&self, config: &StartConfig) -> Result<InstrumentTable, StartError> {
-        let body = exchange(self.client, &request::public(path::EXCHANGE_INFO, String::new()))?;
-        let all = parse_exchange_info(&body, &config.taker_fee)?;
-        let find = |symbol: &String| {
-            let row = all.find(symbol).and_then(|id| all.get(id)).copied();
-            row.ok_or_else(|| StartError::NoSuchSymbol(symbol.clone()))
-        };
-        let rows = config.symbols.iter().map(find).collect::<Result<Vec<_>, _>>()?;
-        InstrumentTable::new(rows).ok_or(StartError::TooManySymbols)
-    }
-
-    fn check_modes(&mut self) -> Result<(), StartError> {
-        let account: AccountConfig =
-            parse(path::ACCOUNT_CONFIG, &self.ask(Verb::Get, path::ACCOUNT_CONFIG)?)?;
-        if account.dual_side_position {
-            Err(StartError::HedgeMode)
-        } else if account.multi_assets_margin {
-            Err(StartError::MultiAssets)
-        } else if !account.can_trade {
-            Err(StartError::MayNotTrade)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Leverage as it has to be, and the event that says so: one for all where all are alike.
-    fn read_setup(
-        &mut self,
-        config: &StartConfig,
-        instruments: &InstrumentTable,
-    ) -> Result<Vec<Event>, StartError> {
-        let body = self.ask(Verb::Get, path::SYMBOL_CONFIG)?;
-        let listed: Vec<SymbolConfig<'_>> = parse(path::SYMBOL_CONFIG, &body)?;
-        let mut setups = Vec::with_capacity(instruments.len());
-        for (id, row) in instruments.iter() {
-            let symbol = row.symbol.as_str();
-            let found = listed.iter().find(|listed| listed.symbol == symbol);
-            if found.is_none_or(|found| found.leverage != config.leverage) {
-                self.set_leverage(symbol, config.leverage)?;
-            }
-            let isolated = found.is_some_and(SymbolConfig::is_isolated);
-            let setup =
-                VenueSetup { leverage: config.leverage, isolated, one_way: true, single_asset: true, pad: 0 };
-            setups.push((id, setup));
-        }
-        let first = setups.first().map(|(_, setup)| *setup);
-        let alike = setups.iter().all(|(_, setup)| Some(*setup) == first);
-        let said = match first.filter(|_| alike) {
-            Some(setup) => vec![(InstrumentId::NONE, setup)],
-            None => setups,
-        };
-        Ok(said.into_iter().map(|(id, setup)| self.event(id, EventBody::VenueSetup(setup))).collect())
-    }
-
-    fn set_leverage(&mut self, symbol: &str, wanted: u32) -> Result<(), StartError> {
-        self.params.clear();
-        self.params.text("symbol", symbol).number("leverage", i64::from(wanted));
-        let answer: LeverageAnswer = parse(path::LEVERAGE, &self.ask(Verb::Post, path::LEVERAGE)?)?;
-        if answer.leverage == wanted {
-            return Ok(());
-        }
-        Err(StartError::Leverage { symbol: symbol.to_owned(), wanted, set: answer.leverage })
-    }
-
-    fn read_account(
-        &mut self,
-        instruments: &InstrumentTable,
-        snapshot: &mut Snapshot,
-    ) -> Result<(), StartError> {
-        let body = self.ask(Verb::Get, path::ACCOUNT)?;
-        let account: Account<'_> = parse(path::ACCOUNT, &body)?;
-        let asset = account.assets.iter().find(|asset| asset.asset == QUOTE_ASSET);
-        let asset = asset.ok_or(StartError::NoWallet)?;
-        let wallet = number(path::ACCOUNT, Dec::parse(&asset.wallet_balance))?;
-        let (change, event_ms) = (Dec::ZERO, asset.update_time);
-        let update = AccountUpdate { wallet, change, event_ms, reason: AccountReason::Snapshot, pad: [0; 7] };
-        snapshot.events.push(self.event(InstrumentId::NONE, EventBody::AccountUpdate(update)));
-
-        let body = self.ask(Verb::Get, path::POSITION_RISK)?;
-        let rows: Vec<PositionRisk<'_>> = parse(path::POSITION_RISK, &body)?;
-        for row in rows {
-            let Some(id) = instruments.find(&row.symbol) else {
-                if number(path::POSITION_RISK, Dec::parse(&row.position_amt))? != Dec::ZERO {
-                    snapshot.notes.push(format!("{}: a position that is not ours to manage", row.symbol));
-                }
-                continue;
-            };
-            let Some(instrument) = instruments.get(id) else { continue };
-            let quantity = instrument.parse_quantity(row.position_amt.as_bytes());
-            let quantity = number(path::POSITION_RISK, quantity)?;
-            if quantity != Lots::ZERO {
-                let entry = number(path::POSITION_RISK, Dec::parse(&row.entry_price))?;
-                let position = VenuePosition { entry, quantity, event_ms: row.update_time };
-                snapshot.held.push((id, quantity));
-                snapshot.events.push(self.event(id, EventBody::VenuePosition(position)));
-            }
-        }
-        Ok(())
-    }
-
-    fn read_orders(
-        &mut self,
-        config: &StartConfig,
-        instruments: &InstrumentTable,
-        snapshot: &mut Snapshot,
-    ) -> Result<(), StartError> {
-        let body = self.ask(Verb::Get, path::OPEN_ORDERS)?;
-        for row in parse::<Vec<OrderAnswer<'_>>>(path::OPEN_ORDERS, &body)? {
-            let status = order_status(&row.status).unwrap_or(OrderStatus::Accepted);
-            let filled = |instrument: &Instrument| instrument.parse_quantity(row.executed_qty.as_bytes());
-            let order = Found {
-                symbol: &row.symbol,
-                client_id: &row.client_order_id,
-                venue_id: row.order_id,
-                service: Service::Ordinary,
-                status,
-                event_ms: row.update_time,
-            };
-            self.take_found(config, instruments, &order, filled, snapshot)?;
-        }
-        let body = self.ask(Verb::Get, path::OPEN_ALGO_ORDERS)?;
-        for row in parse::<Vec<AlgoAnswer<'_>>>(path::OPEN_ALGO_ORDERS, &body)? {
-            let status = algo_status(&row.algo_status).unwrap_or(OrderStatus::Accepted);
-            let order = Found {
-                symbol: &row.symbol,
-                client_id: &row.client_algo_id,
-                venue_id: row.algo_id,
-                service: Service::Algo,
-                status,
-                event_ms: row.update_time,
-            };
-            self.take_found(config, instruments, &order, |_| Ok(Lots::ZERO), snapshot)?;
-        }
-        Ok(())
-    }
-
-    fn take_found(
-        &self,
-        config: &StartConfig,
-        instruments: &InstrumentTable,
-        found: &Found<'_>,
-        filled: impl Fn(&Instrument) -> Result<Lots, DecError>,
-        snapshot: &mut Snapshot,
-    ) -> Result<(), StartError> {
-        let Some(id) = config.gateway.ids.parse(found.client_id) else { return Ok(()) };
-        let instrument = instruments.find(found.symbol).and_then(|row| Some((row, instruments.get(row)?)));
-        let Some((instrument, row)) = instrument else {
-            let note = format!("{}: an order of ours ({id}) is open, but it is not traded now", found.symbol);
-            snapshot.notes.push(note);
-            return Ok(());
-        };
-        let filled = number(path::OPEN_ORDERS, filled(row))?;
-        let now = self.clock.now();
-        let mut tracked = Tracked::found(instrument, found.service, Stage::Unknown, now);
-        tracked.filled = filled;
-        if found.service == Service::Ordinary {
-            tracked.venue_id = found.venue_id;
-        }
-        let status = tracked.advance(found.status).unwrap_or(found.status);
-        let update = super::user::order_update(id, found.venue_id, filled, found.event_ms, status);
-        snapshot.found.push((id, tracked));
-        snapshot.events.push(self.event(instrument, EventBody::OrderUpdate(update)));
-        Ok(())
-    }
-}
-
-/// An open order as a list has it.
-struct Found<'a> {
-    symbol: &'a str,
-    client_id: &'a str,
-    venue_id: i64,
-    service: Service,
-    status: OrderStatus,
-    event_ms: Millis,
-}
-
-fn number<T>(path: &'static str, read: Result<T, DecError>) -> Result<T, StartError> {
-    read.map_err(|error| StartError::Unreadable { path, reason: error.to_string() })
 }

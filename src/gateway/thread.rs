@@ -59,6 +59,16 @@ pub struct Wires {
     pub events: Sender<Event>,
     pub clock: Box<dyn Now>,
     pub fence: Option<Box<dyn Fence>>,
+    pub bans: Option<Box<dyn Bans>>,
+}
+
+/// Remembers bans for the starts after this one.
+pub trait Bans: Send {
+    /// Keeps one that ends at this time of the gateway's clock. When this returns it is kept.
+    ///
+    /// # Errors
+    /// Why it is not, in a line.
+    fn keep(&self, until: TimeNs) -> Result<(), String>;
 }
 
 /// What the gateway has done.
@@ -71,6 +81,8 @@ pub struct GatewayReport {
     pub unknown_orders: usize,
     /// Most events that waited for the channel at once.
     pub backlog_max: usize,
+    /// Why a start after this one will not know of a ban.
+    pub forgotten_ban: Option<String>,
 }
 
 /// A running gateway.
@@ -132,6 +144,7 @@ pub(super) struct Shell {
     tick_at: TimeNs,
     publish_at: TimeNs,
     backlog_max: usize,
+    forgotten_ban: Option<String>,
     sent: u64,
     /// Up to which request the venue is to have received before another is made.
     awaited: Option<u64>,
@@ -168,6 +181,7 @@ impl Shell {
             tick_at: now,
             publish_at: now,
             backlog_max: 0,
+            forgotten_ban: None,
             sent: 0,
             awaited: None,
             unheard: 0,
@@ -281,7 +295,14 @@ impl Shell {
 
     /// Connections: what was opened, what was lost, what is to be opened.
     fn tend(&mut self, now: TimeNs) {
-        let (orders, user) = (self.orders.tend(now), self.user.tend(now));
+        // A venue that wants silence counts attempts to connect as well.
+        let may_open = !self.gateway.is_silent();
+        let (orders, user) = (self.orders.tend(now, may_open), self.user.tend(now, may_open));
+        for line in [&mut self.orders, &mut self.user] {
+            if let Some((status, retry_after_s)) = line.take_turned_away() {
+                self.gateway.on(Input::TurnedAway(status, retry_after_s), now, &mut self.out);
+            }
+        }
         let lost = [orders, user].contains(&Some(Change::Lost));
         self.fell_out_of_step |= lost && self.wires.fence.is_some();
         match orders {
@@ -292,7 +313,7 @@ impl Shell {
             Some(Change::Lost) => self.lose_orders(now),
             None => {}
         }
-        if self.order_due.take_if(|due| *due <= now).is_some() {
+        if may_open && self.order_due.take_if(|due| *due <= now).is_some() {
             self.orders.reopen(now);
         }
         if let Some(change) = user {
@@ -333,6 +354,9 @@ impl Shell {
             self.rest.begin(request);
         }
         self.open_and_close(now);
+        if let (Some(until), Some(bans)) = (self.out.banned_until.take(), &self.wires.bans) {
+            self.forgotten_ban = bans.keep(until).err();
+        }
         worked
     }
 
@@ -396,6 +420,7 @@ impl Shell {
             user_wire: self.user.counters(),
             unknown_orders: self.gateway.unknown_orders(),
             backlog_max: self.backlog_max,
+            forgotten_ban: self.forgotten_ban.clone(),
         };
         *self.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }

@@ -8,16 +8,20 @@ use super::machine::Gateway;
 use super::orders::{Stage, Tracked};
 use super::unreadable::Unreadable;
 use crate::event::{EventBody, Fill, FillCause, Instrument, OrderStatus, OrderUpdate};
-use crate::num::{InstrumentId, Lots, Millis, OrderId, Side, TimeNs};
+use crate::num::{InstrumentId, Lots, Millis, NS_PER_SEC, OrderId, Side, TimeNs};
 use crate::venue::binance::answer::{algo_status, order_status};
 use crate::venue::binance::code;
 use crate::venue::binance::request::Service;
 use crate::venue::binance::user_stream::{AlgoUpdate, OrderFields, OrderTradeUpdate, UserMessage};
 
+/// A stream that has said nothing since a fill so long after its last word says nothing any more: messages
+/// come within seconds. Its key may have ended without a word, or its connection for the venue alone.
+const DEAF_NS: i64 = 5 * NS_PER_SEC;
+
 impl Gateway {
     pub(super) fn on_user_text(&mut self, now: TimeNs, text: &[u8], out: &mut Outputs) {
         self.counters.user_messages += 1;
-        self.session.heard(now);
+        self.session.heard_ns = now;
         let read = match UserMessage::parse(text) {
             Ok(UserMessage::Order(update)) => self.on_order_update(now, &update, out),
             Ok(UserMessage::Algo(update)) => {
@@ -43,7 +47,7 @@ impl Gateway {
         if read.is_err() {
             // Whatever it said is asked for.
             self.counters.unreadable += 1;
-            self.reconcile_quietly(now);
+            self.reconcile_soon(now);
         }
     }
 
@@ -120,9 +124,37 @@ impl Gateway {
         }
         self.counters.rounded_prices += u64::from(parsed.rounded);
         self.counters.estimated_fees += u64::from(parsed.estimated_fee);
-        self.count_fill(instrument, &parsed.fill);
-        out.event(now, instrument, EventBody::Fill(parsed.fill));
+        self.pass_fill(now, instrument, parsed.fill, out);
         Ok(true)
+    }
+
+    /// A new fill. One of an order that the engine does not have, of an earlier start that no journal tells
+    /// of, is nothing it could book: what it did to the position is found there. Neither is one that was
+    /// concluded from the position before it came.
+    pub(super) fn pass_fill(&mut self, now: TimeNs, instrument: InstrumentId, fill: Fill, out: &mut Outputs) {
+        if !fill.order.is_none() {
+            let known = self.orders.get(fill.order).filter(|tracked| tracked.order.is_some());
+            let Some(known) = known.copied() else {
+                self.counters.foreign += 1;
+                return self.positions.used(now, instrument);
+            };
+            if fill.quantity <= known.assumed {
+                self.orders.change(fill.order, |tracked| tracked.assumed = known.assumed - fill.quantity);
+                self.counters.duplicates += 1;
+                return;
+            }
+        }
+        self.note_unheard(fill.event_ms);
+        self.count_fill(instrument, &fill);
+        self.positions.filled(now, instrument, fill.quantity.0.saturating_mul(fill.side.sign()));
+        out.event(now, instrument, EventBody::Fill(fill));
+    }
+
+    /// A fill that is passed on and that no message told, though the stream is believed and was silent since.
+    fn note_unheard(&mut self, event_ms: Millis) {
+        let routine = self.session.round.as_ref().is_some_and(|round| !round.loud);
+        let at = TimeNs::from_ms(event_ms.saturating_sub(self.clock_offset_ms));
+        self.session.deaf |= routine && at.since(self.session.heard_ns) > DEAF_NS;
     }
 
     fn count_fill(&mut self, instrument: InstrumentId, fill: &Fill) {

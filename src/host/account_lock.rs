@@ -10,6 +10,7 @@
 //! | `<hash>.lock` | locked while an engine runs; holds its process id |
 //! | `<hash>.epoch` | the last epoch issued; replaced as a whole, never written over |
 //! | `<hash>.damaged-<n>` | an epoch file that did not hold one, kept for whoever asks why |
+//! | `<hash>.ban` | of the venue alone: see [`super::ban`] |
 //!
 //! An epoch is on disk before it is returned, and is above every one before it. If the file is damaged
 //! all the same, the next epoch is the wall clock plus [`DAMAGED_MARGIN_S`], and once more for each time
@@ -26,6 +27,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use super::ban::BanFile;
 use crate::num::{NS_PER_SEC, TimeNs};
 
 /// A day: the epochs lost with a damaged file were ahead of the clock by fewer seconds than there were
@@ -49,18 +51,23 @@ pub struct Account<'a> {
 }
 
 impl Account<'_> {
-    /// Names its files. Lengths are part of what is hashed, so that no two accounts run together.
+    /// Names its files.
     fn hash(&self) -> String {
-        let mut text = Vec::new();
-        for part in [self.venue, self.api_key, self.prefix] {
-            text.extend((part.len() as u64).to_le_bytes());
-            text.extend(part.as_bytes());
-        }
-        let digest = ring::digest::digest(&ring::digest::SHA256, &text);
-        let mut hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        hex.truncate(HASH_DIGITS);
-        hex
+        hash(&[self.venue, self.api_key, self.prefix])
     }
+}
+
+/// Lengths are part of what is hashed, so that no two accounts run together.
+fn hash(parts: &[&str]) -> String {
+    let mut text = Vec::new();
+    for part in parts {
+        text.extend((part.len() as u64).to_le_bytes());
+        text.extend(part.as_bytes());
+    }
+    let digest = ring::digest::digest(&ring::digest::SHA256, &text);
+    let mut hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.truncate(HASH_DIGITS);
+    hex
 }
 
 /// Why an account can't be taken, or its next epoch not issued.
@@ -208,20 +215,28 @@ impl AccountLock {
         }
     }
 
-    /// A new file takes the old one's place, so that a power loss leaves one of them whole.
     fn store(&self, epoch: u32) -> Result<(), AccountLockError> {
         let written = self.epoch.with_extension("epoch-new");
-        let write = || {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&written)?;
-            file.write_all(line(epoch).as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&written, &self.epoch)?;
-            // The name is the folder's.
-            File::open(&self.dir)?.sync_all()
-        };
-        write().map_err(AccountLockError::io(&self.epoch, "write the epoch"))
+        replace(&self.epoch, &written, line(epoch).as_bytes())
+            .map_err(AccountLockError::io(&self.epoch, "write the epoch"))
     }
+
+    /// Where it is kept until when the venue wants to hear nothing: one file for all accounts at it.
+    pub fn ban_file(&self, venue: &str) -> BanFile {
+        let path = self.dir.join(format!("{}.ban", hash(&[venue])));
+        BanFile::new(path, self.epoch.with_extension("ban-new"))
+    }
+}
+
+/// Writes a file anew: the new one takes the old one's place, so that a power loss leaves one of them
+/// whole. `written` is in the same folder, and nobody else's.
+pub(super) fn replace(path: &Path, written: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(written)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(written, path)?;
+    // The name is the folder's.
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
 enum Stored {

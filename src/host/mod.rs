@@ -3,6 +3,7 @@
 
 pub mod account_lock;
 pub mod alloc;
+pub mod ban;
 pub mod clock;
 pub mod memory;
 pub mod stop;

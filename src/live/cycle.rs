@@ -224,6 +224,9 @@ impl<'a, C: Now, E: MarketEnd> Cycle<'a, C, E> {
             if let (EventBody::ClockSync(sync), Some(discipline)) = (&event.body, self.discipline.as_mut()) {
                 discipline.slew(sync);
             }
+            if !self.after_recovery.is_empty() && !self.engine().is_recovering() {
+                return Ok(()); // what waited for it comes before what follows it
+            }
         }
         Ok(())
     }

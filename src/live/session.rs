@@ -11,7 +11,8 @@ use super::queue::order_queue;
 use super::{Feeds, Inbox, Lifetimes, OrderQueue, Senders};
 use crate::event::{Event, EventBody, Feed, InstrumentTable};
 use crate::gateway::{
-    Earlier, Fence, GatewayReport, Prepared, RunningGateway, StartConfig, StartError, Wires, prepare,
+    Bans, Earlier, Fence, GatewayReport, Prepared, Reading, RunningGateway, StartConfig, StartError, Wires,
+    prepare,
 };
 use crate::num::Now;
 use crate::sim::lockstep::Baton;
@@ -70,6 +71,7 @@ pub struct Account {
     prepared: Prepared,
     endpoints: Endpoints,
     roots: Roots,
+    bans: Option<Box<dyn Bans>>,
 }
 
 impl Account {
@@ -83,20 +85,34 @@ impl Account {
         clock: &dyn Now,
     ) -> Result<Account, StartError> {
         let (endpoints, roots) = (start.endpoints.clone(), start.roots.clone());
-        Ok(Account { prepared: prepare(start, credentials, clock)?, endpoints, roots })
+        Ok(Account { prepared: prepare(start, credentials, clock)?, endpoints, roots, bans: None })
     }
 
     pub fn prepared(&self) -> &Prepared {
         &self.prepared
     }
 
-    pub fn instruments(&self) -> &InstrumentTable {
-        &self.prepared.instruments
+    pub fn reading(&self) -> &Reading {
+        &self.prepared.reading
     }
 
-    /// See [`Prepared::resume`].
+    pub fn instruments(&self) -> &InstrumentTable {
+        &self.prepared.reading.instruments
+    }
+
+    /// See [`Reading::resume`].
     pub fn resume(&mut self, earlier: Earlier) {
-        self.prepared.resume(earlier);
+        self.prepared.reading.resume(earlier);
+    }
+
+    /// Has bans remembered for the starts after this one.
+    pub fn remember_bans(&mut self, bans: Box<dyn Bans>) {
+        self.bans = Some(bans);
+    }
+
+    /// Whether the gateway begins by asking what happened before it.
+    pub fn is_resumed(&self) -> bool {
+        self.prepared.reading.is_resumed()
     }
 
     /// Starts the gateway and opens the market connections.
@@ -109,9 +125,9 @@ impl Account {
         clock: C,
         fence: Option<Box<dyn Fence>>,
     ) -> Result<Joined, SessionError> {
-        let mut events = self.prepared.events.clone();
-        let symbols: Vec<&str> =
-            self.prepared.instruments.iter().map(|(_, row)| row.symbol.as_str()).collect();
+        let reading = &self.prepared.reading;
+        let mut events = reading.events.clone();
+        let symbols: Vec<&str> = reading.instruments.iter().map(|(_, row)| row.symbol.as_str()).collect();
         let interval_s = market.bar_interval_s;
         let interval_s = interval_text(interval_s).map_or(UNNAMED_INTERVAL_S, |_| interval_s);
         let bases = Bases { public: &self.endpoints.public, market: &self.endpoints.market };
@@ -125,9 +141,14 @@ impl Account {
         let mut feeds = Feeds::new(&kinds, ends, market.lifetimes);
 
         let (senders, inbox) = Inbox::new();
-        let (orders, instructions) = order_queue(self.prepared.instruments.len());
-        let wires =
-            Wires { instructions, events: senders.events.clone(), clock: Box::new(clock.clone()), fence };
+        let (orders, instructions) = order_queue(self.prepared.reading.instruments.len());
+        let wires = Wires {
+            instructions,
+            events: senders.events.clone(),
+            clock: Box::new(clock.clone()),
+            fence,
+            bans: self.bans,
+        };
         let gateway = self.prepared.run(orders.prices(), wires)?;
         let opened = wait_until_open(&mut feeds, &opener, &clock, &mut events);
         let session = Session { gateway, opener };

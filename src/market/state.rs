@@ -83,7 +83,7 @@ pub struct MarketState {
     pub price: Ticks,
     pub bid: Ticks,
     pub ask: Ticks,
-    /// When the last quote was received.
+    /// When the last quote was received, less what it was late.
     pub quote_ns: Option<TimeNs>,
     pub mark: Option<Dec>,
     pub lag: LagTracker,
@@ -207,7 +207,8 @@ impl MarketState {
         }
         self.bid = quote.bid;
         self.ask = quote.ask;
-        self.quote_ns = Some(recv_ns);
+        // One that came late was old when it came; later frames that are on time make it no younger.
+        self.quote_ns = Some(recv_ns - self.lag.excess_ns());
         quote.bid <= quote.ask
     }
 

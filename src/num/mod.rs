@@ -6,6 +6,7 @@
 mod bounds;
 mod decimal;
 mod id;
+pub mod planted;
 mod scale;
 mod time;
 mod units;

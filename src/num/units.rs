@@ -82,6 +82,11 @@ impl Ticks {
     /// times quantities, then stay inside 128 bits.
     pub const PRICE_MAX: Ticks = Ticks(10i64.pow(15));
 
+    /// Itself, or the end of the range of prices it lies beyond.
+    pub fn nearest_price(self) -> Ticks {
+        self.clamp(Ticks(1), Self::PRICE_MAX)
+    }
+
     /// Positive and within [`Ticks::PRICE_MAX`].
     pub const fn is_price(self) -> bool {
         self.0 > 0 && self.0 <= Self::PRICE_MAX.0

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::event::{
-    Event, EventBody, Fill, FillCause, InstrumentTable, Order, OrderUpdate, Output, OutputBody, Purpose,
-    TradeState,
+    Event, EventBody, Fill, InstrumentTable, OrderUpdate, Output, OutputBody, Purpose, TradeState,
 };
 use crate::num::{Dec, InstrumentId, Lots, OrderId, Side, Ticks, TimeNs};
 use crate::trade::{LiveOrder, Trade};
@@ -30,10 +29,10 @@ pub struct OpenTrade {
 }
 
 impl OpenTrade {
-    fn new(instrument: InstrumentId, entry: &Order, now: TimeNs) -> OpenTrade {
+    fn new(instrument: InstrumentId, side: Side, now: TimeNs) -> OpenTrade {
         OpenTrade {
             instrument,
-            side: entry.side,
+            side,
             entry: Dec::ZERO,
             stop: Ticks::ZERO,
             target: Ticks::ZERO,
@@ -142,27 +141,26 @@ impl Book {
 
     pub(super) fn event(&mut self, event: &Event) {
         match &event.body {
-            EventBody::OrderUpdate(update) => self.order_update(update),
+            EventBody::OrderUpdate(update) => self.order_update(event.recv_ns, update),
             EventBody::Fill(fill) => self.fill(event.instrument, fill),
             _ => {}
         }
     }
 
-    fn order_update(&mut self, update: &OrderUpdate) {
+    fn order_update(&mut self, now: TimeNs, update: &OrderUpdate) {
         let Some(order) = self.trades.values_mut().find_map(|trade| trade.order_mut(update.order)) else {
             return;
         };
-        order.reported = order.reported.max(Lots(update.filled.0.min(order.quantity.0)));
-        if let Some(next) = order.state.after(update.status) {
-            order.state = next;
-        }
+        let absent = order.is_absent(update, now);
+        order.hear(update, absent);
     }
 
     /// Entries count by what the engine says of them, which has no fill twice.
     fn fill(&mut self, instrument: InstrumentId, fill: &Fill) {
-        let forced = !matches!(fill.cause, FillCause::Order | FillCause::Assumed);
-        let hit = self.trades.values_mut().find(|trade| match forced {
-            true => trade.instrument == instrument && trade.open().0 > 0,
+        // Of no order of ours: forced, or concluded from the venue's position.
+        let of_none = fill.order.is_none();
+        let hit = self.trades.values_mut().find(|trade| match of_none {
+            true => trade.instrument == instrument && trade.open().0 > 0 && trade.side != fill.side,
             false => trade.order(fill.order).is_some_and(|order| order.purpose != Purpose::Entry),
         });
         if let Some(trade) = hit {
@@ -174,20 +172,21 @@ impl Book {
         match &output.body {
             OutputBody::Order(order) => {
                 if order.purpose == Purpose::Entry {
-                    self.trades.insert(order.trade, OpenTrade::new(output.instrument, order, now));
+                    self.trades.insert(order.trade, OpenTrade::new(output.instrument, order.side, now));
                 }
                 if let Some(trade) = self.trades.get_mut(&order.trade) {
                     trade.orders.push(LiveOrder::sent(order, false, now));
                 }
             }
             OutputBody::EntryFilled(filled) => {
-                if let Some(trade) = self.trades.get_mut(&filled.trade) {
-                    if trade.entered == Lots::ZERO {
-                        trade.since = now;
-                    }
-                    (trade.entered, trade.entry) = (filled.quantity, filled.entry);
-                    (trade.stop, trade.target) = (filled.stop, filled.target);
+                // A position that was taken over had no order of ours.
+                let new = || OpenTrade::new(output.instrument, filled.side, now);
+                let trade = self.trades.entry(filled.trade).or_insert_with(new);
+                if trade.entered == Lots::ZERO {
+                    trade.since = now;
                 }
+                (trade.entered, trade.entry) = (filled.quantity, filled.entry);
+                (trade.stop, trade.target) = (filled.stop, filled.target);
             }
             OutputBody::StopMoved(moved) => {
                 if let Some(trade) = self.trades.get_mut(&moved.trade) {

@@ -13,6 +13,6 @@ pub mod verify;
 
 pub use divergence::{Difference, Divergence};
 pub use follower::{Cut, Follower};
-pub use recovery::{Recovered, Recovery, RecoveryError};
+pub use recovery::{Recovered, Recovery, RecoveryError, never_sent};
 pub use shadow::{Shadow, ShadowConfig, ShadowReport, SharedReport};
 pub use snapshots::{SNAPSHOT_RECORDS, forget_snapshots};

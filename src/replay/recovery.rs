@@ -130,19 +130,24 @@ impl Recovery {
 
     /// What the next start tells the engine before all else: these orders were never sent.
     pub fn never_sent(&self, at: TimeNs) -> impl Iterator<Item = Event> {
-        self.never_sent.iter().map(move |(instrument, order)| {
-            let update = OrderUpdate {
-                order: order.id,
-                venue_id: 0,
-                filled: Lots::ZERO,
-                event_ms: 0,
-                code: OrderUpdate::NEVER_SENT,
-                status: OrderStatus::Rejected,
-                pad: [0; 3],
-            };
-            Event { recv_ns: at, instrument: *instrument, body: EventBody::OrderUpdate(update) }
-        })
+        never_sent(&self.never_sent, at)
     }
+}
+
+/// The events that tell of orders which provably never left the process.
+pub fn never_sent(orders: &[(InstrumentId, Order)], at: TimeNs) -> impl Iterator<Item = Event> {
+    orders.iter().map(move |(instrument, order)| {
+        let update = OrderUpdate {
+            order: order.id,
+            venue_id: 0,
+            filled: Lots::ZERO,
+            event_ms: 0,
+            code: OrderUpdate::NEVER_SENT,
+            status: OrderStatus::Rejected,
+            pad: [0; 3],
+        };
+        Event { recv_ns: at, instrument: *instrument, body: EventBody::OrderUpdate(update) }
+    })
 }
 
 fn follow(

@@ -159,11 +159,18 @@ impl Controller {
             let equity = money::add(wallet, self.unrealised);
             (self.day_peak, self.week_peak, self.trough) = (equity, equity, equity);
         } else {
+            self.move_peaks(difference);
+        }
+        difference
+    }
+
+    /// Equity changed by something that is no result: the peaks move with it.
+    pub fn move_peaks(&mut self, difference: Dec) {
+        if self.wallet.is_some() {
             self.day_peak = money::add(self.day_peak, difference);
             self.trough = money::add(self.trough, difference);
             self.week_peak = money::add(self.week_peak, difference);
         }
-        difference
     }
 
     /// Money in or out that is a result: fills, fees, funding.

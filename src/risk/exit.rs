@@ -92,6 +92,31 @@ impl ExitState {
         })
     }
 
+    /// Levels of a position that nobody planned, by the rules' distances from the present price. R is what it
+    /// would be of the entry.
+    pub fn adopted(
+        side: Side,
+        entry: AveragePrice,
+        price: Ticks,
+        atr: Dec,
+        tick: Dec,
+        now: TimeNs,
+        s: &Settings,
+    ) -> Option<ExitState> {
+        let at = AveragePrice::at(price);
+        let stop = levels::stop(side, at, atr, s.sl_multiplier, tick)?.nearest_price();
+        let target = levels::target(side, at, atr, s.tp_multiplier, tick)?.nearest_price();
+        // It does not go back to where the entry's average would have it.
+        Some(ExitState { stop, target, moved: true, ..ExitState::open(side, entry, atr, tick, now, s)? })
+    }
+
+    /// More was found to belong to the position: its stop and target stay, R is the new average's.
+    pub fn grow(&mut self, entry: AveragePrice, tick: Dec, s: &Settings) {
+        let fresh = levels::stop(self.side, entry, self.atr, s.sl_multiplier, tick);
+        let initial_stop = fresh.unwrap_or(self.initial_stop);
+        *self = ExitState { entry, initial_stop, moved: true, breakeven_done: false, ..*self };
+    }
+
     /// Of a position that was planned with this side and ATR.
     pub(crate) fn check(&self, side: Side, atr: Dec) -> Result<(), OutOfRange> {
         let levels = [Some(self.initial_stop), Some(self.stop), Some(self.target), self.best, self.worst];

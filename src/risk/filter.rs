@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use super::check::{Checks, Observed};
 use super::config::Settings;
 use crate::event::Rule;
+use crate::num::planted::{Bug, is_planted};
 use crate::num::{Dec, NS_PER_MS, Rounding, Side, Ticks, Wide, cmp_products, div_wide, wide_product};
 use crate::signal::{Confidence, Resolved};
 
@@ -111,6 +112,9 @@ fn ready(c: &Conditions, checks: &mut Checks) -> Option<Complete> {
 fn fresh(c: &Conditions, s: &Settings, checks: &mut Checks) -> bool {
     let ms = |ns: i64| Observed::Ratio { numerator: i128::from(ns), denominator: NS_PER_MS.into(), scale: 1 };
     let age = c.quote_age_ns.unwrap_or(i64::MAX);
+    if is_planted(Bug::StaleGateRemoved) {
+        return true;
+    }
     checks.note(
         Rule::Stale,
         age <= s.max_data_age_ms * NS_PER_MS,

@@ -57,6 +57,19 @@ impl Exchange {
         Ok(exchange)
     }
 
+    /// A venue whose market data comes by [`Exchange::market`] alone.
+    pub fn without_market(link: Link) -> Exchange {
+        struct Silent;
+        impl MarketSource for Silent {
+            fn next_frame(&mut self, _: &mut Vec<u8>) -> Result<Option<TimeNs>, SourceError> {
+                Ok(None)
+            }
+        }
+        let source = Source::Frames(Box::new(Silent));
+        let (frame, event) = (Vec::new(), Event::NOTHING);
+        Exchange { source, link, frame, event, watched: None, frame_due: None }
+    }
+
     /// What is due, where it needs no decoding.
     pub fn event(&self) -> Option<&Event> {
         matches!(self.source, Source::Events(_)).then_some(&self.event)

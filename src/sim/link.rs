@@ -15,8 +15,8 @@ use rand_core::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::venue::{Report, Reports, Venue};
-use crate::event::{Event, Instruction};
-use crate::num::{InstrumentId, Lots, TimeNs};
+use crate::event::{Event, FillCause, Instruction};
+use crate::num::{Dec, InstrumentId, Lots, TimeNs};
 
 /// Room made beforehand in each direction: far more than one latency brings in; both grow if not.
 const MESSAGES_PLANNED: usize = 256;
@@ -128,6 +128,20 @@ impl Link {
     pub fn market(&mut self, now: TimeNs, event: &Event) {
         self.catch_up(now);
         self.venue.on_market(self.now, event, &mut self.said);
+        self.forward();
+    }
+
+    /// The venue closes up to so much of a position by itself.
+    pub fn force(&mut self, now: TimeNs, instrument: InstrumentId, lots: Lots, cause: FillCause) {
+        self.catch_up(now);
+        self.venue.force(self.now, instrument, lots, cause, &mut self.said);
+        self.forward();
+    }
+
+    /// The account's owner moves money in or, negative, out.
+    pub fn transfer(&mut self, now: TimeNs, amount: Dec) {
+        self.catch_up(now);
+        self.venue.transfer(self.now, amount, &mut self.said);
         self.forward();
     }
 

@@ -7,4 +7,4 @@ mod position;
 
 pub use lifecycle::{Step, end_state, next_state};
 pub use order::{LiveOrder, OrderState};
-pub use position::{Closing, ORDERS_MAX, Protection, STOPS_MAX, Trade};
+pub use position::{Closing, ORDERS_MAX, Protection, STOPS_MAX, Surplus, Trade};

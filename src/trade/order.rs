@@ -115,6 +115,19 @@ impl LiveOrder {
         }
     }
 
+    /// One that is filled, and never was ours to send.
+    pub fn done(order: &Order, now: TimeNs) -> LiveOrder {
+        let Order { quantity, .. } = *order;
+        let sent = LiveOrder::sent(order, false, now);
+        LiveOrder {
+            state: OrderState::Filled,
+            acknowledged: true,
+            filled: quantity,
+            reported: quantity,
+            ..sent
+        }
+    }
+
     pub(super) fn check(&self) -> Result<(), OutOfRange> {
         let parts = 0..=self.quantity.0;
         all_hold(&[

@@ -47,6 +47,23 @@ pub struct Closing {
     pub refusals: u32,
 }
 
+/// What of a trade is not ours to keep: a position that nothing explains, and that is closed.
+#[derive(Clone, Copy, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
+pub struct Surplus {
+    /// Not closed yet.
+    pub lots: Lots,
+    /// The newest exit of it; [`OrderId::NONE`] before the first.
+    pub order: OrderId,
+    /// Exits of it refused; each makes the next wait longer.
+    pub refusals: u32,
+}
+
+impl Surplus {
+    pub fn of(lots: Lots) -> Surplus {
+        Surplus { lots, order: OrderId::NONE, refusals: 0 }
+    }
+}
+
 /// A trade.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Trade {
@@ -74,6 +91,7 @@ pub struct Trade {
     pub exit: Option<ExitState>,
     pub protection: Protection,
     pub closing: Option<Closing>,
+    pub surplus: Option<Surplus>,
     /// The rule that ended it.
     pub ended_by: Option<ExitSignal>,
     /// A part was closed by rule.
@@ -111,6 +129,7 @@ impl Trade {
             exit: None,
             protection: Protection::default(),
             closing: None,
+            surplus: None,
             ended_by: None,
             had_partial: false,
             finished: false,
@@ -143,6 +162,10 @@ impl Trade {
             (
                 "trade.exit_value",
                 (0..=self.exited.wide() * Ticks::PRICE_MAX.wide()).contains(&self.exit_value),
+            ),
+            (
+                "trade.surplus",
+                self.surplus.is_none_or(|surplus| (1..=Lots::TOTAL_MAX.0).contains(&surplus.lots.0)),
             ),
             ("trade's money", money.into_iter().all(money::is_money)),
             ("trade.slippage", self.slippage.unsigned_abs() <= most_slipped.unsigned_abs()),
@@ -211,6 +234,14 @@ impl Trade {
     pub fn stopped(&self) -> Lots {
         let stops = self.live(Purpose::Stop).filter(|order| order.rests());
         Lots(stops.map(|order| order.outstanding().0).sum())
+    }
+
+    /// So much of the surplus is closed.
+    pub fn shrink_surplus(&mut self, lots: Lots) {
+        self.surplus = self.surplus.and_then(|surplus| {
+            let left = surplus.lots - lots;
+            (left.0 > 0).then_some(Surplus { lots: left, ..surplus })
+        });
     }
 
     /// Nothing of it is left at the venue.
@@ -339,6 +370,7 @@ impl Trade {
         self.protection.uncovered_since.is_some()
             || self.protection.beyond_since.is_some()
             || self.closing.is_some()
+            || self.surplus.is_some()
             || self.orders.iter().any(unanswered)
     }
 }

@@ -10,6 +10,7 @@ pub mod code;
 mod endpoints;
 mod exchange_info;
 mod params;
+mod rate_limits;
 pub mod request;
 pub mod sign;
 pub mod user_stream;
@@ -18,6 +19,7 @@ pub use client_id::{ClientId, ClientIds};
 pub use endpoints::{API_KEY_HEADER, Endpoints, SIMULATED_KEY, method, path};
 pub use exchange_info::{ExchangeInfoError, parse_exchange_info};
 pub use params::{Params, percent_encode};
+pub use rate_limits::{RateKind, RateLimit, RateLimits, UsedCounts, counts_of_answer, weight};
 
 use crate::event::Feed;
 

@@ -335,7 +335,7 @@ impl World {
         for second in 0..seconds * 3 {
             self.advance(self.now + NS_PER_SEC / 3);
             let i = (second % 3) as usize;
-            let quote = self.market.quote(i, &mut self.dice);
+            let quote = self.market.quote(i, self.now, &mut self.dice);
             let body = EventBody::Quote(quote);
             let event = Event { recv_ns: self.now, instrument: InstrumentId(i as u16), body };
             self.link.market(self.now, &event);

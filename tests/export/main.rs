@@ -1,5 +1,6 @@
 //! A journal as tables: what is in the files is what is in the journal, in both formats, to the last place.
 
+mod assumed;
 mod command;
 mod docs;
 mod hand;

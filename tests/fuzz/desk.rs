@@ -11,9 +11,9 @@ use quantum_trader::gateway::{
 };
 use quantum_trader::num::*;
 use quantum_trader::risk::config::Settings;
-use quantum_trader::venue::binance::ClientIds;
 use quantum_trader::venue::binance::request::Verb;
 use quantum_trader::venue::binance::sign::Credentials;
+use quantum_trader::venue::binance::{ClientIds, UsedCounts};
 use quantum_trader::venue::builtin_instruments;
 
 const T0: TimeNs = TimeNs(1_700_000_000_000_000_000);
@@ -70,12 +70,14 @@ fn read(line: &[u8]) -> Line<'_> {
     }
 }
 
-/// `200`, or `429/7` where the header `Retry-After` says 7; then the body.
+/// `200`, or `429/7/1200` where headers say `Retry-After: 7` and a used weight of 1,200; then the body.
 fn rest_answer<'a>(word: &[u8], body: &'a [u8]) -> Option<RestOutcome<'a>> {
-    let word = std::str::from_utf8(word).ok()?;
-    let (status, retry) = word.split_once('/').map_or((word, None), |(status, retry)| (status, Some(retry)));
-    let retry_after_s = retry.and_then(|retry| retry.parse().ok());
-    Some(RestOutcome::Answer { status: status.parse().ok()?, retry_after_s, body })
+    let mut numbers = std::str::from_utf8(word).ok()?.split('/');
+    let status = numbers.next()?.parse().ok()?;
+    let mut header = || numbers.next()?.parse().ok();
+    let (retry_after_s, weight_1m) = (header(), header());
+    let used = UsedCounts { weight_1m, ..UsedCounts::default() };
+    Some(RestOutcome::Answer { status, retry_after_s, used, body })
 }
 
 pub struct Desk {
@@ -113,7 +115,13 @@ impl Desk {
             orders_per_minute: 600,
             price_collar: Dec::new(5, 2),
         };
-        let config = GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, lockstep: false };
+        let config = GatewayConfig {
+            ids: ClientIds::new("qt").unwrap(),
+            limits,
+            time_sync_ns: 3_600 * NS_PER_SEC,
+            lockstep: false,
+            reconcile_ns: 3_600 * NS_PER_SEC,
+        };
         let prices: Arc<[AtomicI64]> = table.iter().map(|_| AtomicI64::new(0)).collect();
         let credentials = Credentials::new("the-key", "the-secret").unwrap();
         let mut desk = Desk {

@@ -1,25 +1,22 @@
-//! Answers to what a start asks, over loopback: it is refused in one line, or what was read is sane and an
-//! engine can begin with it. An input's lines replace the answers of an honest venue: `GET /path 200 body`,
-//! or, where the body begins with `HTTP/`, the whole answer, with `|` for the ends of its lines.
+//! Answers to what a start asks: it is refused in one line, or what was read is sane and an engine can begin
+//! with it. An input's lines replace the answers of an honest venue: `GET /path 200 body`.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::thread;
 
 use quantum_trader::engine::{Engine, Outbox};
-use quantum_trader::event::{Event, EventBody, InstrumentTable, RunStart};
-use quantum_trader::gateway::{GatewayConfig, LimitSettings, Prepared, StartConfig, StartError, prepare};
-use quantum_trader::num::{Dec, InstrumentId, Now, TimeNs};
+use quantum_trader::event::{Event, EventBody, RunStart};
+use quantum_trader::gateway::{
+    GatewayConfig, LimitSettings, Reading, Rest, RestReply, StartConfig, StartError, history,
+};
+use quantum_trader::num::{Dec, InstrumentId, NS_PER_SEC, Now, TimeNs};
 use quantum_trader::risk::config::Settings;
+use quantum_trader::venue::binance::request::RestCall;
 use quantum_trader::venue::binance::sign::Credentials;
 use quantum_trader::venue::binance::{ClientIds, Endpoints};
-use quantum_trader::wire::Roots;
+use quantum_trader::wire::{Roots, Url};
 
 use crate::desk::assert_possible;
 use crate::target::{Target, assert_one_line, bounded};
-use crate::wire_support::{agree, key};
 
 const T0: TimeNs = TimeNs(1_700_000_000_000_000_000);
 
@@ -59,56 +56,35 @@ const HONEST: [(&str, &str); 11] = [
     ),
 ];
 
-/// By verb and path: status and body, or all bytes.
-type Answers = HashMap<String, (String, Vec<u8>)>;
+/// By verb and path: status and body.
+struct Answers(HashMap<String, (u16, Vec<u8>)>);
 
-struct Server {
-    authority: String,
-    answers: Arc<Mutex<Answers>>,
+impl Answers {
+    /// The honest ones, but for those an input replaces.
+    fn of(input: &[u8]) -> Answers {
+        let honest = HONEST.iter();
+        let mut answers: HashMap<String, (u16, Vec<u8>)> =
+            honest.map(|(call, body)| (call.to_string(), (200, body.as_bytes().to_vec()))).collect();
+        for line in input.split(|byte| *byte == b'\n') {
+            let mut parts = line.splitn(4, |byte| *byte == b' ');
+            let mut word = || Some(String::from_utf8_lossy(parts.next()?).into_owned());
+            let (Some(verb), Some(path), Some(status)) = (word(), word(), word()) else { continue };
+            let body = parts.next().unwrap_or_default().to_vec();
+            answers.insert(format!("{verb} {path}"), (status.parse().unwrap_or(200), body));
+        }
+        Answers(answers)
+    }
 }
 
-/// One for all inputs: a start leaves nothing behind in it.
-fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let authority = listener.local_addr().unwrap().to_string();
-        let answers = Arc::new(Mutex::new(Answers::new()));
-        let shared = answers.clone();
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (stream, answers) = (stream.unwrap(), shared.clone());
-                thread::spawn(move || serve(stream, &answers));
+impl Rest for Answers {
+    fn call(&self, call: &RestCall) -> RestReply {
+        let verb = format!("{:?}", call.verb).to_uppercase();
+        match self.0.get(&format!("{verb} {}", call.path)).cloned() {
+            Some((status, body)) => {
+                RestReply::Answer { status, retry_after_s: None, used: Default::default(), body }
             }
-        });
-        Server { authority, answers }
-    })
-}
-
-/// Until the client hangs up.
-fn serve(mut stream: TcpStream, answers: &Mutex<Answers>) -> Option<()> {
-    stream.set_nodelay(true).ok()?;
-    loop {
-        let (mut head, mut part) = (Vec::new(), [0; 1_024]);
-        while !head.ends_with(b"\r\n\r\n") {
-            let count = stream.read(&mut part).ok().filter(|count| *count > 0)?;
-            head.extend_from_slice(&part[..count]);
+            None => RestReply::Lost("nothing".to_string()),
         }
-        let text = String::from_utf8_lossy(&head).into_owned();
-        if text.contains("Sec-WebSocket-Key") {
-            stream.write_all(&agree(&key(&head))).ok()?;
-            // It says nothing, and ends with the client.
-            return stream.read(&mut part).ok().map(drop);
-        }
-        let mut words = text.split([' ', '?']);
-        let name = format!("{} {}", words.next()?, words.next()?);
-        let (status, body) = answers.lock().unwrap().get(&name).cloned()?;
-        if body.starts_with(b"HTTP/") {
-            stream.write_all(&body).ok()?;
-            return None;
-        }
-        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", body.len());
-        stream.write_all(&[head.as_bytes(), &body].concat()).ok()?;
     }
 }
 
@@ -128,45 +104,28 @@ fn config() -> StartConfig {
         price_collar: Dec::new(5, 2),
     };
     StartConfig {
-        endpoints: Endpoints::at(&server().authority, false),
+        endpoints: Endpoints::at("127.0.0.1:9", false),
         roots: Roots::Public,
         symbols: vec!["BTCUSDT".into(), "ETHUSDT".into()],
         leverage: 5,
         taker_fee: "0.0005".into(),
-        gateway: GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, lockstep: false },
+        gateway: GatewayConfig {
+            ids: ClientIds::new("qt").unwrap(),
+            limits,
+            time_sync_ns: 3_600 * NS_PER_SEC,
+            lockstep: false,
+            reconcile_ns: 3_600 * NS_PER_SEC,
+        },
         stale_ns: None,
     }
 }
 
-/// The honest answers, but for those an input replaces.
-fn answers(input: &[u8]) -> Answers {
-    let honest = HONEST.iter();
-    let mut answers: Answers = honest
-        .map(|(call, body)| (call.to_string(), ("200".to_string(), body.as_bytes().to_vec())))
-        .collect();
-    for line in input.split(|byte| *byte == b'\n') {
-        let mut parts = line.splitn(4, |byte| *byte == b' ');
-        let mut word = || Some(String::from_utf8_lossy(parts.next()?).into_owned());
-        let (Some(verb), Some(path), Some(status)) = (word(), word(), word()) else { continue };
-        let status = if matches!(status.parse(), Ok(200..=599)) { status } else { "200".to_string() };
-        let mut body = parts.next().unwrap_or_default().to_vec();
-        if body.starts_with(b"HTTP/") {
-            // A line holds it all.
-            body = body.split(|byte| *byte == b'|').collect::<Vec<_>>().join(&b"\r\n"[..]);
-        }
-        answers.insert(format!("{verb} {path}"), (status, body));
-    }
-    answers
-}
-
 fn check_start(bytes: &[u8]) -> bool {
-    *server().answers.lock().unwrap() = answers(bytes);
-    let credentials = Credentials::new("the-key", "the-secret").unwrap();
-    let started =
-        bounded(bytes.len(), 8 << 20, 256, || prepare(config(), credentials, &Clock).and_then(read_history));
-    match started {
-        Ok(events) => {
-            begin(&events);
+    let answers = Answers::of(bytes);
+    match bounded(bytes.len(), 1 << 20, 256, || read(&answers)) {
+        Ok((reading, events)) => {
+            assert!(reading.notes.iter().all(|note| note.lines().count() == 1), "{:?}", reading.notes);
+            begin(&reading, &events);
             true
         }
         Err(error) => {
@@ -176,28 +135,31 @@ fn check_start(bytes: &[u8]) -> bool {
     }
 }
 
-struct Begun {
-    instruments: InstrumentTable,
-    events: Vec<Event>,
-}
-
-fn read_history(prepared: Prepared) -> Result<Begun, StartError> {
-    let mut events = prepared.events.clone();
-    for (instrument, _) in prepared.instruments.iter() {
-        let bars = prepared.history(instrument, 60, 200, &Clock)?;
+/// The account, then the bars of each instrument.
+fn read(answers: &Answers) -> Result<(Reading, Vec<Event>), StartError> {
+    let config = config();
+    let credentials = Credentials::new("the-key", "the-secret").unwrap();
+    let open = |listen_key: &str| {
+        let url: Result<Url, _> = config.endpoints.user_stream(listen_key).parse();
+        url.map_err(|error| StartError::Address { what: "user stream", error })
+    };
+    let (reading, _) = Reading::take(&config, credentials, answers, &Clock, open)?;
+    let mut events = reading.events.clone();
+    for (instrument, row) in reading.instruments.iter() {
+        let server_ms = T0.ms().saturating_add(reading.clock_offset_ms);
+        let bars = history(answers, row, 60, 200, server_ms)?;
         events.extend(bars.into_iter().map(|bar| Event {
             recv_ns: T0,
             instrument,
             body: EventBody::Bar(bar),
         }));
     }
-    assert!(prepared.notes.iter().all(|note| note.lines().count() <= 1), "{:?}", prepared.notes);
-    Ok(Begun { instruments: prepared.instruments, events })
+    Ok((reading, events))
 }
 
 /// An engine takes it all up, and is one that can be.
-fn begin(begun: &Begun) {
-    let mut engine = Engine::new(&Settings::DEFAULT, &begun.instruments);
+fn begin(reading: &Reading, events: &[Event]) {
+    let mut engine = Engine::new(&Settings::DEFAULT, &reading.instruments);
     let mut outbox = Outbox::new();
     let start = RunStart {
         run_id: 1,
@@ -210,7 +172,7 @@ fn begin(begun: &Begun) {
         pad: [0; 5],
     };
     let opening = Event { recv_ns: T0, instrument: InstrumentId::NONE, body: EventBody::RunStart(start) };
-    for event in std::iter::once(&opening).chain(&begun.events) {
+    for event in std::iter::once(&opening).chain(events) {
         engine.step(event, &mut outbox);
     }
     assert_possible(&engine);
@@ -218,10 +180,7 @@ fn begin(begun: &Begun) {
 
 #[test]
 fn start() {
-    let whole = |call: &str, body: &str| {
-        format!("{call} 200 HTTP/1.1 200 OK|Content-Length: {}||{body}", body.len()).into_bytes()
-    };
-    let mut seeds = vec![b"none".to_vec(), whole(HONEST[0].0, HONEST[0].1)];
+    let mut seeds = vec![b"none".to_vec()];
     seeds.extend(HONEST.iter().map(|(call, body)| format!("{call} 200 {body}").into_bytes()));
     let target = Target {
         name: "start",
@@ -234,11 +193,6 @@ fn start() {
             " 200 ",
             " 400 ",
             " 429 ",
-            "HTTP/1.1 200 OK|",
-            "Transfer-Encoding: chunked|",
-            "Content-Length: 1000000000000|",
-            "Location: /|",
-            "Retry-After: 7|",
             "{\"code\":-2015,\"msg\":\"no\"}",
             "tickSize",
             "stepSize",

@@ -8,18 +8,18 @@ mod server;
 mod shell;
 mod start;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 use quantum_trader::event::{Event, EventBody, Instruction, Order, OrderKind, Purpose, WorkingType};
 use quantum_trader::gateway::{
-    Fence, GatewayConfig, GatewayReport, LimitSettings, Prepared, RunningGateway, StartConfig, StartError,
-    Wires, prepare,
+    Bans, Fence, GatewayConfig, GatewayReport, LimitSettings, Prepared, RunningGateway, StartConfig,
+    StartError, Wires, prepare,
 };
-use quantum_trader::num::{Dec, InstrumentId, Lots, Now, OrderId, Side, Ticks, TimeNs};
+use quantum_trader::num::{Dec, InstrumentId, Lots, NS_PER_SEC, Now, OrderId, Side, Ticks, TimeNs};
 use quantum_trader::venue::binance::sign::Credentials;
 use quantum_trader::venue::binance::{ClientIds, Endpoints};
 use quantum_trader::wire::Roots;
@@ -114,7 +114,14 @@ fn config(server: &Server, roots: Roots) -> StartConfig {
         symbols: vec!["BTCUSDT".into(), "ETHUSDT".into()],
         leverage: 5,
         taker_fee: "0.0005".into(),
-        gateway: GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, lockstep: false },
+        gateway: GatewayConfig {
+            ids: ClientIds::new("qt").unwrap(),
+            limits,
+            time_sync_ns: 3_600 * 1_000_000_000,
+            lockstep: false,
+            // Longer than a test lasts.
+            reconcile_ns: 86_400 * NS_PER_SEC,
+        },
         stale_ns: None,
     }
 }
@@ -135,12 +142,24 @@ fn refusal(server: &Server) -> String {
     }
 }
 
+/// Bans as they were to be kept; there is no disk to keep them on.
+#[derive(Clone, Default)]
+struct Remembered(Arc<Mutex<Vec<TimeNs>>>);
+
+impl Bans for Remembered {
+    fn keep(&self, until: TimeNs) -> Result<(), String> {
+        self.0.lock().unwrap().push(until);
+        Err("no disk".to_string())
+    }
+}
+
 /// A running gateway, and the venue's ends of its websockets.
 struct Run {
     server: Server,
     clock: Clock,
     instructions: rtrb::Producer<(TimeNs, InstrumentId, Instruction)>,
     events: Receiver<Event>,
+    bans: Remembered,
     gateway: Option<RunningGateway>,
     user: Socket,
     orders: Socket,
@@ -161,9 +180,16 @@ impl Run {
         let (instructions, consumer) = rtrb::RingBuffer::new(64);
         let (sender, events) = crossbeam_channel::bounded(room);
         let prices: Arc<[AtomicI64]> = [600_000, 300_000].into_iter().map(AtomicI64::new).collect();
-        let wires = Wires { instructions: consumer, events: sender, clock: Box::new(clock.clone()), fence };
+        let bans = Remembered::default();
+        let wires = Wires {
+            instructions: consumer,
+            events: sender,
+            clock: Box::new(clock.clone()),
+            fence,
+            bans: Some(Box::new(bans.clone())),
+        };
         let gateway = prepared.run(prices, wires).unwrap();
-        Run { server, clock, instructions, events, gateway: Some(gateway), user, orders }
+        Run { server, clock, instructions, events, bans, gateway: Some(gateway), user, orders }
     }
 
     fn place(&mut self, order: Order) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -90,6 +90,10 @@ pub struct Server {
     sockets: Receiver<Socket>,
     /// Refuse websockets for now.
     pub refusing: Arc<AtomicBool>,
+    /// With a ban of ten minutes.
+    pub banning: Arc<AtomicBool>,
+    /// How many were refused.
+    pub refused: Arc<AtomicU32>,
 }
 
 impl Server {
@@ -98,12 +102,16 @@ impl Server {
         let authority = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
         let (calls_in, calls) = mpsc::channel();
         let (sockets_in, sockets) = mpsc::channel();
-        let (answers, refusing) = (Answers::default(), Arc::new(AtomicBool::new(false)));
+        let answers = Answers::default();
+        let (refusing, banning, refused) =
+            (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default(), Arc::<AtomicU32>::default());
         let shared = Shared {
             answers: answers.clone(),
             calls: calls_in,
             sockets: sockets_in,
             refusing: refusing.clone(),
+            banning: banning.clone(),
+            refused: refused.clone(),
         };
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -111,7 +119,7 @@ impl Server {
                 thread::spawn(move || shared.serve(open(stream, tls)));
             }
         });
-        Server { authority, answers, calls, sockets, refusing }
+        Server { authority, answers, calls, sockets, refusing, banning, refused }
     }
 
     /// What `GET /fapi/v1/time` and the like answer from now on.
@@ -163,6 +171,8 @@ struct Shared {
     calls: Sender<Call>,
     sockets: Sender<Socket>,
     refusing: Arc<AtomicBool>,
+    banning: Arc<AtomicBool>,
+    refused: Arc<AtomicU32>,
 }
 
 impl Shared {
@@ -183,8 +193,12 @@ impl Shared {
             let (path, query) = target.split_once('?').unwrap_or((&target, ""));
             if text.contains("Sec-WebSocket-Key") {
                 if self.refusing.load(Ordering::Acquire) {
-                    let _ =
-                        stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+                    self.refused.fetch_add(1, Ordering::AcqRel);
+                    let head = match self.banning.load(Ordering::Acquire) {
+                        true => "HTTP/1.1 418 I'm a teapot\r\nRetry-After: 600",
+                        false => "HTTP/1.1 503 Service Unavailable",
+                    };
+                    let _ = write!(stream, "{head}\r\nContent-Length: 0\r\n\r\n");
                     return;
                 }
                 stream.write_all(&agree(&key(&head))).unwrap();

@@ -65,6 +65,32 @@ fn a_connection_that_refuses_is_tried_again() {
 }
 
 #[test]
+fn a_connection_refused_with_a_ban_is_not_tried_again_before_it_is_over() {
+    let mut run = Run::new();
+    run.server.refusing.store(true, Ordering::Release);
+    run.server.banning.store(true, Ordering::Release);
+    run.orders.send(&frame(CLOSE, true, b""));
+    let event = run.wait_for(|run| run.events.try_recv().ok());
+    assert_eq!(words(&event.body), "Orders Down");
+    // In nine minutes it would be tried nine times, and with each turn of the gateway once more.
+    for _ in 0..9 {
+        run.clock.pass(60_000);
+        let reads = run.clock.reads();
+        run.wait_for(|run| (run.clock.reads() > reads + 100).then_some(()));
+    }
+    assert_eq!(run.server.refused.load(Ordering::Acquire), 1);
+    run.place(entry(1));
+    assert_eq!(run.event(), "Rejected 1");
+    run.server.refusing.store(false, Ordering::Release);
+    run.clock.pass(60_000);
+    run.orders = run.wait_for(|run| run.server.try_socket());
+    assert_eq!(run.event(), "Orders Up");
+    let kept = run.bans.0.lock().unwrap().clone();
+    assert!(kept.len() == 1 && kept[0].since(T0) > 600 * 1_000_000_000, "{kept:?}");
+    assert_eq!(run.stop().forgotten_ban.as_deref(), Some("no disk"));
+}
+
+#[test]
 fn a_venue_that_never_answers() {
     let mut run = Run::new();
     run.place(entry(1));
@@ -152,6 +178,8 @@ fn a_listen_key_that_expires() {
         (run.event(), run.event(), run.event()),
         ("Snapshot 1000.5".into(), "Position 0".into(), "User Up".into())
     );
+    run.place(entry(1));
+    run.request();
     run.user.say(&filled(1, 9));
     assert_eq!(run.event(), "Fill 1 9");
     let report = run.stop();

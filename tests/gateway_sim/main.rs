@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use quantum_trader::event::*;
 use quantum_trader::gateway::{
-    GatewayConfig, GatewayReport, LimitSettings, RunningGateway, StartConfig, Wires, prepare,
+    GatewayConfig, GatewayReport, LimitSettings, Refusal, RunningGateway, StartConfig, Wires, prepare,
 };
 use quantum_trader::host::time::SteppedTime;
 use quantum_trader::num::*;
@@ -40,9 +40,18 @@ struct Desk {
 impl Desk {
     /// A running gateway at a venue with these frames, after both books are there.
     fn new(frames: Vec<(i64, String)>) -> Desk {
+        // No routine round within a test: they have one of their own.
+        Desk::at(ServerConfig::default(), frames, 86_400)
+    }
+
+    fn auditing(frames: Vec<(i64, String)>, reconcile_s: i64) -> Desk {
+        Desk::at(ServerConfig::default(), frames, reconcile_s)
+    }
+
+    fn at(server: ServerConfig, frames: Vec<(i64, String)>, reconcile_s: i64) -> Desk {
         let clock = SteppedTime::at(T0);
         let pacing = Pacing::Paced { clock: Box::new(clock.clone()), wall: || T0, scale: 1.0 };
-        let server = spawn(ServerConfig::default(), exchange(frames), instruments(), pacing).unwrap();
+        let server = spawn(server, exchange(frames), instruments(), pacing).unwrap();
         server.go();
         let limits = LimitSettings {
             order_usd_max: Dec::int(10_000),
@@ -56,22 +65,33 @@ impl Desk {
             symbols: vec!["BTCUSDT".into(), "ETHUSDT".into()],
             leverage: 5,
             taker_fee: "0.0005".into(),
-            gateway: GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, lockstep: false },
+            gateway: GatewayConfig {
+                ids: ClientIds::new("qt").unwrap(),
+                limits,
+                time_sync_ns: 3_600 * 1_000_000_000,
+                lockstep: false,
+                reconcile_ns: reconcile_s * NS_PER_SEC,
+            },
             stale_ns: None,
         };
         let prepared = prepare(config, Credentials::new("sim", "sim").unwrap(), &clock).unwrap();
-        let said: Vec<String> = prepared.events.iter().map(|event| words(&event.body)).collect();
+        let said: Vec<String> = prepared.reading.events.iter().map(|event| words(&event.body)).collect();
         assert_eq!(said, ["Leverage 5", "Snapshot"]);
         assert_eq!(
-            *prepared.instruments.get(BTC).unwrap(),
+            *prepared.reading.instruments.get(BTC).unwrap(),
             *instruments().get(BTC).unwrap(),
             "as the venue has it"
         );
         let (producer, consumer) = rtrb::RingBuffer::new(64);
         let (sender, events) = crossbeam_channel::bounded(1_024);
         let prices: Arc<[AtomicI64]> = [500_000, 300_000].into_iter().map(AtomicI64::new).collect();
-        let wires =
-            Wires { instructions: consumer, events: sender, clock: Box::new(clock.clone()), fence: None };
+        let wires = Wires {
+            instructions: consumer,
+            events: sender,
+            clock: Box::new(clock.clone()),
+            fence: None,
+            bans: None,
+        };
         let gateway = prepared.run(prices, wires).unwrap();
         let mut desk =
             Desk { server, clock, now: T0, instructions: producer, events, gateway: Some(gateway) };
@@ -217,6 +237,24 @@ fn a_trade_from_entry_to_stop() {
 }
 
 #[test]
+fn routine_rounds_find_what_is_known_and_say_nothing() {
+    let mut desk = Desk::auditing(books(), 15);
+    desk.tell(entry(1));
+    assert_eq!(desk.events(), BOUGHT);
+    desk.tell(stop(2, 490_000));
+    assert_eq!(desk.events(), ["Accepted 2 0"]);
+    let began = Instant::now();
+    while desk.gateway.as_ref().unwrap().report().counters.reconciliation_rounds < 4 {
+        assert!(began.elapsed() < HANG, "rounds that do not come");
+        desk.pass(100);
+        thread::yield_now();
+    }
+    assert!(desk.events.try_recv().is_err());
+    let counters = desk.stop().counters;
+    assert_eq!((counters.assumed_fills, counters.unreadable, counters.reconciliations), (0, 0, 0));
+}
+
+#[test]
 fn refusals_of_the_venue() {
     let mut desk = Desk::new(books());
     desk.tell(stop(1, 490_000));
@@ -238,6 +276,43 @@ fn refusals_of_the_venue() {
     desk.tell(stop(11, 490_000));
     assert_eq!(desk.until("Unknown 11 0"), ["Unknown 11 0"]);
     desk.stop();
+}
+
+#[test]
+fn a_venue_with_tight_limits_is_never_asked_too_much() {
+    let limits = ServerConfig {
+        weight_per_minute: 130,
+        orders_per_10_s: 6,
+        orders_per_minute: 15,
+        ..ServerConfig::default()
+    };
+    let mut desk = Desk::at(limits, books(), 86_400);
+    let exit =
+        |sequence| Order { side: Side::Sell, reduce_only: true, purpose: Purpose::Exit, ..order(sequence) };
+    for sequence in 1..=150 {
+        // Each is answered before time goes on: no request is late.
+        let (instruction, ends) = match sequence % 3 {
+            0 => (cancel(sequence - 1, OrderKind::Market), ["CancelRejected", "CancelRejected"]),
+            1 => (entry(sequence), ["Filled", "Rejected"]),
+            _ => (Instruction::Order(exit(sequence)), ["Filled", "Rejected"]),
+        };
+        desk.tell(instruction);
+        loop {
+            let [word] = desk.events();
+            let of_it = word.split(' ').nth(1) == Some(&sequence.to_string()) || sequence % 3 == 0;
+            if of_it && ends.iter().any(|end| word.starts_with(end)) {
+                break;
+            }
+        }
+        desk.pass(1_000);
+    }
+    let counters = desk.gateway.take().unwrap().stop().counters;
+    assert!(counters.refused(Refusal::VenueRate) > 20 && counters.orders_sent > 20, "{counters:?}");
+    let audit = ureq::get(format!("http://{}/sim/audit", desk.server.addr())).call().unwrap();
+    let audit: serde_json::Value =
+        serde_json::from_str(&audit.into_body().read_to_string().unwrap()).unwrap();
+    assert_eq!(audit["requests_over_limits"], 0);
+    assert_eq!((audit["orders_requested"].as_u64(), counters.silences), (Some(counters.orders_sent), 0));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::path::Path;
 use source::{shipped, without_items, without_literals};
 
 /// Every room in the order of the flow, and the rooms it may use beside `num` and `event`.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 21] = [
     ("num", &[]),
     ("event", &[]),
     ("wire", &[]),
@@ -44,11 +44,16 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("evaluate", &["risk", "trade", "engine", "observe"]),
     // What became of orders and fills is told by the engine's own tables and books.
     ("export", &["risk", "trade", "journal"]),
+    // A whole world in one thread: everything but what an operator sees of it.
+    (
+        "soak",
+        &["wire", "venue", "risk", "trade", "engine", "journal", "replay", "gateway", "sim", "host", "live"],
+    ),
     (
         "cli",
         &[
             "wire", "venue", "decode", "market", "signal", "risk", "trade", "engine", "journal", "gateway",
-            "sim", "observe", "host", "replay", "live", "evaluate", "export",
+            "sim", "observe", "host", "replay", "live", "evaluate", "export", "soak",
         ],
     ),
 ];

@@ -6,6 +6,7 @@ mod hostile;
 mod lockstep;
 mod orders;
 mod payloads;
+mod rates;
 mod rest;
 mod streams;
 mod support;

@@ -70,22 +70,3 @@ fn pings_come_and_old_connections_go() {
     assert!(ws.rest().is_empty());
     later.nothing_before(r#"{"method":"LIST_SUBSCRIPTIONS","id":3}"#);
 }
-
-#[test]
-fn weight_is_limited_by_the_minute() {
-    let sim = Sim::start_with(ServerConfig { weight_per_minute: 10, ..ServerConfig::default() }, Vec::new());
-    let depth = || sim.get("/fapi/v1/depth", "symbol=BTCUSDT");
-    assert_eq!((depth().0, depth().0), (200, 200));
-    assert_eq!(code(&depth()), (429, -1003));
-    let again = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-    let refused = again.get(format!("http://{}/fapi/v1/depth?symbol=BTCUSDT", sim.addr())).call().unwrap();
-    let wait_s: i64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
-    assert_eq!(wait_s, (MINUTE_MS - ms(0).ms().rem_euclid(MINUTE_MS)) / 1_000);
-    let mut api = sim.ws("/ws-fapi/v1");
-    api.send(r#"{"id":1,"method":"ping"}"#);
-    let answer = api.json();
-    assert_eq!((&answer["status"], &answer["error"]["code"]), (&json!(429), &json!(-1003)));
-    assert!(answer["error"]["data"]["retryAfter"].as_i64() > answer["error"]["data"]["serverTime"].as_i64());
-    sim.at(MINUTE_MS);
-    assert_eq!(depth().0, 200);
-}

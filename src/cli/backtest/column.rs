@@ -12,9 +12,7 @@ use serde::Serialize;
 use super::input::Input;
 use crate::cli::Failure;
 use crate::cli::progress::{Progress, Whole};
-use crate::cli::run::{
-    Ended, Plan, archive_options, direct, drain_options, identity, link, log_file, opening, say,
-};
+use crate::cli::run::{Ended, Plan, archive_options, direct, drain_options, identity, link, log_file, say};
 use crate::event::record::{Assembler, Entry};
 use crate::event::{Event, InstrumentTable};
 use crate::host::clock::MonotonicClock;
@@ -23,7 +21,7 @@ use crate::host::stop::StopFlag;
 use crate::journal::drain::Drain;
 use crate::journal::ring::RingWriter;
 use crate::journal::{Folder, Identity};
-use crate::live::{Core, Followed, Follower, Inbox, Pace, Recorder, RunError};
+use crate::live::{Core, Followed, Follower, Inbox, Pace, Recorder, RunError, opening};
 use crate::num::Dec;
 use crate::observe::{
     Console, Indicators, JournalSummary, Lines, LoopCounts, Measured, Measures, Reporter, Stages, Stats,

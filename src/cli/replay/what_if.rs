@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use super::market::{Opening, recorded_market};
 use crate::cli::Failure;
-use crate::cli::run::{Ended, Plan, direct, identity, opening};
+use crate::cli::run::{Ended, Plan, direct, identity};
 use crate::event::record::Entry;
 use crate::event::{Decision, Event, InstrumentTable, OutputBody};
 use crate::host::stop::StopFlag;
 use crate::journal::{JournalError, JournalReader};
-use crate::live::{Core, Followed, Follower as Watcher, Inbox, Pace};
+use crate::live::{Core, Followed, Follower as Watcher, Inbox, Pace, opening};
 use crate::num::{InstrumentId, TimeNs};
 use crate::observe::{Measured, Measures, Stats, side_by_side};
 use crate::replay::Follower;

@@ -109,7 +109,10 @@ impl Embedded {
             .map_err(|error| Failure::refused(format!("the simulated venue: {error}")))?;
         let lockstep = matches!(time, Time::Lockstep { .. });
         let symbols = market.instruments.iter().map(|(_, row)| row.symbol.to_string()).collect();
-        let start_config = sockets::start_config(settings, server.endpoints(), symbols, lockstep, None)?;
+        let mut start_config = sockets::start_config(settings, server.endpoints(), symbols, lockstep, None)?;
+        // As often as requests are by the world's clock.
+        let reconcile_ns = &mut start_config.gateway.reconcile_ns;
+        *reconcile_ns = (*reconcile_ns as f64 * speed.unwrap_or(1.0)) as i64;
         let credentials = Credentials::new(KEY, KEY)?;
         let clock: &dyn Now = match &time {
             Time::Paced(clock) => clock,

@@ -1,5 +1,6 @@
 //! `qtx run`: the engine, against the simulated venue or a venue elsewhere.
 
+mod bans;
 pub(super) mod direct;
 #[cfg(feature = "server")]
 mod embedded;
@@ -23,12 +24,12 @@ pub(super) use self::journal::{archive_options, drain_options, log_file, say};
 use super::market::{Market, preset_of};
 use super::settings::SettingsArgs;
 use super::{Failure, print};
-use crate::event::{ConfigText, EndReason, Event, EventBody, InstrumentTable, RunStart};
+use crate::event::{EndReason, Event, InstrumentTable};
 use crate::host::stop::StopFlag;
 use crate::journal::Identity;
 use crate::journal::ring::RingWriter;
 use crate::live::control::{Control, ControlConfig};
-use crate::live::{Core, Inbox, Pace, RunError};
+use crate::live::{Core, Inbox, Pace, RunError, opening};
 use crate::num::TimeNs;
 use crate::observe::{Shared, SocketSummary, Summary};
 use crate::risk::config::{Key, Loaded, Settings, SimStops};
@@ -393,33 +394,6 @@ pub(super) fn identity(settings: &Settings, market: &[u8], head: u64, table: &In
 fn build_id() -> u64 {
     let version = concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"));
     u64::from(crc32c::crc32c(version.as_bytes()))
-}
-
-/// What every run's journal begins with: who it is, its instruments, its settings.
-pub(super) fn opening(
-    start: TimeNs,
-    identity: &Identity,
-    settings: &Settings,
-    instruments: &InstrumentTable,
-    simulated: bool,
-) -> Vec<Event> {
-    let run_start = RunStart {
-        run_id: identity.run_id,
-        build_id: identity.build_id,
-        epoch: identity.epoch,
-        instruments: instruments.len() as u32,
-        resting_stops: true,
-        simulated,
-        rule_voters: true,
-        pad: [0; 5],
-    };
-    let mut events = vec![Event::global(start, EventBody::RunStart(run_start))];
-    for (instrument, row) in instruments.iter() {
-        events.push(Event { recv_ns: start, instrument, body: EventBody::Instrument(*row) });
-    }
-    let toml = settings.to_toml();
-    events.extend(ConfigText::split(&toml).map(|piece| Event::global(start, EventBody::ConfigText(piece))));
-    events
 }
 
 /// The simulated venue of a market, at the end of a line.

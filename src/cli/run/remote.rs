@@ -11,19 +11,21 @@ use crossbeam_channel::Sender;
 use serde::Deserialize;
 
 use super::journal::Journal;
-use super::{Ended, Plan, RunArgs, VenueName, control, finish, host, opening, pace, resume, sockets};
+use super::{Ended, Plan, RunArgs, VenueName, bans, control, finish, host, pace, resume, sockets};
 use crate::cli::{Failure, print};
-use crate::event::{Event, EventBody, InstrumentTable};
-use crate::gateway::{RestClient, RestReply, secrets};
+use crate::event::{Event, EventBody, Feed, FeedState, FeedStatus, InstrumentTable};
+use crate::gateway::{Earlier, RestClient, RestReply, StartError, secrets};
 use crate::host::account_lock::{Account as LockedAccount, AccountLock, state_dir};
 use crate::host::clock::wall_time;
 use crate::host::stop::StopFlag;
 use crate::host::time::{Discipline, RemoteTime, Scale, VenueClock, WallTime, correction};
 use crate::journal::{Identity, Resumed};
-use crate::live::{Account, Core, Cycle, Endless, Intake, Joined, Lifetimes, MarketConfig, Pace, WhenFull};
+use crate::live::{
+    self, Account, Core, Cycle, Endless, Intake, Joined, Lifetimes, MarketConfig, Pace, WhenFull,
+};
 use crate::num::{Lots, NS_PER_SEC, Now, TimeNs};
-use crate::replay::Recovery;
-use crate::risk::config::Settings;
+use crate::replay::{Recovery, RecoveryError};
+use crate::risk::config::{OnUnknownPosition, Settings};
 use crate::venue::binance::sign::Credentials;
 use crate::venue::binance::{Channel, Endpoints, SIMULATED_KEY, interval_text, request};
 
@@ -52,7 +54,7 @@ struct ClockAnswer {
 
 /// The clock of the run.
 #[derive(Clone)]
-enum Clock {
+pub(super) enum Clock {
     World(WallTime),
     /// A simulated venue's, and what it said.
     Venue(RemoteTime, VenueClock),
@@ -86,6 +88,14 @@ impl Clock {
             Clock::Venue(_, venue) => (ns as f64 * venue.scale.factor()) as i64,
         }
     }
+
+    /// Time of this clock in wall time.
+    pub(super) fn unscaled(&self, ns: i64) -> i64 {
+        match self {
+            Clock::World(_) => ns,
+            Clock::Venue(_, venue) => (ns as f64 / venue.scale.factor()) as i64,
+        }
+    }
 }
 
 pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
@@ -107,30 +117,30 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
         StopFlag::on_signals().map_err(|error| Failure::refused(format!("signal handlers: {error}")))?;
     let endpoints = endpoints(args.venue, settings);
     let credentials = secrets::credentials(|name| std::env::var_os(name))?;
+    let (mut lock, api) = lock(&endpoints, &credentials, settings)?;
+    let (ban_file, ban_note) = bans::refuse_during_one(lock.ban_file(&api))?;
     let (clock, discipline) = clock(&endpoints, settings)?;
+    let bans = bans::Keeper { file: ban_file, clock: clock.clone() };
     if !args.live {
         refuse_real_orders(&clock, &credentials)?;
     }
-    let (mut lock, api) = lock(&endpoints, &credentials, settings)?;
     let epoch = lock.next_epoch(wall_time())?;
     let (recovery, begun) = resume::find(dir, settings)?;
     let stale_ns = Some(clock.scaled(GATEWAY_STALE_NS));
-    let start_config = sockets::start_config(settings, endpoints, args.symbols.clone(), false, stale_ns)?;
-    let mut account = Account::read(start_config, credentials, &clock)?;
+    let mut start_config = sockets::start_config(settings, endpoints, args.symbols.clone(), false, stale_ns)?;
+    // As often as requests are by the world's clock.
+    start_config.gateway.reconcile_ns = clock.scaled(start_config.gateway.reconcile_ns);
+    let mut account =
+        Account::read(start_config, credentials, &clock).map_err(|error| bans.turned_away(error))?;
+    account.remember_bans(Box::new(bans.clone()));
     let mut notes: Vec<String> =
-        account.prepared().notes.iter().cloned().chain(epoch.damage.clone()).collect();
+        account.reading().notes.iter().cloned().chain(epoch.damage.clone()).chain(ban_note).collect();
     let instruments = account.instruments().clone();
-    match &recovery {
-        Some(recovery) => {
-            recovery.check_instruments(&instruments).map_err(|error| Failure::refused(error.to_string()))?;
-            notes.extend(resume::notes(recovery));
-            account.resume(resume::earlier(&recovery.engine));
-        }
-        None => refuse_positions(&account)?,
-    }
+    notes.extend(take_up(&mut account, recovery.as_ref(), settings)?);
+    let unheard = recovery.is_none() && account.is_resumed();
     // Time does not run backwards, not even from start to start.
     let start = clock.now().max(recovery.as_ref().map_or(TimeNs(i64::MIN), |it| it.engine.now()));
-    let history = history(&account, settings, &clock, start)?;
+    let history = history(&account, settings, &clock, start).map_err(|error| bans.turned_away(error))?;
     let identity = identity(epoch.value, settings);
     let start_of = (start, &identity, &instruments, clock.is_simulated());
     let Begun { journal, core, opening: mut events, mut after_recovery } =
@@ -144,7 +154,9 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     } else {
         after_recovery.extend(history)
     }
-    events.extend(account.prepared().events.iter().map(|event| Event { recv_ns: start, ..*event }));
+    events.extend(account.reading().events.iter().map(|event| Event { recv_ns: start, ..*event }));
+    // A first start that has something to find out: the engine enters nothing before the gateway has.
+    events.extend(unheard.then(|| user_stream_down(start)));
     let market = MarketConfig {
         channels: &CHANNELS,
         bar_interval_s: settings.bar_interval_s,
@@ -177,7 +189,7 @@ fn begin(
     begun: Option<Resumed>,
 ) -> Result<Begun, Failure> {
     let in_force = recovery.as_ref().map_or(*settings, |recovery| *recovery.engine.settings());
-    let mut opening = opening(start, identity, &in_force, instruments, simulated);
+    let mut opening = live::opening(start, identity, &in_force, instruments, simulated);
     let Some(recovery) = recovery else {
         let (journal, ring) = Journal::open(args, settings, instruments, identity, begun)?;
         let core = Core::new(settings, instruments, ring);
@@ -208,11 +220,26 @@ fn refuse_real_orders(clock: &Clock, credentials: &Credentials) -> Result<(), Fa
     Ok(())
 }
 
-/// Without a journal that explains it a position is nobody's here: the engine would neither manage it nor
-/// keep its stop, which to it is an orphan. It is left as it is.
-fn refuse_positions(account: &Account) -> Result<(), Failure> {
+/// What the gateway begins with: what the journal has under way, or what nothing explains. For the operator,
+/// a line each.
+fn take_up(
+    account: &mut Account,
+    recovery: Option<&Recovery>,
+    settings: &Settings,
+) -> Result<Vec<String>, Failure> {
+    let Some(recovery) = recovery else { return Ok(Vec::from_iter(take_positions(account, settings)?)) };
+    let refused = |error: RecoveryError| Failure::refused(error.to_string());
+    recovery.check_instruments(account.instruments()).map_err(refused)?;
+    account.resume(live::earlier(&recovery.engine));
+    Ok(resume::notes(recovery))
+}
+
+/// Without a journal that explains it a position is nobody's here. Left alone, the start is refused: the
+/// engine would neither manage it nor keep its stop, which to it is an orphan. Else the gateway begins by
+/// asking what there is, and tells the engine.
+fn take_positions(account: &mut Account, settings: &Settings) -> Result<Option<String>, Failure> {
     let instruments = account.instruments();
-    let held = account.prepared().events.iter().filter_map(|event| match event.body {
+    let held = account.reading().events.iter().filter_map(|event| match event.body {
         EventBody::VenuePosition(position) if position.quantity != Lots::ZERO => {
             let row = instruments.get(event.instrument)?;
             Some(format!("{} {}", row.symbol, row.quantity(position.quantity)))
@@ -221,14 +248,24 @@ fn refuse_positions(account: &Account) -> Result<(), Failure> {
     });
     let held: Vec<String> = held.collect();
     if held.is_empty() {
-        return Ok(());
+        return Ok(None);
+    }
+    let (held, policy) = (held.join(", "), settings.on_unknown_position);
+    if policy != OnUnknownPosition::Halt {
+        account.resume(Earlier::default());
+        return Ok(Some(format!("no journal explains {held}: QT_ON_UNKNOWN_POSITION={policy}")));
     }
     let line = format!(
-        "the account holds {}, which no journal here explains: give the --journal of the start that opened \
-         it. Its orders and stops were left as they are; or close it at the venue, then start",
-        held.join(", ")
+        "the account holds {held}, which no journal here explains: give the --journal of the start that opened \
+         it. Its orders and stops were left as they are; or close it at the venue, then start; or say \
+         what becomes of it (QT_ON_UNKNOWN_POSITION=adopt or close)"
     );
     Err(Failure::refused(line))
+}
+
+fn user_stream_down(at: TimeNs) -> Event {
+    let status = FeedStatus { since_ms: at.ms(), feed: Feed::User, state: FeedState::Down, pad: [0; 6] };
+    Event::global(at, EventBody::FeedStatus(status))
 }
 
 fn refuse_what_is_simulated(args: &RunArgs) -> Result<(), Failure> {
@@ -325,7 +362,7 @@ fn history(
     settings: &Settings,
     clock: &Clock,
     start: TimeNs,
-) -> Result<Vec<Event>, Failure> {
+) -> Result<Vec<Event>, StartError> {
     let mut events = Vec::new();
     // Only a simulated venue has bars of lengths without a name.
     if interval_text(settings.bar_interval_s).is_none() && !clock.is_simulated() {

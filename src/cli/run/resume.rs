@@ -6,14 +6,12 @@ use std::path::Path;
 use super::journal::archive_options;
 use crate::cli::Failure;
 use crate::engine::Engine;
-use crate::event::{ConfigChange, ConfigText, Event, EventBody, Order, Purpose, WorkingType};
-use crate::gateway::Earlier;
+use crate::event::{ConfigChange, ConfigText, Event, EventBody};
 use crate::journal::{JournalError, Resumed};
-use crate::num::{Lots, Ticks, TimeNs};
+use crate::num::{Lots, TimeNs};
 use crate::replay::{Recovery, RecoveryError};
-use crate::risk::config::{ExitPrice, Settings};
+use crate::risk::config::Settings;
 use crate::risk::off;
-use crate::trade::LiveOrder;
 
 /// The journal in `dir`, if there is one to go on with; or one whose starts all ended in their openings,
 /// behind which this one begins as in a new one.
@@ -26,43 +24,6 @@ pub(super) fn find(dir: &Path, settings: &Settings) -> Result<(Option<Recovery>,
         Err(RecoveryError::NoState(begun)) => Ok((None, Some(*begun))),
         Err(RecoveryError::Journal(JournalError::NoJournal { .. })) => Ok((None, None)),
         Err(error) => Err(Failure::refused(error.to_string())),
-    }
-}
-
-/// What the engine has under way, for the gateway.
-pub(super) fn earlier(engine: &Engine) -> Earlier {
-    let working_type = match engine.settings().exit_price {
-        ExitPrice::Mark => WorkingType::MarkPrice,
-        ExitPrice::Book | ExitPrice::Last => WorkingType::ContractPrice,
-    };
-    let mut earlier = Earlier {
-        fills: engine.fills_applied().collect(),
-        unheard_since: engine.unheard_since(),
-        ..Earlier::default()
-    };
-    for trade in engine.trades() {
-        earlier.instruments.push(trade.instrument);
-        let live = trade.orders.iter().filter(|order| !order.is_done());
-        earlier
-            .orders
-            .extend(live.map(|live| (trade.instrument, as_sent(live, trade.id, working_type), live.filled)));
-    }
-    earlier
-}
-
-fn as_sent(live: &LiveOrder, trade: crate::num::OrderId, working_type: WorkingType) -> Order {
-    Order {
-        id: live.id,
-        trade,
-        quantity: live.quantity,
-        trigger: if live.purpose == Purpose::Stop { live.trigger } else { Ticks::ZERO },
-        reference: live.reference,
-        side: live.side,
-        kind: live.kind,
-        purpose: live.purpose,
-        working_type,
-        reduce_only: live.purpose != Purpose::Entry,
-        pad: [0; 3],
     }
 }
 

@@ -8,7 +8,7 @@ use crate::event::{Event, EventBody};
 use crate::gateway::{AnswerClass, GatewayConfig, GatewayReport, LimitSettings, Refusal, StartConfig};
 use crate::host::thread::page_faults;
 use crate::live::{Cycle, MarketEnd, Session, SessionReport, SharesMax};
-use crate::num::{Now, TimeNs};
+use crate::num::{NS_PER_SEC, Now, TimeNs};
 use crate::observe::{GatewaySummary, LatencyNs, QueueShares, SocketSummary};
 use crate::risk::config::Settings;
 use crate::venue::binance::{ClientIds, Endpoints};
@@ -47,7 +47,9 @@ pub(super) fn start_config(
                 orders_per_minute: settings.gate_max_orders_per_minute,
                 price_collar: settings.gate_price_collar_pct,
             },
+            time_sync_ns: i64::from(settings.time_sync_s) * NS_PER_SEC,
             lockstep,
+            reconcile_ns: settings.reconcile_s * NS_PER_SEC,
         },
         stale_ns,
     })
@@ -96,9 +98,10 @@ pub(super) fn summary(
     market: wire::Counters,
     report: SessionReport,
     shares: SharesMax,
-    warnings: Vec<String>,
+    mut warnings: Vec<String>,
 ) -> SocketSummary {
     let SessionReport { gateway, opener } = report;
+    warnings.extend(gateway.forgotten_ban.clone());
     let mut all = market;
     all.reconnects += opener.counters.reconnects;
     for wire in [&gateway.order_wire, &gateway.user_wire] {

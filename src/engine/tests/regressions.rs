@@ -230,10 +230,10 @@ fn a_resting_stop_kept_the_venues_position_from_being_compared() {
     // Ahead of its fill, as venues do: no difference.
     desk.held(0);
     desk.held(10);
-    desk.timer(6_000);
+    desk.timer(31_000);
     assert_eq!(desk.state(), TradingState::Active);
     desk.held(0);
-    desk.timer(4_999);
+    desk.timer(29_999);
     assert_eq!(desk.state(), TradingState::Active);
     assert_eq!(alarms(&desk.timer(1), AlarmKind::UnexpectedFill), 1);
     assert_eq!(desk.state(), TradingState::Halted);

@@ -10,18 +10,9 @@ impl Desk {
         self.start_again(self.engine.epoch() + 1)
     }
 
-    fn user_stream(&mut self, state: FeedState) -> Vec<OutputBody> {
-        self.send(EventBody::FeedStatus(FeedStatus { since_ms: 0, feed: Feed::User, state, pad: [0; 6] }))
-    }
-
     /// The venue has said everything.
     fn heard(&mut self) -> Vec<OutputBody> {
         self.user_stream(FeedState::Resynced)
-    }
-
-    fn tick(&mut self, after_ms: i64) -> Vec<OutputBody> {
-        self.pass_ms(after_ms);
-        self.send(EventBody::Timer(Timer { count: 1 }))
     }
 
     fn not_found(&mut self, order: OrderId) -> Vec<OutputBody> {
@@ -31,19 +22,6 @@ impl Desk {
     fn state_of(&self, id: OrderId) -> Option<crate::trade::OrderState> {
         self.engine.trades().iter().find_map(|trade| trade.order(id)).map(|order| order.state)
     }
-
-    fn trading(&self) -> TradingState {
-        self.engine.controller().state()
-    }
-
-    fn stated(&mut self, lots: i64) -> Vec<OutputBody> {
-        let entry = Dec::int(50_000);
-        self.send(EventBody::VenuePosition(VenuePosition { entry, quantity: Lots(lots), event_ms: 0 }))
-    }
-}
-
-fn alarms(outputs: &[OutputBody]) -> Vec<AlarmKind> {
-    outputs.iter().filter_map(|o| if let OutputBody::Alarm(a) = o { Some(a.kind) } else { None }).collect()
 }
 
 use crate::trade::OrderState;
@@ -264,9 +242,10 @@ fn a_position_nothing_explains_halts_and_keeps_what_may_be_its_stop() {
     assert_eq!((cancels(&said), alarms(&said)), (vec![], vec![AlarmKind::UnknownOrder]));
     assert!(alarms(&desk.tick(9_000)).is_empty(), "fills that explain it may still come");
     desk.heard();
-    assert!(alarms(&desk.tick(1_000)).is_empty());
-    assert_eq!(alarms(&desk.tick(4_000)), [AlarmKind::UnexpectedFill]);
+    assert!(alarms(&desk.tick(29_000)).is_empty(), "the gateway concludes what fills are missing");
+    assert_eq!(alarms(&desk.tick(1_000)), [AlarmKind::UnexpectedFill]);
     assert_eq!(desk.trading(), TradingState::Halted);
+    assert!(cancels(&desk.update(lost, OrderStatus::Accepted, 0)).is_empty(), "and then, too");
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! The state machine against tables, recorded messages and random interleavings.
 
+mod agreement;
+mod audit;
+mod clock;
 mod earlier;
 mod orders;
+mod polite;
 mod properties;
+mod rates;
 mod recorded;
 mod session;
 
@@ -14,13 +19,17 @@ use crate::event::{
     OrderStatus, OrderUpdate, Purpose, Query, SizeUnit, WorkingType, btcusdt,
 };
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Side, Ticks, TimeNs};
-use crate::venue::binance::ClientIds;
 use crate::venue::binance::sign::Credentials;
+use crate::venue::binance::{ClientIds, UsedCounts};
 
 const BTC: InstrumentId = InstrumentId(0);
 const ETH: InstrumentId = InstrumentId(1);
 const T0: TimeNs = TimeNs(1_700_000_000_000_000_000);
+/// In most tests nobody asks for the time.
+const DAY_NS: i64 = 86_400 * NS_PER_SEC;
 const T0_MS: i64 = 1_700_000_000_000;
+/// Longer than any test but those of audits lasts.
+const RECONCILE_NS: i64 = 7_200 * NS_PER_SEC;
 
 fn ethusdt() -> Instrument {
     Instrument::from_spec(&InstrumentSpec {
@@ -82,6 +91,17 @@ fn stop(sequence: u32) -> Order {
     }
 }
 
+fn gateway(limits: LimitSettings, time_sync_ns: i64, lockstep: bool) -> Gateway {
+    let prices = Prices::new(2);
+    prices.set(BTC, Ticks(600_000));
+    prices.set(ETH, Ticks(300_000));
+    let ids = ClientIds::new("qt").unwrap();
+    let config = GatewayConfig { ids, limits, time_sync_ns, lockstep, reconcile_ns: RECONCILE_NS };
+    let instruments = InstrumentTable::new(vec![btcusdt(), ethusdt()]).unwrap();
+    let credentials = Credentials::new("the-key", "the-secret").unwrap();
+    Gateway::new(config, instruments, prices, credentials, 0, T0)
+}
+
 /// A gateway and what it said.
 struct Desk {
     gateway: Gateway,
@@ -95,14 +115,7 @@ impl Desk {
     }
 
     fn with(limits: LimitSettings, lockstep: bool) -> Desk {
-        let prices = Prices::new(2);
-        prices.set(BTC, Ticks(600_000));
-        prices.set(ETH, Ticks(300_000));
-        let config = GatewayConfig { ids: ClientIds::new("qt").unwrap(), limits, lockstep };
-        let instruments = InstrumentTable::new(vec![btcusdt(), ethusdt()]).unwrap();
-        let credentials = Credentials::new("the-key", "the-secret").unwrap();
-        let gateway = Gateway::new(config, instruments, prices, credentials, 0, T0);
-        Desk { gateway, out: Outputs::default(), now: T0 }
+        Desk { gateway: gateway(limits, DAY_NS, lockstep), out: Outputs::default(), now: T0 }
     }
 
     fn on(&mut self, input: Input<'_>) {
@@ -131,10 +144,7 @@ impl Desk {
 
     fn rest(&mut self, request: RequestId, status: u16, body: &Value) {
         let body = body.to_string();
-        self.on(Input::Rest(
-            request,
-            RestOutcome::Answer { status, retry_after_s: None, body: body.as_bytes() },
-        ));
+        self.on(Input::Rest(request, answered(status, None, body.as_bytes())));
     }
 
     /// Time passes, and is said.
@@ -174,6 +184,11 @@ impl Desk {
     fn count(&self, refusal: Refusal) -> u64 {
         self.gateway.counters().refused(refusal)
     }
+}
+
+/// A REST answer of a venue that does not say how much of its limits is used.
+fn answered(status: u16, retry_after_s: Option<u32>, body: &[u8]) -> RestOutcome<'_> {
+    RestOutcome::Answer { status, retry_after_s, used: UsedCounts::default(), body }
 }
 
 fn words(body: &EventBody) -> String {
@@ -244,6 +259,7 @@ fn account_message(reason: &str, wallet: &str, change: &str, position: Option<&s
 #[test]
 fn the_fixtures_are_read() {
     let mut desk = Desk::new();
+    desk.place(entry(1));
     desk.user(&order_message(1, "TRADE", "PARTIALLY_FILLED", "0.001", Some((1, "0.001"))));
     desk.user(&algo_message(2, "NEW"));
     desk.user(&account_message("ORDER", "10", "0", Some("0.001")));

@@ -221,7 +221,7 @@ fn what_became_of_a_rest_call() {
     };
     assert_eq!(call(RestOutcome::Lost), ["Unknown 1"]);
     assert_eq!(call(RestOutcome::Unsent), ["Rejected 1 11", "Orders Down"]);
-    let answer = |status, body| RestOutcome::Answer { status, retry_after_s: None, body };
+    let answer = |status, body| answered(status, None, body);
     assert_eq!(call(answer(502, b"<html>")), ["Unknown 1"]);
     assert_eq!(call(answer(400, br#"{"code":-2019,"msg":"Margin is insufficient."}"#)), ["Rejected 1 -2019"]);
     assert_eq!(call(answer(200, b"{}")), ["Unknown 1"], "an answer that can't be read proves nothing");
@@ -263,7 +263,7 @@ fn how_long_silence_lasts() {
         desk.on(Input::OrderLink(Link::Down));
         desk.place(entry(1));
         let request = desk.called()[0].0;
-        desk.on(Input::Rest(request, RestOutcome::Answer { status, retry_after_s, body: b"" }));
+        desk.on(Input::Rest(request, answered(status, retry_after_s, b"")));
         desk.events();
         desk.wait(seconds * NS_PER_SEC - 1);
         assert_eq!(desk.said(), [""; 0], "{status} {retry_after_s:?}");

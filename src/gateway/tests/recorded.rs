@@ -59,6 +59,7 @@ fn the_recorded_stream_of_an_account() {
 #[test]
 fn the_recorded_stream_of_orders_as_ours() {
     let mut desk = Desk::new();
+    (1..=3).for_each(|sequence| desk.place(entry(sequence)));
     let mut said = Vec::new();
     let names = [
         ("android_XXXXXXXXXXXXXXXXXXXX", 1),

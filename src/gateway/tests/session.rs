@@ -17,6 +17,15 @@ pub(super) fn positions(quantity: &str, at: i64) -> Value {
            {"symbol": "OTHERUSDT", "positionSide": "BOTH", "positionAmt": "5", "entryPrice": "1", "updateTime": at}])
 }
 
+/// The lists of the one instrument concerned, answered.
+pub(super) fn lists(desk: &mut Desk, orders: &[Value], algo_orders: &[Value]) {
+    let calls = desk.called();
+    let asked: Vec<&str> = calls.iter().map(|(_, what)| what.as_str()).collect();
+    assert_eq!(asked, ["Get /fapi/v1/openOrders", "Get /fapi/v1/openAlgoOrders"]);
+    desk.rest(calls[0].0, 200, &json!(orders));
+    desk.rest(calls[1].0, 200, &json!(algo_orders));
+}
+
 /// The only REST call waiting, answered.
 pub(super) fn answer(desk: &mut Desk, call: &str, body: &Value) {
     let calls = desk.called();
@@ -57,6 +66,7 @@ fn fills_that_were_missed_come_before_what_became_of_their_order() {
         desk.response(&success(request, &order_result(1, "NEW", "0")));
         desk.user(&order_message(1, "TRADE", "PARTIALLY_FILLED", "0.001", Some((41, "0.001"))));
     });
+    lists(&mut desk, &[], &[]);
     answer(&mut desk, "Get /fapi/v1/order", &order_result(1, "FILLED", "0.002"));
     assert_eq!(desk.said(), [""; 0], "held until the fills are told");
     answer(
@@ -64,6 +74,9 @@ fn fills_that_were_missed_come_before_what_became_of_their_order() {
         "Get /fapi/v1/userTrades",
         &json!([trade(41, 1, "0.001"), trade(42, 1, "0.001"), trade(43, 800, "1")]),
     );
+    let mut foreign = order_result(800, "FILLED", "1");
+    foreign["clientOrderId"] = json!("web_1");
+    answer(&mut desk, "Get /fapi/v1/order", &foreign);
     answer(&mut desk, "Get /fapi/v3/account", &account("99.94", T0_MS));
     answer(&mut desk, "Get /fapi/v3/positionRisk", &positions("0.002", T0_MS));
     assert_eq!(desk.said(), ["Fill 1 1@600000", "Filled 1", "Snapshot 99.94", "Position 2", "User Up"]);
@@ -80,6 +93,7 @@ fn a_stop_that_triggered_meanwhile_is_followed_to_its_ordinary_order() {
         desk.written();
         desk.user(&algo_message(2, "NEW"));
     });
+    lists(&mut desk, &[], &[]);
     answer(&mut desk, "Get /fapi/v1/algoOrder", &algo_result(2, "FINISHED"));
     answer(&mut desk, "Get /fapi/v1/order", &order_result(2, "FILLED", "0.002"));
     answer(&mut desk, "Get /fapi/v1/userTrades", &json!([trade(7, 2, "0.002")]));
@@ -99,6 +113,7 @@ fn an_answer_that_the_stream_overtook_is_old_news() {
         desk.written();
         desk.user(&order_message(1, "NEW", "NEW", "0", None));
     });
+    lists(&mut desk, &[order_result(1, "NEW", "0")], &[]);
     let calls = desk.called();
     desk.user(&account_message("ORDER", "99.94", "0", Some("0.002")));
     desk.user(&order_message(1, "TRADE", "FILLED", "0.002", Some((42, "0.002"))));
@@ -142,12 +157,16 @@ fn more_trades_than_an_answer_holds() {
         desk.written();
         desk.user(&order_message(1, "NEW", "NEW", "0", None));
     });
+    lists(&mut desk, &[order_result(1, "NEW", "0")], &[]);
     answer(&mut desk, "Get /fapi/v1/order", &order_result(1, "NEW", "0"));
     let page: Vec<Value> = (0..1_000).map(|trade_id| trade(trade_id, 800, "1")).collect();
     answer(&mut desk, "Get /fapi/v1/userTrades", &json!(page));
     let rest = desk.out.rest.pop_front().unwrap();
     assert!(rest.call.query.contains("fromId=1000"), "{}", rest.call.query);
     desk.rest(rest.request, 200, &json!([trade(1_000, 1, "0.001")]));
+    let mut foreign = order_result(800, "FILLED", "1000");
+    foreign["clientOrderId"] = json!("web_1");
+    answer(&mut desk, "Get /fapi/v1/order", &foreign);
     assert_eq!(desk.said(), ["Fill 1 1@600000", "Accepted 1"]);
 }
 
@@ -186,12 +205,8 @@ fn a_listen_key_is_kept_alive() {
     assert!(desk.called().is_empty());
     desk.wait(1);
     let calls = desk.called();
-    assert_eq!(
-        calls.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>(),
-        ["Put /fapi/v1/listenKey", "Get /fapi/v1/time"]
-    );
+    assert_eq!(calls.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>(), ["Put /fapi/v1/listenKey"]);
     desk.rest(calls[0].0, 200, &json!({}));
-    desk.rest(calls[1].0, 200, &json!({"serverTime": T0_MS}));
     desk.wait(30 * 60 * NS_PER_SEC);
     let calls = desk.called();
     desk.rest(calls[0].0, 400, &json!({"code": -1125, "msg": "This listenKey does not exist."}));
@@ -232,6 +247,8 @@ fn a_cancel_without_a_user_stream_is_told_by_its_answer() {
 #[test]
 fn a_message_that_cannot_be_read_is_asked_for() {
     let mut desk = Desk::new();
+    desk.place(entry(1));
+    desk.request();
     let mut broken = order_message(1, "TRADE", "FILLED", "0.002", Some((5, "0.002")));
     broken["o"]["l"] = json!("0.00005");
     desk.user(&broken);
@@ -239,9 +256,8 @@ fn a_message_that_cannot_be_read_is_asked_for() {
     assert_eq!(desk.gateway.counters().unreadable, 2);
     assert!(desk.called().is_empty(), "a burst is one reason");
     desk.wait(NS_PER_SEC);
-    let calls = desk.called();
-    assert_eq!(calls[0].1, "Get /fapi/v1/order", "the order the message named");
-    desk.rest(calls[0].0, 200, &order_result(1, "FILLED", "0.002"));
+    lists(&mut desk, &[], &[]);
+    answer(&mut desk, "Get /fapi/v1/order", &order_result(1, "FILLED", "0.002"));
     answer(&mut desk, "Get /fapi/v1/userTrades", &json!([trade(5, 1, "0.002")]));
     answer(&mut desk, "Get /fapi/v3/account", &account("1", T0_MS));
     answer(&mut desk, "Get /fapi/v3/positionRisk", &json!([]));

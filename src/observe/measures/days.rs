@@ -108,7 +108,10 @@ impl Days {
 
     /// Takes an output; what it says of the account is compared with ours.
     pub fn output(&mut self, output: &Output) {
-        self.ledger.output(output);
+        let moved = self.ledger.output(output);
+        if moved != Dec::ZERO {
+            self.shift(moved);
+        }
         match &output.body {
             OutputBody::Equity(said) => {
                 let ours = self.ledger.equity().unwrap_or(Dec::ZERO);

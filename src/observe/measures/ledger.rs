@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use super::parts::{Batch, Fall, Parts};
 use crate::event::{
-    AccountReason, AccountUpdate, Event, EventBody, Fill, FillCause, Instrument, InstrumentTable, Output,
-    OutputBody, Purpose, TradeState,
+    AccountReason, AccountUpdate, EntryFilled, Event, EventBody, Fill, FillCause, Instrument,
+    InstrumentTable, Output, OutputBody, Purpose, TradeState,
 };
 use crate::market::{Counts, Tape};
-use crate::num::{Dec, InstrumentId, OrderId, Side, Ticks, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, OrderId, Side, Ticks, TimeNs};
 use crate::observe::{Book, OpenTrade};
 use crate::risk::money;
 
@@ -25,6 +25,8 @@ pub(super) struct Ledger {
     trades: BTreeMap<OrderId, Held>,
     /// Since the peak, but for what open lots are worth now.
     since: BTreeMap<InstrumentId, Parts>,
+    /// Of the newest event, if it is a fill that none of our orders explains: what of it left no position.
+    assumed: Option<Fill>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,7 +56,14 @@ struct Held {
 impl Ledger {
     pub fn new(table: InstrumentTable) -> Ledger {
         let markets = vec![Market::default(); table.len()];
-        Ledger { table, markets, settled: None, trades: BTreeMap::new(), since: BTreeMap::new() }
+        Ledger {
+            table,
+            markets,
+            settled: None,
+            trades: BTreeMap::new(),
+            since: BTreeMap::new(),
+            assumed: None,
+        }
     }
 
     pub fn equity(&self) -> Option<Dec> {
@@ -66,6 +75,7 @@ impl Ledger {
     /// moved, or a correction.
     pub fn event(&mut self, now: TimeNs, event: &Event, book: &Book) -> Dec {
         let id = event.instrument;
+        self.assumed = None;
         match &event.body {
             EventBody::AggTrade(trade) | EventBody::Trade(trade) => {
                 let aggregate = matches!(event.body, EventBody::AggTrade(_));
@@ -83,7 +93,9 @@ impl Ledger {
         Dec::ZERO
     }
 
-    pub fn output(&mut self, output: &Output) {
+    /// Takes an output. What the account differs by that is no result: a position taken over has won or lost
+    /// something before.
+    pub fn output(&mut self, output: &Output) -> Dec {
         match &output.body {
             OutputBody::Decision(decision) if decision.approved => {
                 let held = Held {
@@ -97,6 +109,7 @@ impl Ledger {
                 };
                 self.trades.insert(decision.order, held);
             }
+            OutputBody::EntryFilled(filled) => return self.take_over(output.instrument, filled),
             OutputBody::TradeClosed(closed) => self.end(closed.trade),
             OutputBody::TradeChanged(changed)
                 if matches!(changed.to, TradeState::Canceled | TradeState::Rejected) =>
@@ -105,6 +118,29 @@ impl Ledger {
             }
             _ => {}
         }
+        Dec::ZERO
+    }
+
+    /// The engine took the rest of an assumed fill for a trade of its own, or for more of one.
+    fn take_over(&mut self, id: InstrumentId, filled: &EntryFilled) -> Dec {
+        let Some(fill) = self.assumed.take().filter(|fill| fill.side == filled.side) else {
+            return Dec::ZERO;
+        };
+        let held = self.trades.entry(filled.trade).or_insert_with(|| Held {
+            instrument: id,
+            side: filled.side,
+            stop: filled.stop,
+            batches: Vec::new(),
+            realised: 0,
+            gross: Dec::ZERO,
+            fills: Vec::new(),
+        });
+        let before = held.gross;
+        held.fills.push(fill.trade_id);
+        held.enter(&fill);
+        self.value(id);
+        let after = self.trades.get(&filled.trade).map_or(before, |held| held.gross);
+        money::add(after, -before)
     }
 
     /// Says that our wallet is the venue's after all.
@@ -170,10 +206,20 @@ impl Ledger {
         let order = book.order(fill.order).filter(|_| ordered);
         let trade = match order {
             Some((trade, _)) => trade,
-            None => match self.trades.iter().find(|(_, held)| held.instrument == id && !ordered) {
-                Some((trade, _)) => *trade,
-                None => return,
-            },
+            None if fill.order.is_none() => {
+                let leaves = |held: &Held| {
+                    held.instrument == id && held.side != fill.side && !held.fills.contains(&fill.trade_id)
+                };
+                let found = self.trades.iter().find(|(_, held)| leaves(held));
+                let open = found.map_or(0, |(_, held)| held.batches.iter().map(|batch| batch.lots).sum());
+                let rest = Lots(fill.quantity.0 - open.min(fill.quantity.0));
+                self.assumed = (ordered && rest.0 > 0).then_some(Fill { quantity: rest, ..*fill });
+                match found.filter(|_| open > 0) {
+                    Some((trade, _)) => *trade,
+                    None => return,
+                }
+            }
+            None => return,
         };
         let Some(row) = self.table.get(id).copied() else { return };
         let Some(held) = self.trades.get_mut(&trade).filter(|held| !held.fills.contains(&fill.trade_id))

@@ -22,4 +22,6 @@ pub use load::{Loaded, Preset, Source, load};
 pub use show::{json, table};
 pub use table::{Key, SETTINGS, Setting, Settings};
 pub use text::example;
-pub use value::{Allowed, AtrSmoothing, ConsensusSet, ExitPrice, HotCore, LockMemory, SimStops};
+pub use value::{
+    Allowed, AtrSmoothing, ConsensusSet, ExitPrice, HotCore, LockMemory, OnUnknownPosition, SimStops,
+};

@@ -3,7 +3,9 @@
 use std::ops::Bound;
 
 use super::bounded::{Address, BoundedText, FilePath, OrderPrefix};
-use super::value::{Allowed, AtrSmoothing, ConsensusSet, ExitPrice, HotCore, LockMemory, SimStops, Value};
+use super::value::{
+    Allowed, AtrSmoothing, ConsensusSet, ExitPrice, HotCore, LockMemory, OnUnknownPosition, SimStops, Value,
+};
 use crate::event::{Consensus, Symbol};
 use crate::num::Dec;
 
@@ -345,6 +347,9 @@ settings! {
     QT_PROTECTION_DEADLINE_MS protection_deadline_ms: i64 = 1_500, DEADLINE_MS, "ms";
     /// How long a resting stop may take to trigger before the engine closes.
     QT_STOP_GRACE_MS stop_grace_ms: i64 = 250, DEADLINE_MS, "ms";
+    /// What is done with a position that fills of ours do not explain, or with the part they do not.
+    QT_ON_UNKNOWN_POSITION on_unknown_position: OnUnknownPosition =
+        OnUnknownPosition::Halt, Allowed::Words(OnUnknownPosition::WORDS), "";
     /// Time between timer events.
     QT_TIMER_MS timer_ms: i64 = 100, integer(1, 1_000), "ms";
 }
@@ -361,6 +366,8 @@ settings! {
 "Connections" {
     /// What the client ids of our orders begin with: one for each engine on an account.
     QT_ORDER_PREFIX order_prefix: OrderPrefix = text("qt"), Allowed::Prefix, "";
+    /// Time between questions for the venue's clock, by which requests are stamped.
+    QT_TIME_SYNC_S time_sync_s: u32 = 60, integer(1, 3_600), "s";
     /// REST interface.
     QT_BINANCE_REST_URL binance_rest_url: Address = text("https://fapi.binance.com"), HTTP, "";
     /// Order book streams.
@@ -373,6 +380,8 @@ settings! {
     /// Order entry.
     QT_BINANCE_API_URL binance_api_url: Address =
         text("wss://ws-fapi.binance.com/ws-fapi/v1"), WEBSOCKET, "";
+    /// How often orders, fills, wallet and positions are asked for while nothing seems to be missing.
+    QT_RECONCILE_S reconcile_s: i64 = 15, integer(1, 3_600), "s";
     /// Certificate authorities that may vouch for these servers (PEM); empty for the public ones.
     QT_CA_FILE ca_file: FilePath = text(""), Allowed::PathOrEmpty, "";
 }

@@ -25,6 +25,18 @@ words! {
 }
 
 words! {
+    /// What is done with a position that our fills do not explain.
+    OnUnknownPosition {
+        /// Nothing: trading is halted, and the position is the operator's.
+        Halt = 1 "halt",
+        /// It becomes a trade, with a stop and the rules of exits.
+        Adopt = 2 "adopt",
+        /// It becomes a trade that is closed at once.
+        Close = 3 "close",
+    }
+}
+
+words! {
     /// How true ranges are averaged.
     AtrSmoothing {
         /// (previous × (N − 1) + range) / N.
@@ -301,6 +313,16 @@ impl Value for ExitPrice {
 impl Value for SimStops {
     fn read(text: &str, _: &Allowed) -> Option<SimStops> {
         SimStops::parse(text)
+    }
+
+    fn print(&self, _: &Allowed) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for OnUnknownPosition {
+    fn read(text: &str, _: &Allowed) -> Option<OnUnknownPosition> {
+        OnUnknownPosition::parse(text)
     }
 
     fn print(&self, _: &Allowed) -> String {

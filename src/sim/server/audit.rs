@@ -63,6 +63,10 @@ impl Cover {
 }
 
 impl Audit {
+    pub fn requested_again(&self) -> u64 {
+        self.again
+    }
+
     pub fn note_again(&mut self, client_id: &str) {
         self.again += 1;
         if self.again_ids.len() < AGAIN_MAX && !self.again_ids.iter().any(|known| known == client_id) {
@@ -134,6 +138,8 @@ impl Core {
             "requested_again": { "count": self.audit.again, "client_ids": self.audit.again_ids },
             "positions": positions,
             "open_orders": orders,
+            "requests_over_limits": self.rates.over_limits,
+            "requests_during_ban": self.rates.during_ban,
             "unprotected_ms": { "now": bare_ms, "longest": self.audit.bare_ms_max.max(bare_ms) },
         })
         .to_string()

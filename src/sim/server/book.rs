@@ -210,6 +210,13 @@ impl Book {
         };
     }
 
+    /// An order of the venue's own, filled when it is told of.
+    pub fn add_forced(&mut self, instrument: InstrumentId, report: &OrderReport, client_id: &str) {
+        let Some(id) = self.intern(client_id) else { return };
+        let (order, status) = (Order { id, ..report.order }, Some(OrderStatus::Filled));
+        self.update(instrument, &OrderReport { order, status, ..*report }, false);
+    }
+
     /// Open orders by age: resting conditional ones, or all others.
     pub fn open(&self, resting: bool) -> impl Iterator<Item = &Record> {
         let records = self.open.iter().filter_map(|id| self.record(self.of_venue_id(*id)?));

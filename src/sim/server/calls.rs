@@ -8,14 +8,13 @@ use super::core::Core;
 use super::params::Params;
 use super::refusal::{BAD_API_KEY, BAD_PARAMETER, BAD_SIGNATURE, NO_SUCH_PATH, Refusal, Retry};
 use crate::num::Millis;
-use crate::venue::binance::code;
+use crate::venue::binance::{UsedCounts, code};
 
 /// The venue's default and largest receive window.
 const RECV_WINDOW_MS: Millis = 5_000;
 const RECV_WINDOW_MS_MAX: Millis = 60_000;
 /// How far ahead of the venue a client's clock may be.
 const AHEAD_MS_MAX: Millis = 1_000;
-const MINUTE_MS: Millis = 60_000;
 /// Answers a silent venue holds back, so that its clients wait rather than hear that it hung up.
 const HELD_MAX: usize = 1_024;
 
@@ -25,7 +24,8 @@ pub(super) type Answer = Result<String, Refusal>;
 /// Where an answer goes.
 #[derive(Debug)]
 pub(super) enum Reply {
-    Http(oneshot::Sender<Answer>),
+    /// With what is used of the limits, for its headers.
+    Http(oneshot::Sender<(Answer, UsedCounts)>),
     Socket {
         client: ClientId,
         id: Value,
@@ -169,46 +169,6 @@ const TABLE: &[Row] = &[
     ("v2/account.position",                  Operation::PositionsV3,          5, Security::Signed),
 ];
 
-/// Request weight used in the present minute of simulated time.
-pub(super) struct Weights {
-    minute: i64,
-    used: u32,
-    limit: u32,
-}
-
-impl Weights {
-    pub fn new(limit: u32) -> Weights {
-        Weights { minute: 0, used: 0, limit }
-    }
-
-    fn spend(&mut self, now_ms: Millis, weight: u32) -> Result<(), Refusal> {
-        let minute = now_ms.div_euclid(MINUTE_MS);
-        if minute != self.minute {
-            (self.minute, self.used) = (minute, 0);
-        }
-        self.used = self.used.saturating_add(weight);
-        if self.used <= self.limit {
-            return Ok(());
-        }
-        let message = format!(
-            "Too many requests; current limit is {} request weight per 1 MINUTE. \
-             Please use WebSocket Streams for live updates to avoid polling the API.",
-            self.limit
-        );
-        let mut refusal = Refusal::new(code::TOO_MANY_REQUESTS, message);
-        let at_ms = (minute + 1).saturating_mul(MINUTE_MS);
-        refusal.retry = Some(Retry { at_ms, in_ms: at_ms.saturating_sub(now_ms) });
-        Err(refusal)
-    }
-
-    fn shown(&self) -> Value {
-        json!([{
-            "rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1,
-            "limit": self.limit, "count": self.used,
-        }])
-    }
-}
-
 impl Core {
     /// Takes a request up: answers it, or has the venue answer it later.
     pub(super) fn call(&mut self, call: Call) {
@@ -223,13 +183,32 @@ impl Core {
         if operation.is_instruction() {
             self.note_instruction();
         }
-        let allowed = self
-            .weights
-            .spend(self.now.ms(), *weight)
-            .and_then(|()| self.check_security(*security, &call.params, &call.api_key));
-        match allowed {
+        // Of one symbol, lists cost less.
+        let list = matches!(operation, Operation::OpenOrders | Operation::OpenAlgoOrders);
+        let weight = if list && call.params.get("symbol").is_some() { 1 } else { *weight };
+        match self.admit(*operation, weight, *security, &call) {
             Ok(()) => self.perform(*operation, &call.params, call.reply),
             Err(refusal) => self.answer_instruction(*operation, call.reply, Err(refusal)),
+        }
+    }
+
+    /// Whether a request is taken: within the limits, and by whom it should be.
+    fn admit(
+        &mut self,
+        operation: Operation,
+        weight: u32,
+        security: Security,
+        call: &Call,
+    ) -> Result<(), Refusal> {
+        let now_ms = self.now.ms();
+        // Paths of our own are no part of the venue.
+        if !matches!(operation, Operation::Clock | Operation::Audit) {
+            self.rates.spend_weight(now_ms, weight)?;
+        }
+        self.check_security(security, &call.params, &call.api_key)?;
+        match operation {
+            Operation::PlaceOrder | Operation::PlaceAlgoOrder => self.rates.spend_order(now_ms),
+            _ => Ok(()),
         }
     }
 
@@ -332,9 +311,10 @@ impl Core {
         }
         match reply {
             // Whoever asked may have hung up.
-            Reply::Http(sender) => drop(sender.send(answer)),
+            Reply::Http(sender) => drop(sender.send((answer, self.rates.used(self.now.ms())))),
             Reply::Socket { client, id } => {
-                let text = socket_answer(&id, answer, &self.weights.shown(), self.now.ms());
+                let now_ms = self.now.ms();
+                let text = socket_answer(&id, answer, &self.rates.shown(now_ms), now_ms);
                 self.send_text(client, text);
             }
             Reply::Nobody => {}
@@ -343,7 +323,7 @@ impl Core {
 }
 
 /// An answer of the order socket.
-fn socket_answer(id: &Value, answer: Answer, limits: &Value, now_ms: Millis) -> String {
+fn socket_answer(id: &Value, answer: Answer, limits: &str, now_ms: Millis) -> String {
     match answer {
         Ok(result) => format!(r#"{{"id":{id},"status":200,"result":{result},"rateLimits":{limits}}}"#),
         Err(refusal) => {
@@ -375,17 +355,5 @@ mod tests {
         for (i, row) in TABLE.iter().enumerate() {
             assert!(TABLE[..i].iter().all(|other| other.0 != row.0), "{}", row.0);
         }
-    }
-
-    #[test]
-    fn weight_is_spent_by_the_minute() {
-        let mut weights = Weights::new(10);
-        assert_eq!(weights.spend(59_000, 10), Ok(()));
-        let refusal = weights.spend(59_999, 1).unwrap_err();
-        assert_eq!(
-            (refusal.code, refusal.http_status(), refusal.retry),
-            (-1003, 429, Some(Retry { at_ms: 60_000, in_ms: 1 }))
-        );
-        assert_eq!(weights.spend(60_000, 10), Ok(()));
     }
 }

@@ -223,6 +223,12 @@ impl Clients {
         users.into_iter().for_each(|id| self.close_politely(id));
     }
 
+    /// The sockets of a listen key stay, and hear no more.
+    pub fn deafen_users(&mut self) {
+        let users = self.clients.values_mut().filter(|client| matches!(client.role, Role::User { .. }));
+        users.for_each(|client| client.leaving = true);
+    }
+
     /// Asks those to leave that were opened at or before `since`.
     pub fn end_old(&mut self, since: TimeNs) {
         let old = self.ids(|client| client.opened <= since);

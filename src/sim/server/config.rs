@@ -18,6 +18,9 @@ const LISTEN_KEY_NS: i64 = NS_PER_HOUR;
 /// Request weight a minute of simulated time: the venue grants 2,400 or 6,000 of real time, which at
 /// sixty simulated seconds a second a polite client would have used up at once.
 const WEIGHT_PER_MINUTE: u32 = 1_000_000;
+/// Orders in a time: the venue takes 300 in 10 s and 1,200 in a minute. As generous, for the same reason.
+const ORDERS_PER_10_S: u32 = 1_000_000;
+const ORDERS_PER_MINUTE: u32 = 1_000_000;
 /// Frames a market client may be behind: a second of a busy market, a few MB.
 const MARKET_QUEUE: usize = 16_384;
 
@@ -37,7 +40,10 @@ pub struct ServerConfig {
     pub connection_ns_max: i64,
     /// Simulated life of a listen key after it was last kept alive; without end in lockstep.
     pub listen_key_ns: i64,
+    /// What is asked beyond these limits is refused, and who asks on is banned. Of simulated time.
     pub weight_per_minute: u32,
+    pub orders_per_10_s: u32,
+    pub orders_per_minute: u32,
     /// Messages that may wait for a market client before it is cut off.
     pub market_queue: usize,
     /// Longest frame of the market that is decoded; longer ones are skipped.
@@ -59,6 +65,8 @@ impl Default for ServerConfig {
             connection_ns_max: CONNECTION_NS_MAX,
             listen_key_ns: LISTEN_KEY_NS,
             weight_per_minute: WEIGHT_PER_MINUTE,
+            orders_per_10_s: ORDERS_PER_10_S,
+            orders_per_minute: ORDERS_PER_MINUTE,
             market_queue: MARKET_QUEUE,
             frame_bytes_max: crate::sim::market::FRAME_BYTES_MAX,
             history: Vec::new(),

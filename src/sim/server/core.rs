@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::audit::Audit;
 use super::book::Book;
-use super::calls::{Call, Reply, Weights};
+use super::calls::{Call, Reply};
 use super::clients::{CLIENTS_MAX, ClientId, Clients, Opened, PRIVATE_QUEUE, Role};
 use super::config::{Disturbance, Faults, Pacing, ServerConfig};
 use super::envelope::StreamKey;
@@ -17,10 +17,11 @@ use super::klines::Klines;
 use super::listen_key::ListenKeys;
 use super::params::Params;
 use super::prices::Prices;
+use super::rates::Rates;
 use super::refusal::{NO_SUCH_PATH, Refusal};
 use super::{REQUESTS_MAX, Request, subscribe};
 use crate::decode::{Decoded, Decoder};
-use crate::event::{Feed, InstrumentTable};
+use crate::event::{Event, Feed, InstrumentTable};
 use crate::num::{Dec, NS_PER_SEC, TimeNs};
 use crate::sim::exchange::{Due, Exchange};
 use crate::venue::binance::code;
@@ -56,7 +57,7 @@ pub(super) struct Core {
     pub realised: Dec,
     pub bars: Klines,
     pub keys: ListenKeys,
-    pub weights: Weights,
+    pub rates: Rates,
     pub key: String,
     pub signer: Signer,
     pub faults: Arc<Faults>,
@@ -100,7 +101,7 @@ impl Core {
             realised: Dec::ZERO,
             bars,
             keys: ListenKeys::new(lasting(config.listen_key_ns)),
-            weights: Weights::new(config.weight_per_minute),
+            rates: Rates::new(&config),
             signer: Signer::new(&config.secret)?,
             key: config.key,
             faults: config.faults,
@@ -174,6 +175,15 @@ impl Core {
         }
     }
 
+    /// Market data reaches the venue by itself, at the clock's time.
+    pub fn market(&mut self, event: &Event) {
+        let now = self.clock();
+        while self.step(now) != Step::Nothing {}
+        self.exchange.market(now, event);
+        self.prices.take(event);
+        self.bars.take(event);
+    }
+
     /// The frame that is due: to the venue, to who subscribed, and the next one is read.
     fn frame(&mut self, due: TimeNs) -> Step {
         let decoded = self.decoder.decode(due, self.exchange.frame());
@@ -228,7 +238,7 @@ impl Core {
         }
     }
 
-    fn open(&mut self, role: Role, streams: Vec<String>) -> Result<Opened, Refusal> {
+    pub fn open(&mut self, role: Role, streams: Vec<String>) -> Result<Opened, Refusal> {
         if self.clients.count() >= CLIENTS_MAX {
             return Err(Refusal::new(code::TOO_MANY_REQUESTS, "Too many connections."));
         }

@@ -17,7 +17,7 @@ const KLINES_MAX: usize = 1_500;
 
 impl Core {
     pub(super) fn exchange_info(&self) -> String {
-        market::exchange_info(&self.instruments, self.now.ms()).to_string()
+        market::exchange_info(&self.instruments, self.rates.stated(), self.now.ms()).to_string()
     }
 
     pub(super) fn klines(&self, params: &Params) -> Answer {

@@ -204,7 +204,12 @@ impl Core {
         let id = order.order.id;
         let waiting = report.answers.and_then(|asked| self.book.answered(id, asked));
         let close_position = waiting.as_ref().is_some_and(|waiting| waiting.close_position);
-        self.book.update(report.instrument, order, close_position);
+        match report.forced() {
+            Some(fill) => {
+                self.book.add_forced(report.instrument, order, &render::user_stream::forced_id(fill))
+            }
+            None => self.book.update(report.instrument, order, close_position),
+        }
         let Some(row) = self.instruments.get(report.instrument).copied() else { return };
         if let Some(waiting) = waiting {
             let record = self.book.record(id);
@@ -265,6 +270,8 @@ impl Core {
         let waiting = report.answers.and_then(|asked| self.book.answered(update.order, asked));
         let Some(waiting) = waiting else { return };
         let answer = match (update.status, self.book.record(update.order)) {
+            // An order of the venue's own, which only the book knows.
+            (OrderStatus::NotFound, Some(record)) => self.queried(waiting.operation, record),
             (OrderStatus::Rejected | OrderStatus::CancelRejected | OrderStatus::NotFound, _) => {
                 Err(Refusal::of(update.code))
             }
@@ -274,7 +281,11 @@ impl Core {
         self.answer_instruction(waiting.operation, waiting.reply, answer);
     }
 
+    /// The ordinary service does not know what rests with the algo service.
     fn queried(&self, operation: Operation, record: &Record) -> Answer {
+        if operation == Operation::QueryOrder && record.rests() {
+            return Err(Refusal::of(code::NO_SUCH_ORDER));
+        }
         let row = self.instruments.get(record.instrument).ok_or_else(|| Refusal::of(codes::BAD_SYMBOL))?;
         Ok(render::orders::response(operation, record, row))
     }

@@ -16,6 +16,7 @@ mod clients;
 mod config;
 mod core;
 mod data;
+mod desk;
 mod drive;
 mod entry;
 mod envelope;
@@ -24,6 +25,7 @@ mod listen;
 mod listen_key;
 mod params;
 mod prices;
+mod rates;
 mod refusal;
 mod render;
 mod report;
@@ -41,6 +43,7 @@ use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 
 pub use config::{Disturbance, Faults, Pacing, ServerConfig, Stops, Wire};
+pub use desk::{CallId, Desk, HttpAnswer, Said, Socket, SocketId};
 pub use listen::{TlsFileError, tls_config};
 pub use report::ServerReport;
 

@@ -31,6 +31,8 @@ pub(super) struct Refusal {
     pub message: Cow<'static, str>,
     /// When the next request may be made, and how long that is from now.
     pub retry: Option<Retry>,
+    /// The HTTP status, where too much was asked: 429, or 418 for a ban.
+    pub limited: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +41,17 @@ pub(super) struct Retry {
     pub in_ms: Millis,
 }
 
+impl Retry {
+    /// In whole seconds, and never too early.
+    pub fn after_s(self) -> u32 {
+        let seconds = (self.in_ms.max(0) as u64).div_ceil(1_000);
+        u32::try_from(seconds).unwrap_or(u32::MAX)
+    }
+}
+
 impl Refusal {
     pub fn new(code: i32, message: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { code, message: message.into(), retry: None }
+        Refusal { code, message: message.into(), retry: None, limited: None }
     }
 
     /// The venue's own words for a code.
@@ -60,13 +70,13 @@ impl Refusal {
     }
 
     pub fn http_status(&self) -> u16 {
-        match self.code {
+        self.limited.unwrap_or(match self.code {
             code::TOO_MANY_REQUESTS => 429,
             BAD_API_KEY => 401,
             NO_SUCH_PATH => 404,
             UNKNOWN => 500,
             _ => 400,
-        }
+        })
     }
 }
 

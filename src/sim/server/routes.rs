@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use tokio::sync::{mpsc, oneshot};
@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::calls::{Answer, Call, Reply};
 use super::clients::{Form, Opened, Role, STREAMS_MAX};
 use super::params::Params;
-use super::refusal::{NO_SUCH_PATH, Refusal, Retry, UNKNOWN};
+use super::refusal::{NO_SUCH_PATH, Refusal, UNKNOWN};
 use super::{Request, socket};
 use crate::event::Feed;
-use crate::venue::binance::{API_KEY_HEADER, path};
+use crate::venue::binance::{API_KEY_HEADER, UsedCounts, path};
 
 /// Longest body of a request: ten times the longest order.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -150,7 +150,7 @@ async fn rest(state: State<Requests>, method: Method, uri: Uri, headers: HeaderM
         Ok(params) => params,
         Err(refusal) => return refused(&refusal),
     };
-    let (sender, answer) = oneshot::channel::<Answer>();
+    let (sender, answer) = oneshot::channel::<(Answer, UsedCounts)>();
     let call = Call {
         name: format!("{method} {}", uri.path()),
         params,
@@ -161,10 +161,27 @@ async fn rest(state: State<Requests>, method: Method, uri: Uri, headers: HeaderM
         return ended();
     }
     match answer.await {
-        Ok(Ok(body)) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
-        Ok(Err(refusal)) => refused(&refusal),
+        Ok((answer, used)) => counted(answer, used),
         Err(_) => ended(),
     }
+}
+
+/// An answer, and how much of the limits is used.
+fn counted(answer: Answer, used: UsedCounts) -> Response {
+    let mut response = match answer {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(refusal) => refused(&refusal),
+    };
+    for (name, count) in [
+        (UsedCounts::WEIGHT_1M_HEADER, used.weight_1m),
+        (UsedCounts::ORDERS_10S_HEADER, used.orders_10s),
+        (UsedCounts::ORDERS_1M_HEADER, used.orders_1m),
+    ] {
+        if let (Some(count), Ok(name)) = (count, HeaderName::from_bytes(name.as_bytes())) {
+            response.headers_mut().insert(name, count.into());
+        }
+    }
+    response
 }
 
 async fn nothing_here(method: Method, uri: Uri) -> Response {
@@ -175,9 +192,8 @@ fn refused(refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
     let body = serde_json::json!({ "code": refusal.code, "msg": refusal.message }).to_string();
     let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
-    if let Some(Retry { in_ms, .. }) = refusal.retry {
-        // Whole seconds, and never too early.
-        response.headers_mut().insert(header::RETRY_AFTER, (in_ms.max(0) as u64).div_ceil(1_000).into());
+    if let Some(retry) = refusal.retry {
+        response.headers_mut().insert(header::RETRY_AFTER, retry.after_s().into());
     }
     response
 }

@@ -126,8 +126,43 @@ impl Venue {
             else {
                 return;
             };
-            out.push(forced_report(instrument, fill));
+            out.push(self.forced_report(instrument, fill));
         }
+    }
+
+    /// Closes up to `lots` of a position without an order of the account's: a counterparty's
+    /// deleveraging, a settlement. As far as the touch goes.
+    pub fn force(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        lots: Lots,
+        cause: FillCause,
+        out: &mut Reports,
+    ) {
+        self.advance(now, out);
+        let Some(market) = self.markets.get(instrument.index()) else { return };
+        let side = market.closing_side();
+        let level = market.against(side);
+        let quantity = lots.min(market.position.reducible(side)).min(level.left);
+        if quantity.0 <= 0 {
+            return;
+        }
+        let (order, price) = (OrderId::NONE, level.price);
+        if let Some(fill) = self.fill(&Execution { instrument, order, side, quantity, price, cause }, out) {
+            out.push(self.forced_report(instrument, fill));
+        }
+    }
+
+    /// Money comes in or, negative, goes out; none beyond what numbers hold.
+    pub fn transfer(&mut self, now: TimeNs, amount: Dec, out: &mut Reports) {
+        self.advance(now, out);
+        let Some(wallet) = self.wallet.0.checked_add(amount.0) else { return };
+        self.wallet = Dec(wallet);
+        let update = self.account_update(AccountReason::Transfer, amount);
+        let body = ReportBody::Account { update, position: None };
+        out.push(Report { instrument: InstrumentId::NONE, answers: None, body });
+        self.liquidate(out);
     }
 
     fn must_liquidate(&self) -> bool {
@@ -168,31 +203,32 @@ impl Venue {
         let body = ReportBody::Account { update, position: self.venue_position(instrument) };
         out.push(Report { instrument, answers: None, body });
     }
-}
 
-/// The venue's own order, filled at once.
-fn forced_report(instrument: InstrumentId, fill: Fill) -> Report {
-    let order = Order {
-        id: OrderId::NONE,
-        trade: OrderId::NONE,
-        quantity: fill.quantity,
-        trigger: Ticks::ZERO,
-        reference: fill.price,
-        side: fill.side,
-        kind: OrderKind::Market,
-        purpose: Purpose::Exit,
-        working_type: WorkingType::ContractPrice,
-        reduce_only: true,
-        pad: [0; 3],
-    };
-    let report = OrderReport {
-        order,
-        venue_id: 0,
-        filled: fill.quantity,
-        paid: fill.price.wide() * fill.quantity.wide(),
-        fill: Some(fill),
-        status: None,
-        event_ms: fill.event_ms,
-    };
-    Report { instrument, answers: None, body: ReportBody::Order(report) }
+    /// The venue's own order, filled at once.
+    fn forced_report(&mut self, instrument: InstrumentId, fill: Fill) -> Report {
+        self.last_venue_id += 1;
+        let order = Order {
+            id: OrderId::NONE,
+            trade: OrderId::NONE,
+            quantity: fill.quantity,
+            trigger: Ticks::ZERO,
+            reference: fill.price,
+            side: fill.side,
+            kind: OrderKind::Market,
+            purpose: Purpose::Exit,
+            working_type: WorkingType::ContractPrice,
+            reduce_only: true,
+            pad: [0; 3],
+        };
+        let report = OrderReport {
+            order,
+            venue_id: self.last_venue_id,
+            filled: fill.quantity,
+            paid: fill.price.wide() * fill.quantity.wide(),
+            fill: Some(fill),
+            status: None,
+            event_ms: fill.event_ms,
+        };
+        Report { instrument, answers: None, body: ReportBody::Order(report) }
+    }
 }

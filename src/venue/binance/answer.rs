@@ -12,6 +12,7 @@ use crate::num::Millis;
 
 /// A response of the order websocket.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Response<'a> {
     /// As sent; `null` where the request could not be read.
     #[serde(borrow, default)]
@@ -22,6 +23,9 @@ pub struct Response<'a> {
     pub result: Option<&'a RawValue>,
     #[serde(default)]
     pub error: Option<ErrorBody>,
+    /// How much of the venue's limits is used: see [`super::counts_of_answer`].
+    #[serde(borrow, default)]
+    pub rate_limits: Option<&'a RawValue>,
 }
 
 /// A refusal, of either interface.
@@ -40,6 +44,9 @@ pub struct ErrorData {
     /// Until when to stay silent.
     #[serde(default)]
     pub retry_after: Option<Millis>,
+    /// The venue's clock when it said so.
+    #[serde(default)]
+    pub server_time: Option<Millis>,
 }
 
 impl ErrorBody {
@@ -186,6 +193,8 @@ pub struct PositionRisk<'a> {
     pub position_amt: Cow<'a, str>,
     #[serde(borrow)]
     pub entry_price: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub mark_price: Cow<'a, str>,
     #[serde(default)]
     pub update_time: Millis,
 }

@@ -8,6 +8,8 @@ pub const UNEXPECTED_RESPONSE: i32 = -1006;
 pub const TIMEOUT: i32 = -1007;
 /// Turned away to protect the venue: not executed.
 pub const SERVER_OVERLOADED: i32 = -1008;
+/// More orders than the account may place in a time: back off as for requests.
+pub const TOO_MANY_ORDERS: i32 = -1015;
 /// Timestamp outside the receive window: our clock is off.
 pub const INVALID_TIMESTAMP: i32 = -1021;
 /// A parameter that must not be sent: `reduceOnly` in hedge mode.

@@ -30,6 +30,10 @@ impl Params {
         self.values.clear();
     }
 
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.name == name)
+    }
+
     pub fn text(&mut self, name: &'static str, value: impl fmt::Display) -> &mut Params {
         self.put(name, value, false)
     }

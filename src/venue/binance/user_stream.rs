@@ -115,17 +115,22 @@ impl OrderFields<'_> {
 
     /// Who forced the order upon the account; `None` for one that somebody sent.
     pub fn forced(&self) -> Option<FillCause> {
-        let id = self.client_id.as_ref();
-        // The longer names end in the shorter one.
-        if id.starts_with("adl_autoclose") {
-            Some(FillCause::Adl)
-        } else if id.starts_with("settlement_autoclose-") || id.starts_with("delivery_autoclose-") {
-            Some(FillCause::Settlement)
-        } else if id.starts_with("autoclose-") || self.execution == "CALCULATED" {
-            Some(FillCause::Liquidation)
-        } else {
-            None
-        }
+        let calculated = self.execution == "CALCULATED";
+        forced_by(&self.client_id).or(calculated.then_some(FillCause::Liquidation))
+    }
+}
+
+/// Who forced an order with this client id upon the account.
+pub fn forced_by(client_id: &str) -> Option<FillCause> {
+    // The longer names end in the shorter one.
+    if client_id.starts_with("adl_autoclose") {
+        Some(FillCause::Adl)
+    } else if client_id.starts_with("settlement_autoclose-") || client_id.starts_with("delivery_autoclose-") {
+        Some(FillCause::Settlement)
+    } else if client_id.starts_with("autoclose-") {
+        Some(FillCause::Liquidation)
+    } else {
+        None
     }
 }
 

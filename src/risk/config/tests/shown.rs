@@ -69,8 +69,10 @@ fn the_digest_sees_every_setting_that_decides() {
     assert_eq!(text::fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
     assert_eq!(text::fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
     let host = ["QT_HOT_CORE", "QT_REALTIME_PRIORITY", "QT_MLOCK"];
-    let servers =
-        |name: &str| name.starts_with("QT_BINANCE_") || ["QT_CA_FILE", "QT_ORDER_PREFIX"].contains(&name);
+    let servers = |name: &str| {
+        name.starts_with("QT_BINANCE_")
+            || ["QT_CA_FILE", "QT_ORDER_PREFIX", "QT_RECONCILE_S", "QT_TIME_SYNC_S"].contains(&name)
+    };
     let journal = ["QT_RING_SLOTS", "QT_SYNC_MS", "QT_COMPRESS", "QT_ARCHIVE_MAX_MB", "QT_ARCHIVE_MAX_DAYS"];
     let silent = |name: &str| {
         name.starts_with("RM_LOG_") || journal.contains(&name) || host.contains(&name) || servers(name)

@@ -12,26 +12,19 @@ const NEVER_MS: Millis = 4_133_404_800_000;
 /// Quote currencies, the longer ones of a common end first.
 const QUOTES: [&str; 5] = ["FDUSD", "USDT", "USDC", "BUSD", "USD"];
 
-/// The instrument table in the venue's form: reading it back gives the table again.
-pub fn exchange_info(instruments: &InstrumentTable, now_ms: Millis) -> Value {
+/// The instrument table in the venue's form: reading it back gives the table again. `rate_limits` are the
+/// ones enforced.
+pub fn exchange_info(instruments: &InstrumentTable, rate_limits: Value, now_ms: Millis) -> Value {
     let symbols: Vec<Value> = instruments.iter().map(|(_, row)| symbol(row)).collect();
     json!({
         "timezone": "UTC",
         "serverTime": now_ms,
         "futuresType": "U_MARGINED",
-        "rateLimits": [
-            limit("REQUEST_WEIGHT", "MINUTE", 1, 2_400),
-            limit("ORDERS", "MINUTE", 1, 1_200),
-            limit("ORDERS", "SECOND", 10, 300),
-        ],
+        "rateLimits": rate_limits,
         "exchangeFilters": [],
         "assets": [{ "asset": "USDT", "marginAvailable": true, "autoAssetExchange": "-10000" }],
         "symbols": symbols,
     })
-}
-
-fn limit(kind: &str, interval: &str, number: u32, limit: u32) -> Value {
-    json!({ "rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit })
 }
 
 fn symbol(row: &Instrument) -> Value {

@@ -50,14 +50,9 @@ pub fn order(record: &Record, report: &OrderReport, realised: Dec, row: &Instrum
 pub fn forced(report: &OrderReport, realised: Dec, row: &Instrument) -> Messages {
     let mut messages = Messages::new();
     let Some(fill) = &report.fill else { return messages };
-    let prefix = match fill.cause {
-        FillCause::Adl => "adl_autoclose-",
-        FillCause::Settlement => "settlement_autoclose-",
-        FillCause::Order | FillCause::Assumed | FillCause::Liquidation => "autoclose-",
-    };
     let order = report.order;
     let record = Record {
-        client_id: format!("{prefix}{}", fill.trade_id),
+        client_id: forced_id(fill),
         instrument: crate::num::InstrumentId::NONE,
         order,
         close_position: false,
@@ -77,6 +72,16 @@ pub fn forced(report: &OrderReport, realised: Dec, row: &Instrument) -> Messages
     update["p"] = json!(row.format_price(fill.price));
     messages.push(envelope("ORDER_TRADE_UPDATE", report.event_ms, "o", update));
     messages
+}
+
+/// What the venue calls an order of its own.
+pub fn forced_id(fill: &Fill) -> String {
+    let prefix = match fill.cause {
+        FillCause::Adl => "adl_autoclose-",
+        FillCause::Settlement => "settlement_autoclose-",
+        FillCause::Order | FillCause::Assumed | FillCause::Liquidation => "autoclose-",
+    };
+    format!("{prefix}{}", fill.trade_id)
 }
 
 fn envelope(event: &str, event_ms: Millis, name: &str, body: Value) -> String {

@@ -1,0 +1,287 @@
+//! What the venue's position says must have filled, though no order of ours explains it. `docs/RULES.md` §6,
+//! "Positions of others".
+
+use arrayvec::ArrayVec;
+
+use super::{Engine, Outbox, TRADES_MAX, alarm};
+use crate::event::{
+    AlarmKind, Consensus, EntryFilled, ExitSignal, Fill, Order, OrderKind, OutputBody, Purpose, TradingState,
+    WorkingType,
+};
+use crate::num::{Dec, InstrumentId, Lots, OrderId, Rounding, Ticks, TimeNs};
+use crate::risk::config::OnUnknownPosition;
+use crate::risk::exit::ExitState;
+use crate::risk::levels::AveragePrice;
+use crate::risk::money;
+use crate::risk::sizing::Plan;
+use crate::trade::{LiveOrder, ORDERS_MAX, Step, Surplus, Trade};
+
+impl Engine {
+    /// First it is what orders of ours owe by the venue's own word, then what leaves a position of ours.
+    /// The rest nothing explains.
+    pub(super) fn on_assumed(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
+        if id.index() >= self.markets.len() || self.fills.knows(id, fill.trade_id) {
+            return;
+        }
+        self.explain(id, fill, at, out);
+    }
+
+    /// A fill that fits nothing of ours: of an order that is over here, or forced upon a position that we
+    /// have otherwise. It moved the position all the same.
+    pub(super) fn on_unexpected_fill(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
+        let lots = fill.quantity.0;
+        if self.settings.on_unknown_position == OnUnknownPosition::Halt || id.index() >= self.markets.len() {
+            return self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
+        }
+        self.controller.book(-fill.fee);
+        let fill = Fill { order: OrderId::NONE, fee: Dec::ZERO, ..*fill };
+        self.explain(id, &fill, at, out);
+    }
+
+    fn explain(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
+        // Of a fee nothing is known.
+        let part = |quantity: Lots| Fill { quantity, fee: Dec::ZERO, ..*fill };
+        let owed = self.owed(id, fill);
+        let paid = Lots(owed.iter().map(|(_, lots)| lots.0).sum());
+        let reduced = self.reducible(id, fill, paid);
+        let rest = fill.quantity - paid - reduced;
+        let takes_over = self.settings.on_unknown_position != OnUnknownPosition::Halt;
+        let booked = rest < fill.quantity || takes_over;
+        if booked {
+            // Once it is in the books it must not come again; what is not may, when settings say otherwise.
+            self.fills.is_new(id, fill.trade_id);
+            // It was concluded from a statement that is newer than any other.
+            if let Some(disputed) = self.disputed.get_mut(id.index()) {
+                *disputed = None;
+            }
+            let lots = fill.quantity.0 * fill.side.sign();
+            alarm(AlarmKind::UnknownPosition, OrderId::NONE, lots, id, out);
+        }
+        for (order, lots) in owed {
+            if let Some(t) = self.find_order(id, order) {
+                self.book_fill(t, &Fill { order, ..part(lots) }, at, out);
+            }
+        }
+        if reduced.0 > 0
+            && let Some(t) = self.trade_index(id)
+        {
+            self.reduce_by(t, &part(reduced), out);
+        }
+        if booked {
+            self.lower(AlarmKind::UnknownPosition, TradingState::Reducing, out);
+        }
+        if rest.0 > 0 && takes_over {
+            self.take_over(id, &part(rest), at, out);
+        } else if rest.0 > 0 {
+            self.leave_alone(id, rest, out);
+        }
+    }
+
+    /// Nothing is sent: the position and what may be its stop are the operator's.
+    fn leave_alone(&mut self, id: InstrumentId, lots: Lots, out: &mut Outbox) {
+        if let Some(Some(dispute)) = self.disputed.get_mut(id.index()) {
+            dispute.said = true;
+        }
+        self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, OrderId::NONE, lots.0, id, out);
+    }
+
+    /// Orders that have filled more than their fills tell, by the venue's word, and what of `fill` that is.
+    fn owed(&self, id: InstrumentId, fill: &Fill) -> ArrayVec<(OrderId, Lots), ORDERS_MAX> {
+        let mut left = fill.quantity;
+        let trade = self.trade_index(id).map(|t| &self.trades[t]).filter(|trade| !trade.finished);
+        let orders = trade.into_iter().flat_map(|trade| &trade.orders);
+        let owing = orders.filter(|order| order.side == fill.side && order.reported > order.filled);
+        owing
+            .map(|order| {
+                let lots = (order.reported - order.filled).min(left);
+                left -= lots;
+                (order.id, lots)
+            })
+            .filter(|(_, lots)| lots.0 > 0)
+            .collect()
+    }
+
+    /// What of `fill` leaves a position of ours, once `paid` lots of it are booked.
+    fn reducible(&self, id: InstrumentId, fill: &Fill, paid: Lots) -> Lots {
+        let trade = self.trade_index(id).map(|t| &self.trades[t]).filter(|trade| !trade.finished);
+        let open = trade.filter(|trade| fill.side != trade.side()).map_or(Lots::ZERO, Trade::open);
+        Lots((open - paid).0.max(0)).min(fill.quantity - paid)
+    }
+
+    /// It was closed, or a part of it, by somebody else.
+    fn reduce_by(&mut self, t: usize, fill: &Fill, out: &mut Outbox) {
+        let trade = &mut self.trades[t];
+        let instrument = self.markets[trade.instrument.index()].instrument;
+        trade.book_exit(fill, Ticks::ZERO, &instrument);
+        trade.shrink_surplus(fill.quantity);
+        trade.protection.urgent = true;
+        self.value_trade(t);
+        self.refresh_equity(out);
+        self.maintain(t, out);
+    }
+
+    /// A position that is nobody's becomes a trade, or a part of the one there is.
+    fn take_over(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
+        let found = match self.trade_index(id) {
+            // What of it may still rest is an orphan now, and goes as one.
+            Some(t) if self.trades[t].finished => {
+                self.remove_trade(t);
+                None
+            }
+            // Nothing of it is open, and its entry may never fill on: should it, that is a fill like this one.
+            Some(t) if self.trades[t].open().0 <= 0 && self.trades[t].side() != fill.side => {
+                self.cancel_entry(t, out);
+                if self.trades[t].entry.quantity == Lots::ZERO {
+                    self.advance(t, Step::EntryEnded, out);
+                } else {
+                    self.finish(t, out);
+                }
+                self.remove_trade(t);
+                None
+            }
+            found => found,
+        };
+        let t = match found {
+            None => self.adopt(id, fill, at),
+            Some(t) if self.trades[t].side() == fill.side => self.grow(t, fill, at),
+            // An entry to the other side may still fill.
+            Some(_) => None,
+        };
+        let Some(t) = t else { return self.leave_alone(id, fill.quantity, out) };
+        self.say_taken_over(t, out);
+        self.advance(t, Step::EntryFilled, out);
+        self.move_peaks_with(t);
+        self.refresh_equity(out);
+        // Protected like any other, also where it is closed at once: both orders only reduce.
+        self.maintain(t, out);
+        if self.settings.on_unknown_position == OnUnknownPosition::Close {
+            self.close_surplus(t, fill.quantity, out);
+        }
+    }
+
+    fn close_surplus(&mut self, t: usize, lots: Lots, out: &mut Outbox) {
+        let trade = &mut self.trades[t];
+        if trade.closing.is_some() {
+            return; // all of it goes anyway
+        }
+        let before = trade.surplus.map_or(Lots::ZERO, |surplus| surplus.lots);
+        trade.surplus = Some(Surplus::of(before + lots));
+        let price = self.price_to_go(t);
+        self.say_exit(t, ExitSignal::Manual, lots, price, out);
+        self.pursue_surplus(t, out);
+    }
+
+    /// The price exits are tested at now, or the best we know.
+    pub(super) fn price_to_go(&self, t: usize) -> Ticks {
+        let trade = &self.trades[t];
+        let tested = self.exit_price_now(trade.instrument).map(|tested| tested.price(trade.side()));
+        let known = tested.filter(|price| price.is_price());
+        let last = Some(self.markets[trade.instrument.index()].price).filter(|price| price.is_price());
+        known.or(last).unwrap_or(trade.plan.price)
+    }
+
+    /// A trade of its own, with an entry that is done.
+    fn adopt(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs) -> Option<usize> {
+        if self.trades.len() >= TRADES_MAX {
+            return None;
+        }
+        let (exit, plan) = self.levels_of(id, fill, at)?;
+        let order_id = self.next_order_id();
+        let entry = Order {
+            id: order_id,
+            trade: order_id,
+            quantity: fill.quantity,
+            trigger: Ticks::ZERO,
+            reference: fill.price,
+            side: fill.side,
+            kind: OrderKind::Market,
+            purpose: Purpose::Entry,
+            working_type: WorkingType::ContractPrice,
+            reduce_only: false,
+            pad: [0; 3],
+        };
+        // Nobody voted for it.
+        let mut trade = Trade::approved(order_id, id, plan, Consensus::Weak);
+        trade.orders.push(LiveOrder::done(&entry, self.now));
+        trade.book_entry(fill, &self.markets[id.index()].instrument, at);
+        trade.exit = Some(exit);
+        let t = self.trades.len();
+        self.trade_of[id.index()] = t as u8;
+        self.trades.push(trade);
+        Some(t)
+    }
+
+    /// Levels by the rules' distances from the present price: from an entry that is far from it, a position
+    /// under water would be closed at once.
+    fn levels_of(&self, id: InstrumentId, fill: &Fill, at: TimeNs) -> Option<(ExitState, Plan)> {
+        let market = &self.markets[id.index()];
+        let (settings, tick) = (&self.settings, market.instrument.tick);
+        let tested = self.exit_price_now(id).map(|tested| tested.price(fill.side));
+        let price = [tested, Some(market.price), Some(fill.price)];
+        let price = price.into_iter().flatten().find(|price| price.is_price())?;
+        let entry = AveragePrice { cost: fill.price.wide() * fill.quantity.wide(), quantity: fill.quantity };
+        // Without an ATR, the one above which the rules call a market too volatile: the widest stop.
+        let widest = market.instrument.price(price).mul(settings.max_atr_ratio, Rounding::Ceil)?.max(tick);
+        let open = |atr: Dec| ExitState::adopted(fill.side, entry, price, atr, tick, at, settings);
+        let known = market.atr_value.filter(|atr| atr.0 > 0);
+        let exit = known.and_then(open).or_else(|| open(widest))?;
+        let worth = |ticks: Ticks| money::worth(market.tick_lot_value, ticks.wide() * fill.quantity.wide());
+        let plan = Plan {
+            side: fill.side,
+            price: fill.price,
+            quantity: fill.quantity,
+            stop: exit.stop,
+            target: exit.target,
+            atr: exit.atr,
+            notional: worth(fill.price),
+            risk: worth((price - exit.stop).abs()),
+        };
+        Some((exit, plan))
+    }
+
+    /// More of a trade of ours, which keeps its stop and target.
+    fn grow(&mut self, t: usize, fill: &Fill, at: TimeNs) -> Option<usize> {
+        let id = self.trades[t].instrument;
+        if self.trades[t].entry.quantity.0 + fill.quantity.0 > Lots::QUANTITY_MAX.0 {
+            return None;
+        }
+        let first = match self.trades[t].exit {
+            Some(_) => None,
+            None => Some(self.levels_of(id, fill, at)?.0),
+        };
+        let (instrument, settings) = (self.markets[id.index()].instrument, &self.settings);
+        let trade = &mut self.trades[t];
+        trade.book_entry(fill, &instrument, at);
+        trade.protection.urgent = true;
+        match (first, trade.exit.as_mut()) {
+            // The plan's ATR is the trade's.
+            (Some(levels), _) => trade.exit = Some(ExitState { atr: trade.plan.atr, ..levels }),
+            (None, Some(exit)) => exit.grow(trade.entry, instrument.tick, settings),
+            (None, None) => {}
+        }
+        Some(t)
+    }
+
+    fn say_taken_over(&self, t: usize, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let tick = self.markets[trade.instrument.index()].instrument.tick;
+        let Some(exit) = &trade.exit else { return };
+        let filled = EntryFilled {
+            entry: trade.entry.to_dec(tick),
+            trade: trade.id,
+            quantity: trade.entry.quantity,
+            stop: exit.stop,
+            target: exit.target,
+            side: trade.side(),
+            pad: [0; 15],
+        };
+        out.push(trade.instrument, OutputBody::EntryFilled(filled));
+    }
+
+    /// What it had won or lost before it was ours is no result of ours, and no drawdown.
+    fn move_peaks_with(&mut self, t: usize) {
+        let before = self.trades[t].unrealised;
+        self.value_trade(t);
+        self.controller.move_peaks(money::add(self.trades[t].unrealised, -before));
+    }
+}

@@ -1,0 +1,256 @@
+//! What may still be asked of the venue: its limits on request weight and on orders, spent by every
+//! request of ours.
+//!
+//! Each limit is a window that slides. The venue's own are intervals of its clock, which a sliding window
+//! of the same length can never exceed; it is [`MARGIN_NS`] longer, since a network may bring requests
+//! closer together than they were sent. Where the venue says that more was used than we know of, by
+//! somebody else at this address or by a start before this one, the difference is spent here too.
+
+use std::collections::VecDeque;
+
+use crate::num::{NS_PER_SEC, TimeNs};
+use crate::venue::binance::{RateKind, RateLimit, RateLimits};
+
+/// How much closer together than they were sent requests may arrive.
+const MARGIN_NS: i64 = NS_PER_SEC;
+
+/// What a request costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    pub weight: u32,
+    pub orders: u32,
+}
+
+impl Cost {
+    fn of(self, kind: RateKind) -> u64 {
+        u64::from(match kind {
+            RateKind::Weight => self.weight,
+            RateKind::Orders => self.orders,
+        })
+    }
+}
+
+/// Up to where a limit may be used, so that there is always room for what protects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Orders that add risk: half, of weight too, for cancels and questions follow each of them.
+    Half,
+    /// Questions, and whatever else can wait: three quarters.
+    ThreeQuarters,
+    /// Stops, exits and cancels.
+    All,
+}
+
+impl Share {
+    fn of(self, limit: u64) -> u64 {
+        match self {
+            Share::Half => limit / 2,
+            Share::ThreeQuarters => limit * 3 / 4,
+            Share::All => limit,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Window {
+    limit: RateLimit,
+    /// When how much was spent, oldest first.
+    spent: VecDeque<(TimeNs, u64)>,
+    used: u64,
+}
+
+impl Window {
+    fn pass(&mut self, now: TimeNs) {
+        let length_ns = self.limit.period_ns.saturating_add(MARGIN_NS);
+        while let Some((at, amount)) = self.spent.front().copied()
+            && now.since(at) >= length_ns
+        {
+            self.spent.pop_front();
+            self.used -= amount;
+        }
+    }
+
+    fn spend(&mut self, now: TimeNs, amount: u64) {
+        self.used += amount;
+        match self.spent.back_mut() {
+            _ if amount == 0 => {}
+            Some((at, before)) if *at == now => *before += amount,
+            _ => self.spent.push_back((now, amount)),
+        }
+    }
+}
+
+/// All limits of the venue.
+#[derive(Debug)]
+pub struct Budget {
+    windows: Vec<Window>,
+}
+
+impl Budget {
+    pub fn new(limits: &RateLimits) -> Budget {
+        let window = |limit: &RateLimit| Window { limit: *limit, spent: VecDeque::new(), used: 0 };
+        Budget { windows: limits.0.iter().map(window).collect() }
+    }
+
+    /// Whether a request fits into its share of every limit that it uses.
+    pub fn has_room(&mut self, now: TimeNs, cost: Cost, share: Share) -> bool {
+        self.windows.iter_mut().all(|window| {
+            window.pass(now);
+            let cost = cost.of(window.limit.kind);
+            (cost == 0 && share != Share::Half)
+                || window.used + cost <= share.of(u64::from(window.limit.limit))
+        })
+    }
+
+    /// Counts a request.
+    pub fn spend(&mut self, now: TimeNs, cost: Cost) {
+        for window in &mut self.windows {
+            window.pass(now);
+            window.spend(now, cost.of(window.limit.kind));
+        }
+    }
+
+    /// The venue's own count of a limit, in place of the limit. It counts where it is larger than ours.
+    pub fn state(&mut self, now: TimeNs, count: RateLimit) {
+        let same = |window: &&mut Window| {
+            (window.limit.kind, window.limit.period_ns) == (count.kind, count.period_ns)
+        };
+        for window in self.windows.iter_mut().filter(same) {
+            window.pass(now);
+            window.spend(now, u64::from(count.limit).saturating_sub(window.used));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const T0: TimeNs = TimeNs(1_700_000_000_000_000_000);
+    const ORDER: Cost = Cost { weight: 0, orders: 1 };
+    const QUESTION: Cost = Cost { weight: 5, orders: 0 };
+
+    fn at(seconds: i64) -> TimeNs {
+        T0 + seconds * NS_PER_SEC
+    }
+
+    fn limit(kind: RateKind, seconds: i64, limit: u32) -> RateLimit {
+        RateLimit { kind, period_ns: seconds * NS_PER_SEC, limit }
+    }
+
+    #[test]
+    fn each_share_ends_where_it_should() {
+        let mut budget = Budget::new(&RateLimits::of(40, 8, 8));
+        for (share, most) in [(Share::Half, 4), (Share::All, 4)] {
+            for _ in 0..most {
+                assert!(budget.has_room(T0, ORDER, share));
+                budget.spend(T0, ORDER);
+            }
+            assert!(!budget.has_room(T0, ORDER, share), "{share:?}");
+        }
+        for (share, room) in [(Share::ThreeQuarters, 6), (Share::All, 2)] {
+            for _ in 0..room {
+                assert!(budget.has_room(T0, QUESTION, share), "orders do not hold up a question");
+                budget.spend(T0, QUESTION);
+            }
+            assert!(!budget.has_room(T0, QUESTION, share), "{share:?}");
+        }
+    }
+
+    #[test]
+    fn orders_that_add_risk_leave_half_of_the_weight() {
+        let mut budget = Budget::new(&RateLimits::of(10, 8, 8));
+        budget.spend(T0, QUESTION);
+        assert!(budget.has_room(T0, ORDER, Share::Half));
+        budget.spend(T0, Cost { weight: 1, orders: 0 });
+        assert!(!budget.has_room(T0, ORDER, Share::Half));
+        assert!(budget.has_room(T0, ORDER, Share::All));
+    }
+
+    #[test]
+    fn the_venues_count_is_believed_where_it_is_larger() {
+        let mut budget = Budget::new(&RateLimits::of(40, 8, 8));
+        budget.spend(T0, ORDER);
+        budget.state(at(1), limit(RateKind::Orders, 10, 1));
+        budget.state(at(1), limit(RateKind::Orders, 7, 8));
+        assert!(budget.has_room(at(1), ORDER, Share::Half), "nothing new, and a limit nobody has");
+        budget.state(at(1), limit(RateKind::Orders, 10, 8));
+        assert!(!budget.has_room(at(1), ORDER, Share::All));
+        assert!(budget.has_room(at(11), ORDER, Share::All), "our own is over");
+        assert!(!budget.has_room(at(11), ORDER, Share::Half), "theirs is not");
+        assert!(budget.has_room(at(12), ORDER, Share::Half));
+        budget.state(at(12), limit(RateKind::Orders, 10, u32::MAX));
+        budget.spend(at(12), ORDER);
+        assert!(!budget.has_room(at(12), ORDER, Share::All), "whatever it says");
+    }
+
+    /// Everything that was ever spent, looked through each time.
+    #[derive(Default)]
+    struct Model(Vec<(TimeNs, RateKind, i64, u64)>);
+
+    impl Model {
+        fn used(&self, now: TimeNs, limit: &RateLimit) -> u64 {
+            let counts = |(at, kind, period_ns, _): &&(TimeNs, RateKind, i64, u64)| {
+                *kind == limit.kind
+                    && (*period_ns == 0 || *period_ns == limit.period_ns)
+                    && now.since(*at) < limit.period_ns + MARGIN_NS
+            };
+            self.0.iter().filter(counts).map(|(.., amount)| amount).sum()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_list_of_all_that_was_spent(
+            steps in proptest::collection::vec((0i64..4_000, 0u8..3, 0u32..6, 0u32..3, 0usize..3, 0u32..40), 1..200),
+        ) {
+            let limits = RateLimits::of(60, 6, 20);
+            let (mut budget, mut model, mut now) = (Budget::new(&limits), Model::default(), T0);
+            for (ms, what, weight, orders, which, count) in steps {
+                now = now + ms * 1_000_000;
+                let cost = Cost { weight, orders };
+                let share = [Share::Half, Share::ThreeQuarters, Share::All][which];
+                let fits = limits.0.iter().all(|limit| {
+                    let more = cost.of(limit.kind);
+                    (more == 0 && share != Share::Half)
+                        || model.used(now, limit) + more <= share.of(u64::from(limit.limit))
+                });
+                prop_assert_eq!(budget.has_room(now, cost, share), fits);
+                if what == 0 {
+                    let stated = RateLimit { limit: count, ..limits.0[which] };
+                    budget.state(now, stated);
+                    let more = u64::from(count).saturating_sub(model.used(now, &stated));
+                    model.0.push((now, stated.kind, stated.period_ns, more));
+                } else if fits {
+                    budget.spend(now, cost);
+                    model.0.push((now, RateKind::Weight, 0, u64::from(weight)));
+                    model.0.push((now, RateKind::Orders, 0, u64::from(orders)));
+                }
+            }
+        }
+
+        /// The venue counts by intervals of its clock, and requests take up to a second to get there.
+        #[test]
+        fn no_interval_of_the_venue_is_overfull(
+            steps in proptest::collection::vec((0i64..3_000, 0i64..1_000), 1..300),
+            offset_ms in 0i64..60_000,
+        ) {
+            let mut budget = Budget::new(&RateLimits::of(1_000, 5, 17));
+            let (mut now_ms, mut arrived) = (0, Vec::new());
+            for (ms, late_ms) in steps {
+                now_ms += ms;
+                let now = T0 + now_ms * 1_000_000;
+                if budget.has_room(now, ORDER, Share::All) {
+                    budget.spend(now, ORDER);
+                    arrived.push(now_ms + offset_ms + late_ms);
+                }
+            }
+            for (interval_ms, most) in [(10_000, 5), (60_000, 17)] {
+                let mut counts = std::collections::BTreeMap::new();
+                arrived.iter().for_each(|at| *counts.entry(at / interval_ms).or_insert(0) += 1);
+                prop_assert!(counts.values().all(|count| *count <= most), "{counts:?}");
+            }
+        }
+    }
+}
