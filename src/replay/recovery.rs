@@ -29,6 +29,12 @@ pub enum RecoveryError {
          close what is open at the venue, then begin a new journal.\n{0}"
     )]
     Diverges(Box<Divergence>),
+    /// The oldest segments were removed, and of the snapshots none that can be read is young enough.
+    #[error(
+        "the journal no longer holds records {from} to {to}, and no snapshot that can be read stands for them, so \
+         its state can't be made again; close what is open at the venue, then begin a new journal"
+    )]
+    Missing { from: u64, to: u64 },
     /// Every start ended in its opening, before anything was decided: the next one opens anew, behind them.
     #[error("the journal ends before its settings: it holds no state to go on with")]
     NoState(Box<Resumed>),
@@ -160,7 +166,13 @@ fn follow(
         0 => JournalReader::open(dir)?,
         _ => JournalReader::open_at(dir, From::Sequence(behind + 1))?,
     };
+    let mut next = behind + 1;
     while let Some(numbered) = reader.next_entry()? {
+        // The reader begins with the first record there is.
+        if numbered.first_sequence > next {
+            return Err(RecoveryError::Missing { from: next, to: numbered.first_sequence - 1 });
+        }
+        next = numbered.last_sequence + 1;
         follower.take(numbered.first_sequence, &numbered.entry).map_err(RecoveryError::Diverges)?;
         recovered.replayed += numbered.last_sequence - numbered.first_sequence + 1;
     }
@@ -193,10 +205,12 @@ fn complete(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::event::record::encode_event;
-    use crate::event::{ConfigText, RunStart, btcusdt};
-    use crate::journal::archive::ArchiveWriter;
+    use crate::event::record::{Entry, encode_event};
+    use crate::event::{ConfigText, RunStart, Timer, btcusdt};
+    use crate::journal::archive::{ArchiveWriter, packed_name};
     use crate::journal::{Identity, verify};
     use crate::replay::verify as replay;
     use crate::risk::config::Settings;
@@ -229,6 +243,40 @@ mod tests {
             next += encode_event(event, next, |record| records.push(*record));
         }
         archive.append(&records).unwrap();
+    }
+
+    /// Its oldest segment was removed, and the snapshot that stood for it is damaged: an older one is no
+    /// beginning, nor is the second start's opening.
+    #[test]
+    fn what_is_missing_before_the_first_record_is_not_passed_over() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("journal");
+        let folder = Folder::create(&dir).unwrap();
+        let mut archive = folder.create_archive(&identity(1)).unwrap();
+        let (first, second) = (opening(1), opening(2));
+        write(&mut archive, 1, &first);
+        let older = archive.last_sequence();
+        write(&mut archive, older + 1, &[Event::global(TimeNs(5), EventBody::Timer(Timer { count: 1 }))]);
+        let end = archive.last_sequence();
+        archive.begin(&identity(2)).unwrap();
+        write(&mut archive, end + 1, &second);
+        drop((archive, folder));
+        let mut engine = Follower::new();
+        for (index, event) in first.iter().enumerate() {
+            engine.take(index as u64 + 1, &Entry::Event(*event)).unwrap();
+        }
+        fs::remove_file(dir.join(packed_name(1))).unwrap();
+        let missing = |from| {
+            let found = Recovery::open(&dir).unwrap_err();
+            assert!(
+                matches!(found, RecoveryError::Missing { from: f, to } if (f, to) == (from, end)),
+                "{found}"
+            );
+        };
+        missing(1);
+        let snapshot = engine.engine().unwrap().snapshot(older);
+        fs::write(dir.join(format!("snapshot-{older:020}.qts")), snapshot).unwrap();
+        missing(older + 1);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Input that no scenario would send: a line out for each, and never a panic.
+//! Input that no scenario would send: a line out for each, and never a panic. Arbitrary bytes are
+//! `tests/fuzz/evaluate.rs`.
 
 use proptest::prelude::*;
 use quantum_trader::risk::config::Settings;
@@ -77,28 +78,6 @@ fn lenient() -> Settings {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
-
-    #[test]
-    fn random_bytes_are_one_error_each(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..20)) {
-        let mut desk = Desk::funded(&Settings::DEFAULT);
-        for (i, line) in lines.iter().enumerate() {
-            let said = desk.send_bytes(line);
-            prop_assert_eq!(said.len(), 1);
-            prop_assert_eq!(&said[0]["line"], i + 3);
-        }
-    }
-
-    #[test]
-    fn a_damaged_line_is_answered(at in 0usize..250, byte: u8, cut in 0usize..250) {
-        let mut desk = Desk::funded(&Settings::DEFAULT);
-        let mut line = signal(json!({})).to_string().into_bytes();
-        if let Some(slot) = line.get_mut(at) {
-            *slot = byte;
-        }
-        prop_assert_eq!(desk.send_bytes(&line).len(), 1);
-        line.truncate(cut);
-        prop_assert_eq!(desk.send_bytes(&line).len(), 1);
-    }
 
     #[test]
     fn absurd_numbers_never_panic_and_never_fault_the_engine(lines in prop::collection::vec(absurd(), 1..60)) {
