@@ -361,7 +361,8 @@ fn mutate(bytes: &mut Vec<u8>, places: &[usize], dice: &mut Dice) {
 
 /// Whatever is read as an engine is one: it takes any events, and says what it may.
 fn live_on(mut engine: Engine, dice: &mut Dice) {
-    let (mut market, mut out) = (super::market::Market::new(dice), Outbox::new());
+    let (mut market, mut out) =
+        (super::market::Market::new(super::market::instruments(), dice), Outbox::new());
     let mut now = engine.now().max(START);
     let ids: Vec<OrderId> =
         engine.trades().iter().flat_map(|trade| trade.orders.iter().map(|order| order.id)).collect();

@@ -97,7 +97,7 @@ fn settings(dice: &mut Dice) -> Settings {
 impl World {
     pub fn new(seed: u64, line: Line) -> World {
         let mut dice = Dice::new(seed);
-        let market = Market::new(&mut dice);
+        let market = Market::new(super::market::instruments(), &mut dice);
         let careful = settings(&mut dice);
         let (settings, leverage, wallet) =
             if dice.one_in(5) { (reckless(careful), 100, 500) } else { (careful, 5, 10_000) };
