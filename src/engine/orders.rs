@@ -84,9 +84,7 @@ impl Engine {
         if update.status == OrderStatus::CancelRejected && !order.state.is_final() {
             ask(order, now, id, out);
         }
-        let Some(before) = order.hear(update, absent) else {
-            return self.cancel_revenant(t, update, out);
-        };
+        let Some(before) = order.hear(update, absent) else { return };
         let order = *order;
         match order.purpose {
             Purpose::Entry => self.on_entry_update(t, &order, update.code, out),
@@ -98,18 +96,6 @@ impl Engine {
             Purpose::Exit => self.on_exit_update(t, &order, update.code, out),
         }
         self.maintain(t, out);
-    }
-
-    /// The venue has a stop that we believe gone: an orphan.
-    fn cancel_revenant(&mut self, t: usize, update: &OrderUpdate, out: &mut Outbox) {
-        let (now, id) = (self.now, self.trades[t].instrument);
-        let rests = matches!(update.status, OrderStatus::Accepted | OrderStatus::Triggered);
-        if let Some(order) = self.trades[t].order_mut(update.order).filter(|_| rests)
-            && order.purpose == Purpose::Stop
-            && order.state.is_final()
-        {
-            send_cancel(order, now, id, out);
-        }
     }
 
     fn on_entry_update(&mut self, t: usize, order: &LiveOrder, code: i32, out: &mut Outbox) {

@@ -96,9 +96,9 @@ impl Tracked {
         Some(told)
     }
 
-    /// The venue does not know it, or not any more: after a while nothing of it is pending.
+    /// The venue does not know it: after a while nothing of it is pending any more.
     pub fn give_up_absent(&mut self, now: TimeNs) {
-        if self.stage <= Stage::Accepted && self.is_old(now) {
+        if self.stage < Stage::Accepted && self.is_old(now) {
             self.stage = Stage::Absent;
         }
     }

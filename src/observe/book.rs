@@ -84,7 +84,11 @@ impl OpenTrade {
     fn exit(&mut self, fill: &Fill) {
         if !self.exits.contains(&fill.trade_id) {
             self.exits.push(fill.trade_id);
-            self.exited = Lots((self.exited.0.saturating_add(fill.quantity.0)).min(self.entered.0));
+            // What the entry has still to report may have been exited already.
+            let entry = self.orders.iter().find(|order| order.purpose == Purpose::Entry);
+            let entering = entry.map_or(Lots::ZERO, LiveOrder::outstanding);
+            let most = self.entered.max(entering);
+            self.exited = Lots(self.exited.0.saturating_add(fill.quantity.0)).min(most);
             if let Some(order) = self.order_mut(fill.order) {
                 order.filled = Lots(order.filled.0.saturating_add(fill.quantity.0).min(order.quantity.0));
             }

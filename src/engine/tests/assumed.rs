@@ -298,12 +298,16 @@ fn what_an_order_owes_by_the_venues_word_is_its_fill() {
 }
 
 #[test]
-fn an_entry_to_the_other_side_is_waited_for() {
+fn an_entry_to_the_other_side_gives_way() {
     let mut desk = Desk::on_unknown(OnUnknownPosition::Adopt);
     let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
     let said = desk.assumed(-5, 500_000);
-    assert_eq!(desk.trading(), TradingState::Halted, "one trade an instrument: {said:?}");
-    assert!(!has_order(&said) && cancels(&said).contains(&entry));
+    // One trade an instrument: what is there is protected, what may come is cancelled.
+    assert_eq!((desk.trading(), desk.position()), (TradingState::Reducing, -5));
+    assert!(order(&said).purpose == Purpose::Stop && cancels(&said).contains(&entry));
+    // Should it fill all the same, that is a fill like the other: it closes what it can.
+    desk.fill(entry, Side::Buy, 500_000, 5);
+    assert_eq!(desk.position(), 0);
     // To the same side it is a part of what the entry becomes.
     let mut desk = Desk::on_unknown(OnUnknownPosition::Adopt);
     let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;

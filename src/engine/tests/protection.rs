@@ -311,11 +311,11 @@ fn a_reducing_engine_exits_and_follows_but_does_not_enter() {
 }
 
 #[test]
-fn a_wallet_that_differs_is_taken_over_after_five_seconds() {
+fn a_wallet_that_differs_is_taken_over_after_three_seconds() {
     let mut m = Mirror::new(Side::Buy);
     m.desk.wallet(9_900, AccountReason::Order);
     m.timer();
-    m.desk.pass_ms(4_999);
+    m.desk.pass_ms(2_999);
     m.timer();
     assert_eq!(m.desk.engine.controller().wallet(), Some(Dec::int(10_000)));
     m.desk.pass_ms(1);

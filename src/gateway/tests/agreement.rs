@@ -66,6 +66,16 @@ impl Books {
     }
 }
 
+/// The stream is opened again, and what it missed asked for.
+fn another_stream(desk: &mut Desk, venue: &Venue) {
+    desk.wait(NS_PER_SEC);
+    let asked = desk.out.rest.iter().position(|call| format!("{:?}", call.call).contains("listenKey"));
+    let key = desk.out.rest.remove(asked.unwrap()).unwrap();
+    desk.answered_by(venue);
+    desk.rest(key.request, 200, &json!({"listenKey": "abc"}));
+    desk.on(Input::UserLink(Link::Up));
+}
+
 proptest! {
     /// Whatever happened and whatever of it was heard, a few rounds later the books are the venue's: fills add
     /// up to the position, every order that is open there was told open, every other one was not or was told
@@ -134,12 +144,7 @@ proptest! {
         }
         if loses_stream {
             desk.on(Input::UserLink(Link::Down));
-            desk.wait(NS_PER_SEC);
-            let asked = desk.out.rest.iter().position(|call| format!("{:?}", call.call).contains("listenKey"));
-            let key = desk.out.rest.remove(asked.unwrap()).unwrap();
-            desk.answered_by(&venue);
-            desk.rest(key.request, 200, &json!({"listenKey": "abc"}));
-            desk.on(Input::UserLink(Link::Up));
+            another_stream(&mut desk, &venue);
         }
         // Where nothing was done for long, nothing is looked for.
         desk.gateway.positions.used(desk.now, BTC);
@@ -150,6 +155,10 @@ proptest! {
         for _ in 0..10 {
             desk.wait(15 * NS_PER_SEC);
             desk.answered_by(&venue);
+            // One that was silent about fills is given up.
+            if std::mem::take(&mut desk.out.close_user) {
+                another_stream(&mut desk, &venue);
+            }
             books.take(&mut desk);
         }
         prop_assert_eq!(books.position, venue.position);
