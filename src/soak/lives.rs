@@ -98,7 +98,7 @@ impl World {
                 price_collar: self.settings.gate_price_collar_pct,
             },
             time_sync_ns: i64::from(self.settings.time_sync_s) * NS_PER_SEC,
-            reconcile_ns: i64::from(self.settings.reconcile_s) * NS_PER_SEC,
+            reconcile_ns: self.settings.reconcile_s * NS_PER_SEC,
             lockstep: false,
         })
     }

@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::event::OrderKind;
-use crate::num::{Dec, NS_PER_SEC, TimeNs};
+use crate::num::{Dec, InstrumentId, NS_PER_SEC, TimeNs};
 use crate::risk::config::OnUnknownPosition;
 use crate::sim::venue::Stage;
 use crate::trade::OrderState;
@@ -71,6 +71,20 @@ impl World {
                 found.push(format!("wallet differs by {}", Dec(difference)));
             }
         }
+        in_question += self.orders_differ(&ids, &left_alone, &mut found);
+        (found, in_question)
+    }
+
+    /// Open orders of both sides; how many are in question.
+    fn orders_differ(
+        &mut self,
+        ids: &ClientIds,
+        left_alone: &[InstrumentId],
+        found: &mut Vec<String>,
+    ) -> usize {
+        let Some(process) = &self.process else { return 0 };
+        let engine = process.intake.core.engine();
+        let mut in_question = 0;
         let open: Vec<_> = self.desk.venue().open_orders().to_vec();
         let mut there = Vec::new();
         for order in &open {
@@ -97,7 +111,7 @@ impl World {
                 found.push(format!("{} is believed {:?}, and not open", order.id, order.state));
             }
         }
-        (found, in_question)
+        in_question
     }
 
     /// Whether nothing more can go wrong by itself: spells, blows, silences and restarts are over.
