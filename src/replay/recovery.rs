@@ -176,6 +176,10 @@ fn follow(
         follower.take(numbered.first_sequence, &numbered.entry).map_err(RecoveryError::Diverges)?;
         recovered.replayed += numbered.last_sequence - numbered.first_sequence + 1;
     }
+    // What a removed segment held, with nothing behind it that could be read.
+    if next <= last {
+        return Err(RecoveryError::Missing { from: next, to: last });
+    }
     Ok(follower)
 }
 

@@ -229,3 +229,10 @@ fn recovery() {
         Target { name: "recovery", seeds, recorded: Vec::new(), words: Vec::new(), check: check_journal };
     target.run();
 }
+
+/// Found by this target: nothing can be read, and the last segment begins behind what the older snapshot
+/// stands for. It was gone on with as if the records between had never been.
+#[test]
+fn a_journal_of_which_only_an_older_snapshot_is_left_is_refused() {
+    assert!(!check_journal(b"a\x00\x00\x00\x00\x00170141183460469231731687303715884105728\xc0"));
+}
