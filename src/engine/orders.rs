@@ -6,7 +6,8 @@ use crate::event::{
     AlarmKind, Cancel, EntryFilled, ExitFired, ExitSignal, Fill, FillCause, Order, OrderKind, OrderStatus,
     OrderUpdate, OutputBody, Purpose, Query, TradingState,
 };
-use crate::num::{InstrumentId, Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
+use crate::risk::config::OnUnknownPosition;
 use crate::risk::controller::LimitChanges;
 use crate::risk::exit::ExitState;
 use crate::risk::money;
@@ -194,9 +195,42 @@ impl Engine {
             FillCause::Liquidation | FillCause::Adl | FillCause::Settlement => self.trade_index(id),
         };
         match found.filter(|t| self.accepts(*t, fill)) {
-            Some(t) => self.book_fill(t, fill, at, out),
+            Some(t) => self.book_accepted(t, fill, at, out),
             None => self.on_unexpected_fill(id, fill, at, out),
         }
+    }
+
+    /// Of an exit that sold more than its trade has, the rest is a position that is nobody's: entry fills
+    /// were lost before it, or somebody else closed a part.
+    fn book_accepted(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) {
+        let excess = self.excess(t, fill);
+        if excess == Lots::ZERO || self.settings.on_unknown_position == OnUnknownPosition::Halt {
+            return self.book_fill(t, fill, at, out);
+        }
+        let id = self.trades[t].instrument;
+        let ours = Fill { quantity: fill.quantity - excess, ..*fill };
+        if ours.quantity.0 > 0 {
+            self.book_fill(t, &ours, at, out);
+        } else {
+            self.controller.book(-fill.fee);
+        }
+        if let Some(t) = self.find_order(id, fill.order)
+            && let Some(order) = self.trades[t].order_mut(fill.order)
+        {
+            order.filled += excess;
+        }
+        let rest = Fill { quantity: excess, fee: Dec::ZERO, ..*fill };
+        self.on_unexpected_fill(id, &rest, at, out);
+    }
+
+    /// By how much an exit's fill goes beyond the position it leaves.
+    fn excess(&self, t: usize, fill: &Fill) -> Lots {
+        let trade = &self.trades[t];
+        let exits = trade.order(fill.order).is_some_and(|order| order.purpose != Purpose::Entry);
+        // What the entry has still to report may have been exited already.
+        let entering: i64 = trade.live(Purpose::Entry).map(|entry| entry.outstanding().0).sum();
+        let open = trade.open().0.max(0).saturating_add(entering);
+        if exits { Lots((fill.quantity.0 - open).max(0)) } else { Lots::ZERO }
     }
 
     /// Books a fill that a trade accepts.
@@ -268,11 +302,8 @@ impl Engine {
     }
 
     fn on_exit_fill(&mut self, t: usize, fill: &Fill, order: &LiveOrder, out: &mut Outbox) {
-        let trade = &self.trades[t];
-        // What the entry has still to report may have been exited already.
-        let entering: i64 = trade.live(Purpose::Entry).map(|entry| entry.outstanding().0).sum();
-        if fill.quantity.0 > trade.open().0 + entering {
-            let (id, lots) = (trade.instrument, fill.quantity.0);
+        if self.excess(t, fill) > Lots::ZERO {
+            let (id, lots) = (self.trades[t].instrument, fill.quantity.0);
             self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
         }
         let instrument = self.markets[self.trades[t].instrument.index()].instrument;
@@ -281,7 +312,7 @@ impl Engine {
         let first = order.filled == fill.quantity;
         if order.purpose == Purpose::Stop && first && trade.closing.is_none() {
             let fired = ExitFired {
-                r: trade.exit.as_ref().map_or(crate::num::Dec::ZERO, |exit| exit.r_at(fill.price)),
+                r: trade.exit.as_ref().map_or(Dec::ZERO, |exit| exit.r_at(fill.price)),
                 trade: trade.id,
                 quantity: order.quantity.min(trade.open().max(fill.quantity)),
                 price: fill.price,
@@ -336,7 +367,7 @@ impl Engine {
         let account = trade.account(&instrument, self.now);
         trade.finished = true;
         trade.protection.beyond_since = None;
-        trade.unrealised = crate::num::Dec::ZERO;
+        trade.unrealised = Dec::ZERO;
         // Fees and funding were booked when they came.
         self.controller.book(money::add(money::add(account.pnl, account.fees), -account.funding));
         out.push(id, OutputBody::TradeClosed(account));

@@ -303,8 +303,13 @@ impl Engine {
                     self.place_stop(t, stop, open, out);
                 }
             }
-            // The entry filled on before the first stop was answered: the next one need not wait.
-            Some(newest) if newest.state == OrderState::Sent && newest.quantity < open => {
+            // The entry filled on before the first stop was answered: the next one need not wait. But one
+            // that was refused does, or refusals given at once go round without end.
+            Some(newest)
+                if newest.state == OrderState::Sent
+                    && newest.quantity < open
+                    && (trade.protection.urgent || self.stop_rested(t)) =>
+            {
                 self.place_stop(t, exit.stop, open, out);
             }
             // It may rest or not; another does no harm, and whichever is older goes.

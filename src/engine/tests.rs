@@ -222,6 +222,13 @@ fn order(outputs: &[OutputBody]) -> Order {
     found.unwrap_or_else(|| panic!("no order in {outputs:?}"))
 }
 
+fn orders(outputs: &[OutputBody]) -> Vec<Order> {
+    outputs
+        .iter()
+        .filter_map(|o| if let OutputBody::Order(order) = o { Some(*order) } else { None })
+        .collect()
+}
+
 fn has_order(outputs: &[OutputBody]) -> bool {
     outputs.iter().any(|o| matches!(o, OutputBody::Order(_)))
 }

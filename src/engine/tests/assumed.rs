@@ -41,13 +41,6 @@ impl Desk {
     }
 }
 
-fn orders(outputs: &[OutputBody]) -> Vec<Order> {
-    outputs
-        .iter()
-        .filter_map(|o| if let OutputBody::Order(order) = o { Some(*order) } else { None })
-        .collect()
-}
-
 const POLICIES: [OnUnknownPosition; 3] =
     [OnUnknownPosition::Halt, OnUnknownPosition::Adopt, OnUnknownPosition::Close];
 
@@ -350,4 +343,33 @@ fn a_difference_is_the_engines_own_to_say_after_half_a_minute_of_hearing() {
     assert!(alarms(&desk.tick(29_900)).is_empty(), "counted anew");
     assert_eq!(alarms(&desk.tick(100)), [AlarmKind::UnexpectedFill]);
     assert_eq!(desk.trading(), TradingState::Halted);
+}
+
+/// Its entry filled more than was told, or somebody closed a part: the venue sold what we did not have.
+#[test]
+fn what_an_exit_fills_beyond_its_trade_is_a_position_of_nobodys() {
+    for policy in POLICIES {
+        let mut desk = Desk::on_unknown(policy);
+        let (entry, stop) = desk.long();
+        desk.assumed(-4, 501_000);
+        let said = desk.fill(stop, Side::Sell, 477_500, 10);
+        let account = closed(&said);
+        assert_eq!((account.trade, account.state), (entry, TradeState::ClosedSl), "{policy}");
+        if policy == OnUnknownPosition::Halt {
+            assert_eq!(alarms(&said), [AlarmKind::UnexpectedFill]);
+            assert_eq!((desk.trading(), desk.position()), (TradingState::Halted, 0));
+            continue;
+        }
+        assert_eq!(account.exit, Dec::int(48_690), "4 at 50,100 and 6 at 47,750");
+        assert_eq!(alarms(&said), [AlarmKind::UnknownPosition], "{policy}");
+        assert_eq!(desk.position(), -4, "{policy}");
+        let sent = orders(&said);
+        let closes = sent.iter().filter(|o| o.purpose == Purpose::Exit).map(|o| o.quantity.0).sum::<i64>();
+        assert_eq!(closes, if policy == OnUnknownPosition::Close { 4 } else { 0 });
+        assert!(sent.iter().any(|o| o.purpose == Purpose::Stop && o.side == Side::Buy && o.quantity.0 == 4));
+        // The venue has none, and says so: what was missing was bought.
+        assert_eq!(closed(&desk.assumed(4, 477_500)).quantity, Lots(4));
+        assert_eq!((desk.position(), desk.trading()), (0, TradingState::Reducing), "{policy}");
+        assert!(desk.engine.trades().iter().all(|trade| trade.finished));
+    }
 }

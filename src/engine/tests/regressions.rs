@@ -321,3 +321,18 @@ fn a_liquidation_while_entering_left_the_entry_working() {
     let said = desk.report(entry, OrderStatus::Canceled, 4);
     assert_eq!(closed(&said).state, TradeState::ClosedLiquidated);
 }
+
+#[test]
+fn a_stop_refused_at_once_while_a_smaller_one_was_unanswered_was_sent_without_end() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    let entry = desk.enter();
+    let first = order(&desk.fill(entry, Side::Buy, 500_000, 4));
+    desk.command(CommandKind::Close);
+    let said = desk.fill(entry, Side::Buy, 500_000, 4);
+    let stops: Vec<Order> = orders(&said).into_iter().filter(|o| o.purpose == Purpose::Stop).collect();
+    assert_eq!((first.quantity, stops[0].quantity), (Lots(4), Lots(8)));
+    let said = desk.update(stops[0].id, OrderStatus::Rejected, 1);
+    assert!(orders(&said).is_empty(), "the gateway would refuse it again in the same instant: {said:?}");
+    let again = orders(&desk.timer(1_000));
+    assert_eq!(again.iter().filter(|o| o.purpose == Purpose::Stop).map(|o| o.quantity.0).sum::<i64>(), 8);
+}
