@@ -7,7 +7,6 @@ use crate::event::{
     OrderUpdate, OutputBody, Purpose, Query, TradingState,
 };
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
-use crate::risk::config::OnUnknownPosition;
 use crate::risk::controller::LimitChanges;
 use crate::risk::exit::ExitState;
 use crate::risk::money;
@@ -80,7 +79,7 @@ impl Engine {
             out.push(id, OutputBody::Cancel(Cancel { id: update.order, kind: known.kind, pad: [0; 7] }));
         }
         let absent = known.is_absent(update, now)
-            || (update.status == OrderStatus::NotFound && self.is_lost_for_good(&known));
+            || (update.status == OrderStatus::NotFound && self.is_lost_for_good(t, &known));
         let Some(order) = self.trades[t].order_mut(update.order) else { return };
         if update.status == OrderStatus::CancelRejected && !order.state.is_final() {
             ask(order, now, id, out);
@@ -132,6 +131,9 @@ impl Engine {
         }
         let others = trade.live(Purpose::Stop).next().is_some();
         match order.state {
+            // Our own gateway's word: the venue has not seen it. The one that stands stays, and the next
+            // follows in a second.
+            OrderState::Rejected if others && code > 0 => {}
             OrderState::Rejected => {
                 if code == CODE_WOULD_TRIGGER {
                     // The price is already there: the stop has done its work, only late.
@@ -204,7 +206,7 @@ impl Engine {
     /// were lost before it, or somebody else closed a part.
     fn book_accepted(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) {
         let excess = self.excess(t, fill);
-        if excess == Lots::ZERO || self.settings.on_unknown_position == OnUnknownPosition::Halt {
+        if excess == Lots::ZERO {
             return self.book_fill(t, fill, at, out);
         }
         let id = self.trades[t].instrument;
@@ -286,26 +288,28 @@ impl Engine {
             self.fault(AlarmKind::Arithmetic, TradingState::Halted, order, 0, id, out);
             return self.close_at_market(t, ExitSignal::Unprotected, out);
         }
-        if let Some(exit) = &trade.exit {
-            let filled = EntryFilled {
-                entry: trade.entry.to_dec(tick),
-                trade: trade.id,
-                quantity: trade.entry.quantity,
-                stop: exit.stop,
-                target: exit.target,
-                side: trade.side(),
-                pad: [0; 15],
-            };
-            out.push(trade.instrument, OutputBody::EntryFilled(filled));
-        }
+        self.say_entry_filled(t, out);
         self.advance(t, Step::EntryFilled, out);
     }
 
+    /// The entry so far, and the levels that follow from it.
+    pub(super) fn say_entry_filled(&self, t: usize, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let tick = self.markets[trade.instrument.index()].instrument.tick;
+        let Some(exit) = &trade.exit else { return };
+        let filled = EntryFilled {
+            entry: trade.entry.to_dec(tick),
+            trade: trade.id,
+            quantity: trade.entry.quantity,
+            stop: exit.stop,
+            target: exit.target,
+            side: trade.side(),
+            pad: [0; 15],
+        };
+        out.push(trade.instrument, OutputBody::EntryFilled(filled));
+    }
+
     fn on_exit_fill(&mut self, t: usize, fill: &Fill, order: &LiveOrder, out: &mut Outbox) {
-        if self.excess(t, fill) > Lots::ZERO {
-            let (id, lots) = (self.trades[t].instrument, fill.quantity.0);
-            self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
-        }
         let instrument = self.markets[self.trades[t].instrument.index()].instrument;
         let trade = &mut self.trades[t];
         let reference = if order.purpose == Purpose::Stop { order.trigger } else { order.reference };
