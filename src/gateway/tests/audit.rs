@@ -267,6 +267,16 @@ fn an_order_the_engine_does_not_know_is_told_until_it_is_gone() {
     venue.orders.get_mut(&9).unwrap().open = false;
     assert_eq!(desk.audited(15, &venue), ["Canceled 9"]);
     assert_eq!(desk.audited(15, &venue), [""; 0]);
+    // One that the engine wants gone, and that could not be cancelled: it may have forgotten it by then.
+    desk.on(Input::TurnedAway(429, Some(1)));
+    desk.cancel(2, OrderKind::StopMarket);
+    assert_eq!(desk.said(), ["Orders Down", "CancelRejected 2 1"]);
+    desk.audited(1, &venue);
+    for _ in 0..2 {
+        assert_eq!(desk.audited(15, &venue), ["Accepted 2"]);
+    }
+    venue.orders.get_mut(&2).unwrap().open = false;
+    assert_eq!(desk.audited(15, &venue), ["Canceled 2"]);
     // Somebody else's are nobody's here.
     venue.place(FOREIGN, "web_1", &stop(FOREIGN));
     assert_eq!(desk.audited(15, &venue), [""; 0]);
@@ -443,7 +453,7 @@ fn an_audit_that_fails_is_left_to_the_next() {
     let asked = desk.out.rest.pop_front().unwrap();
     desk.on(Input::Rest(asked.request, RestOutcome::Lost));
     desk.answered_by(&venue);
-    assert_eq!(desk.audited(14, &venue), [""; 0]);
+    assert_eq!(desk.audited(4, &venue), [""; 0]);
     assert_eq!(desk.gateway.counters().reconciliation_rounds, 1);
     desk.audited(1, &venue);
     assert_eq!(desk.gateway.counters().reconciliation_rounds, 2);
