@@ -444,7 +444,7 @@ impl Gateway {
     }
 
     /// Of our own making, or a refusal: the venue put no time to it.
-    fn update(&self, order: OrderId, status: OrderStatus, code: i32) -> OrderUpdate {
+    pub(super) fn update(&self, order: OrderId, status: OrderStatus, code: i32) -> OrderUpdate {
         let known = self.orders.get(order);
         OrderUpdate {
             order,

@@ -318,7 +318,7 @@ impl Gateway {
     /// it; before the stream is believed, once.
     fn end_round(&mut self, now: TimeNs, out: &mut Outputs) {
         let Some(round) = self.session.round.take() else { return };
-        let missing = self.judge_positions(now, round.begun);
+        let missing = self.judge_positions(now, round.begun, out);
         self.session.known_ns = round.begun;
         // What is on its way is soon there: an order that turned out to be ours is asked for then.
         let wait_ns = if missing.moves { MOVING_NS } else { self.config.reconcile_ns };

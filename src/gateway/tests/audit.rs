@@ -446,6 +446,33 @@ fn a_fill_that_comes_for_what_was_assumed_is_not_new() {
     assert_eq!(desk.audited(15, &venue), [""; 0]);
 }
 
+/// The stop filled, and somebody bought back as much: of both nobody told.
+#[test]
+fn fills_that_come_to_nothing_are_not_waited_for() {
+    let (mut desk, mut venue) = held();
+    venue.fill(2, 1);
+    let late = std::mem::take(&mut venue.trades);
+    venue.moves(1);
+    desk.user(&order_message(2, "FILLED", "FILLED", "0.001", None));
+    assert_eq!(desk.said(), ["Filled 2"]);
+    assert_eq!(desk.audited(15, &venue), [""; 0], "they may be on their way");
+    assert_eq!(desk.audited(1, &venue), ["Expired 2 101"]);
+    assert_eq!(desk.audited(15, &venue), [""; 0], "once");
+    // The position has them already.
+    venue.trades = late;
+    assert_eq!(desk.audited(15, &venue), [""; 0]);
+    assert_eq!(desk.gateway.positions.told(BTC), Lots(1));
+    // What comes in time is not given up.
+    let (mut desk, mut venue) = held();
+    venue.fill(2, 1);
+    let late = std::mem::take(&mut venue.trades);
+    venue.moves(1);
+    desk.user(&order_message(2, "FILLED", "FILLED", "0.001", None));
+    desk.audited(15, &venue);
+    venue.trades = late;
+    assert_eq!(desk.audited(1, &venue), ["Fill 2 1@600000"]);
+}
+
 #[test]
 fn an_audit_that_fails_is_left_to_the_next() {
     let (mut desk, venue) = held();
