@@ -25,9 +25,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use fills::FillMemory;
 
 use crate::event::{
-    Alarm, AlarmKind, Command, CommandKind, Event, EventBody, ExitSignal, Feed, FeedState, FeedStatus,
-    Instrument, InstrumentTable, OutputBody, Queue, QueueShare, SEATS, TradeChanged, TradingState,
-    TradingStateChanged, VenueSetup,
+    Alarm, AlarmKind, ClockRead, Command, CommandKind, Event, EventBody, ExitSignal, Feed, FeedState,
+    FeedStatus, Instrument, InstrumentTable, OutputBody, Queue, QueueShare, SEATS, TradeChanged,
+    TradingState, TradingStateChanged, VenueSetup,
 };
 use crate::market::{MarketParams, MarketState, Smoothing};
 use crate::num::{Dec, InstrumentId, Lots, OrderId, TimeNs};
@@ -184,6 +184,7 @@ impl Engine {
             EventBody::RunStart(start) => self.on_start(start, before, out),
             EventBody::Instrument(row) => self.on_instrument(id, row),
             EventBody::QueueShare(share) => self.on_queue_share(share, out),
+            EventBody::ClockRead(clock) => self.on_clock_read(clock),
             EventBody::ArchiveStatus(status) if status.failing => self.fault(
                 AlarmKind::ArchiveFailing,
                 TradingState::Reducing,
@@ -223,6 +224,11 @@ impl Engine {
         if self.settings.regime_symbol == Some(row.symbol) {
             self.regime = Some(id);
         }
+    }
+
+    fn on_clock_read(&mut self, clock: &ClockRead) {
+        let now = self.now;
+        self.markets.iter_mut().for_each(|market| market.lag.on_clock(now, clock.ahead_ns, clock.error_ns));
     }
 
     /// One-way position mode and single-asset margin are what reduce-only stops need.

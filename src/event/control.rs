@@ -272,6 +272,16 @@ pub struct ConfigChange {
     pub digest: u64,
 }
 
+/// The venue's clock as it was read: frames are stamped by it.
+#[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
+#[repr(C)]
+pub struct ClockRead {
+    /// Venue's time − ours, in nanoseconds.
+    pub ahead_ns: i64,
+    /// By how much that may be wrong: half of the round trip.
+    pub error_ns: i64,
+}
+
 /// Whether the archive behind the ring can be written.
 #[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
 #[repr(C)]

@@ -191,6 +191,8 @@ bodies! {
         49 => ConfigChange(ConfigChange),
         /// The archive could not be written, or can be again.
         50 => ArchiveStatus(ArchiveStatus),
+        /// The venue's clock was read.
+        51 => ClockRead(ClockRead),
     }
 }
 

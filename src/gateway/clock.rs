@@ -11,7 +11,7 @@ use super::machine::Gateway;
 use super::own;
 use super::requests::{Road, Waiting, What};
 use super::responses::Answer;
-use crate::event::OrderUpdate;
+use crate::event::{ClockRead, EventBody, OrderUpdate};
 use crate::num::{InstrumentId, Millis, NS_PER_MS, NS_PER_SEC, TimeNs};
 use crate::venue::binance::request::{self, Action, RECV_WINDOW_MS, Verb};
 use crate::venue::binance::{code, path};
@@ -141,6 +141,9 @@ impl Gateway {
             self.clock.read_at = now;
             self.clock.error_ns = round_trip_ns / 2;
             self.clock.refused = false;
+            let ahead_ns = self.clock_offset_ms.saturating_mul(NS_PER_MS);
+            let read = ClockRead { ahead_ns, error_ns: self.clock.error_ns };
+            out.event(now, InstrumentId::NONE, EventBody::ClockRead(read));
         }
         self.clock.ask_at = now + self.clock.every_ns;
         if !at_once {

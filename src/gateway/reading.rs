@@ -10,8 +10,8 @@ use super::orders::{Stage, Tracked};
 use super::rest::RestReply;
 use super::start::{StartConfig, StartError};
 use crate::event::{
-    AccountReason, AccountUpdate, Event, EventBody, Instrument, InstrumentTable, OrderStatus, VenuePosition,
-    VenueSetup,
+    AccountReason, AccountUpdate, ClockRead, Event, EventBody, Instrument, InstrumentTable, OrderStatus,
+    VenuePosition, VenueSetup,
 };
 use crate::num::{Dec, DecError, InstrumentId, Lots, Millis, NS_PER_MS, Now, OrderId, TimeNs};
 use crate::venue::binance::answer::{
@@ -59,7 +59,8 @@ impl Reading {
         clock: &dyn Now,
         open: impl FnOnce(&str) -> Result<L, StartError>,
     ) -> Result<(Reading, L), StartError> {
-        let mut reader = Reader { rest, credentials, clock, offset_ms: 0, params: Params::default() };
+        let mut reader =
+            Reader { rest, credentials, clock, offset_ms: 0, error_ns: 0, params: Params::default() };
         reader.read_clock()?;
         let (instruments, rates) = reader.read_instruments(config)?;
         reader.check_modes()?;
@@ -69,6 +70,9 @@ impl Reading {
         let mut snapshot = Snapshot { events: setup, notes: Vec::new(), held: Vec::new(), found: Vec::new() };
         reader.read_account(&instruments, &mut snapshot)?;
         reader.read_orders(config, &instruments, &mut snapshot)?;
+        let read =
+            ClockRead { ahead_ns: reader.offset_ms.saturating_mul(NS_PER_MS), error_ns: reader.error_ns };
+        snapshot.events.push(reader.event(InstrumentId::NONE, EventBody::ClockRead(read)));
         let Reader { credentials, offset_ms: clock_offset_ms, .. } = reader;
         let Snapshot { events, notes, held, found } = snapshot;
         let reading = Reading {
@@ -89,7 +93,10 @@ impl Reading {
     /// reconciliation, in an order the engine's books can follow; of what was read at the start, setup and
     /// positions are left.
     pub fn resume(&mut self, earlier: Earlier) {
-        let kept = |body: &EventBody| matches!(body, EventBody::VenueSetup(_) | EventBody::VenuePosition(_));
+        let kept = |body: &EventBody| {
+            use EventBody::{ClockRead, VenuePosition, VenueSetup};
+            matches!(body, VenueSetup(_) | VenuePosition(_) | ClockRead(_))
+        };
         self.events.retain(|event| kept(&event.body));
         self.earlier = Some(earlier);
     }
@@ -149,6 +156,7 @@ struct Reader<'a> {
     credentials: Credentials,
     clock: &'a dyn Now,
     offset_ms: Millis,
+    error_ns: i64,
     params: Params,
 }
 
@@ -180,6 +188,7 @@ impl Reader<'_> {
                 shortest_ns = round_trip_ns;
                 let middle_ms = asked.ms() + round_trip_ns / 2 / NS_PER_MS;
                 self.offset_ms = time.server_time.saturating_sub(middle_ms);
+                self.error_ns = round_trip_ns / 2;
             }
             if shortest_ns <= ROUND_TRIP_NS {
                 break;

@@ -5,10 +5,12 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::num::{Millis, NS_PER_SEC, TimeNs};
 
 /// Receive time − venue time against its rolling minimum. Clocks that disagree by a constant cancel
-/// out; only growth counts.
+/// out; only growth counts. A feed that is late from the first frame does not grow: where the venue's clock was
+/// read, what a frame without delay would have belongs to the minimum.
 #[derive(Clone, Copy, Debug, Default, BorshSerialize, BorshDeserialize)]
 pub struct LagTracker {
-    current_ns: i64,
+    /// Of the newest frame.
+    current_ns: Option<i64>,
     /// Minimum of this half window and of the one before it.
     minimum_ns: Option<i64>,
     previous_minimum_ns: Option<i64>,
@@ -29,8 +31,20 @@ impl LagTracker {
             return;
         }
         let lag = recv_ns.since(TimeNs::from_ms(event_ms));
+        if self.take(recv_ns, lag) {
+            self.current_ns = Some(lag);
+        }
+    }
+
+    /// The venue's clock was read: so much ahead of ours, give or take an error.
+    pub fn on_clock(&mut self, now: TimeNs, ahead_ns: i64, error_ns: i64) {
+        self.take(now, error_ns.saturating_sub(ahead_ns));
+    }
+
+    /// Takes into the minimum what could be a lag.
+    fn take(&mut self, recv_ns: TimeNs, lag: i64) -> bool {
         if lag.unsigned_abs() > SKEW_NS_MAX {
-            return;
+            return false;
         }
         let half = recv_ns.0.div_euclid(HALF_WINDOW_NS);
         if half != self.half_window {
@@ -39,8 +53,8 @@ impl LagTracker {
             self.minimum_ns = None;
             self.half_window = half;
         }
-        self.current_ns = lag;
         self.minimum_ns = Some(self.minimum_ns.map_or(lag, |m| m.min(lag)));
+        true
     }
 
     /// Nanoseconds the newest frame was later than the best recent one; ≥ 0.
@@ -50,7 +64,8 @@ impl LagTracker {
             (Some(a), None) | (None, Some(a)) => a,
             (None, None) => return 0,
         };
-        self.current_ns.saturating_sub(best)
+        // Of what was read the error is left, by which a frame may seem early.
+        self.current_ns.map_or(0, |current| current.saturating_sub(best).max(0))
     }
 }
 
@@ -78,5 +93,28 @@ mod tests {
         assert_eq!(lag.excess_ns(), 0);
         lag.on_frame(TimeNs(i64::MAX), 1);
         assert!(lag.excess_ns() >= 0);
+    }
+
+    #[test]
+    fn a_feed_that_is_late_from_the_first_frame_is_late_by_the_venues_clock() {
+        let (mut told, mut untold) = (LagTracker::default(), LagTracker::default());
+        let ms = |ms: i64| ms * NS_PER_MS;
+        // Ours is 1.5 s behind the venue's.
+        told.on_clock(TimeNs(ms(1_000_000)), ms(1_500), ms(20));
+        assert_eq!(told.excess_ns(), 0, "no frame yet");
+        for lag in [&mut told, &mut untold] {
+            lag.on_frame(TimeNs(ms(1_001_000)), 1_002_500 - 4_000);
+        }
+        assert_eq!((told.excess_ns(), untold.excess_ns()), (ms(3_980), 0));
+        // What comes in time is not late, nor what is early by the error of the reading.
+        for early_ms in [0, 20] {
+            told.on_frame(TimeNs(ms(1_002_000)), 1_003_500 + early_ms);
+            assert_eq!(told.excess_ns(), 0);
+        }
+        // In ten minutes it is forgotten; it is read again before.
+        told.on_frame(TimeNs(ms(1_701_000)), 1_700_000);
+        assert_eq!(told.excess_ns(), 0);
+        told.on_clock(TimeNs(ms(1_701_000)), i64::MIN, i64::MAX);
+        assert_eq!(told.excess_ns(), 0, "no clock");
     }
 }

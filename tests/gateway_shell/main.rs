@@ -268,6 +268,7 @@ fn words(body: &EventBody) -> String {
         EventBody::AccountUpdate(update) => format!("{:?} {}", update.reason, update.wallet),
         EventBody::VenuePosition(position) => format!("Position {}", position.quantity.0),
         EventBody::VenueSetup(setup) => format!("Leverage {}", setup.leverage),
+        EventBody::ClockRead(_) => "Clock".to_string(),
         other => format!("{other:?}"),
     }
 }

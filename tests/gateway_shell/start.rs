@@ -14,7 +14,7 @@ fn an_account_as_it_is_found() {
         prepared.reading.instruments.iter().map(|(_, row)| row.symbol.to_string()).collect();
     assert_eq!(symbols, ["BTCUSDT", "ETHUSDT"], "as asked for, not as listed");
     let said: Vec<String> = prepared.reading.events.iter().map(|event| words(&event.body)).collect();
-    assert_eq!(said, ["Leverage 5", "Snapshot 1000.5", "Position -10"]);
+    assert_eq!(said, ["Leverage 5", "Snapshot 1000.5", "Position -10", "Clock"]);
     assert_eq!(prepared.reading.events[2].instrument, InstrumentId(1));
     assert_eq!(prepared.reading.notes, ["DOGEUSDT: a position that is not ours to manage"]);
     assert_eq!(prepared.reading.clock_offset_ms, 250);
@@ -59,7 +59,7 @@ fn orders_of_ours_that_are_open_are_found() {
         {"algoId": 8, "symbol": "ETHUSDT", "clientAlgoId": "qt-00000006-00000003", "algoStatus": "NEW", "updateTime": 1}]));
     let prepared = start(&server).unwrap();
     let said: Vec<String> = prepared.reading.events.iter().skip(3).map(|event| words(&event.body)).collect();
-    assert_eq!(said, ["Accepted 1", "Accepted 3"]);
+    assert_eq!(said, ["Accepted 1", "Accepted 3", "Clock"]);
     assert!(
         prepared.reading.notes[1].starts_with("DOGEUSDT: an order of ours"),
         "{:?}",
@@ -143,7 +143,7 @@ fn everything_over_tls() {
     let file = folder.path().join("ca.pem");
     std::fs::write(&file, authority.pem()).unwrap();
     let prepared = prepare(config(&server, Roots::File(file.clone())), credentials(), &Clock::new()).unwrap();
-    assert_eq!(prepared.reading.events.len(), 3);
+    assert_eq!(prepared.reading.events.len(), 4);
     // Another authority's word is not taken, by REST either.
     std::fs::write(&file, Authority::new("another").pem()).unwrap();
     let error = prepare(config(&server, Roots::File(file)), credentials(), &Clock::new()).err().unwrap();

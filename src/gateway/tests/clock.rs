@@ -2,6 +2,7 @@
 //! stamp was refused.
 
 use super::*;
+use crate::event::ClockRead;
 
 const TIME: &str = "Get /fapi/v1/time";
 
@@ -52,6 +53,20 @@ fn a_question_that_failed_is_asked_again() {
         assert_eq!(calls[0].1, TIME);
         desk.on(Input::Rest(calls[0].0, outcome));
     }
+}
+
+/// The engine measures by it how late frames are.
+#[test]
+fn what_was_read_is_told_with_its_error() {
+    let mut desk = desk();
+    desk.wait(60 * NS_PER_SEC);
+    let (request, _) = desk.called().into_iter().find(|(_, call)| call == TIME).unwrap();
+    desk.now = desk.now + 300 * 1_000_000;
+    let server_ms = desk.now.ms() - 150 + 1_234;
+    time(&mut desk, request, server_ms);
+    let told: Vec<EventBody> = desk.events().into_iter().map(|(_, body)| body).collect();
+    let expected = ClockRead { ahead_ns: 1_234_000_000, error_ns: 150_000_000 };
+    assert_eq!(told, [EventBody::ClockRead(expected)]);
 }
 
 #[test]

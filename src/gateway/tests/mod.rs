@@ -159,7 +159,9 @@ impl Desk {
 
     /// Events in few words: `Accepted 1`, `Fill 1 2@600000`, `User Down`.
     fn said(&mut self) -> Vec<String> {
-        self.events().iter().map(|(_, body)| words(body)).collect()
+        let events = self.events();
+        let said = events.iter().filter(|(_, body)| !matches!(body, EventBody::ClockRead(_)));
+        said.map(|(_, body)| words(body)).collect()
     }
 
     /// Texts written to the order websocket: request and message.

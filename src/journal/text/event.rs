@@ -49,6 +49,10 @@ pub(super) fn write(body: &EventBody, f: &mut Fields) {
             f.flag("failing", p.failing);
             f.int("error", p.error);
         }
+        EventBody::ClockRead(p) => {
+            f.int("ahead_ns", p.ahead_ns);
+            f.int("error_ns", p.error_ns);
+        }
     }
 }
 
