@@ -57,11 +57,14 @@ impl Engine {
             let lots = fill.quantity.0 * fill.side.sign();
             alarm(AlarmKind::UnknownPosition, OrderId::NONE, lots, id, out);
         }
+        let mut beyond = Lots::ZERO;
         for (order, lots) in owed {
             if let Some(t) = self.find_order(id, order) {
-                self.book_fill(t, &Fill { order, ..part(lots) }, at, out);
+                beyond += self.book_within(t, &Fill { order, ..part(lots) }, at, out);
+                self.refresh_equity(out);
             }
         }
+        let rest = rest + beyond;
         if reduced.0 > 0
             && let Some(t) = self.trade_index(id)
         {

@@ -7,7 +7,6 @@ use crate::event::{
     OrderUpdate, OutputBody, Purpose, Query, TradingState,
 };
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
-use crate::risk::config::OnUnknownPosition;
 use crate::risk::controller::LimitChanges;
 use crate::risk::exit::ExitState;
 use crate::risk::money;
@@ -203,9 +202,21 @@ impl Engine {
     /// Of an exit that sold more than its trade has, the rest is a position that is nobody's: entry fills
     /// were lost before it, or somebody else closed a part.
     fn book_accepted(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) {
+        let id = self.trades[t].instrument;
+        let excess = self.book_within(t, fill, at, out);
+        if excess.0 > 0 {
+            let rest = Fill { quantity: excess, fee: Dec::ZERO, ..*fill };
+            self.on_unexpected_fill(id, &rest, at, out);
+        }
+    }
+
+    /// Books a fill to its trade; an exit no further than the position it leaves. What goes beyond is
+    /// returned, and counts as filled of its order.
+    pub(super) fn book_within(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) -> Lots {
         let excess = self.excess(t, fill);
-        if excess == Lots::ZERO || self.settings.on_unknown_position == OnUnknownPosition::Halt {
-            return self.book_fill(t, fill, at, out);
+        if excess == Lots::ZERO {
+            self.book_fill(t, fill, at, out);
+            return excess;
         }
         let id = self.trades[t].instrument;
         let ours = Fill { quantity: fill.quantity - excess, ..*fill };
@@ -219,8 +230,7 @@ impl Engine {
         {
             order.filled += excess;
         }
-        let rest = Fill { quantity: excess, fee: Dec::ZERO, ..*fill };
-        self.on_unexpected_fill(id, &rest, at, out);
+        excess
     }
 
     /// By how much an exit's fill goes beyond the position it leaves.
@@ -229,12 +239,12 @@ impl Engine {
         let exits = trade.order(fill.order).is_some_and(|order| order.purpose != Purpose::Entry);
         // What the entry has still to report may have been exited already.
         let entering: i64 = trade.live(Purpose::Entry).map(|entry| entry.outstanding().0).sum();
-        let open = trade.open().0.max(0).saturating_add(entering);
+        let open = trade.open().0.saturating_add(entering).max(0);
         if exits { Lots((fill.quantity.0 - open).max(0)) } else { Lots::ZERO }
     }
 
     /// Books a fill that a trade accepts.
-    pub(super) fn book_fill(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) {
+    fn book_fill(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) {
         self.controller.book(-fill.fee);
         let order = self.trades[t].order_mut(fill.order).map(|order| {
             order.filled += fill.quantity;
@@ -302,10 +312,6 @@ impl Engine {
     }
 
     fn on_exit_fill(&mut self, t: usize, fill: &Fill, order: &LiveOrder, out: &mut Outbox) {
-        if self.excess(t, fill) > Lots::ZERO {
-            let (id, lots) = (self.trades[t].instrument, fill.quantity.0);
-            self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
-        }
         let instrument = self.markets[self.trades[t].instrument.index()].instrument;
         let trade = &mut self.trades[t];
         let reference = if order.purpose == Purpose::Stop { order.trigger } else { order.reference };

@@ -7,7 +7,7 @@ use crate::num::planted::{Bug, is_planted};
 use crate::num::{NS_PER_SEC, TimeNs};
 use crate::risk::config::{ConfigError, Settings};
 use crate::risk::off;
-use crate::trade::{LiveOrder, OrderState, Step};
+use crate::trade::{FillMemory, LiveOrder, OrderState, Step};
 
 /// The venue acts on a request within its receive window of 5 s, or not at all: an exit that it does
 /// not know after so long will not come any more, and a position must not wait for it. Only for
@@ -124,8 +124,8 @@ impl Engine {
     }
 
     /// Fills applied already, by instrument and the venue's trade id: the newest of them.
-    pub fn fills_applied(&self) -> impl Iterator<Item = (crate::num::InstrumentId, i64)> {
-        self.fills.iter()
+    pub fn fills_applied(&self) -> &FillMemory {
+        &self.fills
     }
 
     /// The run was told to end: the next start goes on as before that.
