@@ -79,7 +79,7 @@ impl Engine {
             out.push(id, OutputBody::Cancel(Cancel { id: update.order, kind: known.kind, pad: [0; 7] }));
         }
         let absent = known.is_absent(update, now)
-            || (update.status == OrderStatus::NotFound && self.is_lost_for_good(&known));
+            || (update.status == OrderStatus::NotFound && self.is_lost_for_good(t, &known));
         let Some(order) = self.trades[t].order_mut(update.order) else { return };
         if update.status == OrderStatus::CancelRejected && !order.state.is_final() {
             ask(order, now, id, out);
@@ -131,6 +131,9 @@ impl Engine {
         }
         let others = trade.live(Purpose::Stop).next().is_some();
         match order.state {
+            // Our own gateway's word: the venue has not seen it. The one that stands stays, and the next
+            // follows in a second.
+            OrderState::Rejected if others && code > 0 => {}
             OrderState::Rejected => {
                 if code == CODE_WOULD_TRIGGER {
                     // The price is already there: the stop has done its work, only late.
@@ -296,19 +299,25 @@ impl Engine {
             self.fault(AlarmKind::Arithmetic, TradingState::Halted, order, 0, id, out);
             return self.close_at_market(t, ExitSignal::Unprotected, out);
         }
-        if let Some(exit) = &trade.exit {
-            let filled = EntryFilled {
-                entry: trade.entry.to_dec(tick),
-                trade: trade.id,
-                quantity: trade.entry.quantity,
-                stop: exit.stop,
-                target: exit.target,
-                side: trade.side(),
-                pad: [0; 15],
-            };
-            out.push(trade.instrument, OutputBody::EntryFilled(filled));
-        }
+        self.say_entry_filled(t, out);
         self.advance(t, Step::EntryFilled, out);
+    }
+
+    /// The entry so far, and the levels that follow from it.
+    pub(super) fn say_entry_filled(&self, t: usize, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let tick = self.markets[trade.instrument.index()].instrument.tick;
+        let Some(exit) = &trade.exit else { return };
+        let filled = EntryFilled {
+            entry: trade.entry.to_dec(tick),
+            trade: trade.id,
+            quantity: trade.entry.quantity,
+            stop: exit.stop,
+            target: exit.target,
+            side: trade.side(),
+            pad: [0; 15],
+        };
+        out.push(trade.instrument, OutputBody::EntryFilled(filled));
     }
 
     fn on_exit_fill(&mut self, t: usize, fill: &Fill, order: &LiveOrder, out: &mut Outbox) {

@@ -492,10 +492,10 @@ impl Gateway {
 }
 
 /// How long a silence lasts of which the venue said this much: of a ban that it says nothing of, as long as
-/// the shortest lasts.
+/// the shortest lasts. An end that is past says nothing either: the clocks differ.
 pub(super) fn silence_ns(said_ns: Option<i64>, banned: bool) -> i64 {
     let unsaid = if banned { BAN_NS } else { SILENCE_NS };
-    said_ns.unwrap_or(unsaid).min(SILENCE_NS_MAX)
+    said_ns.filter(|said| *said > 0).unwrap_or(unsaid).clamp(NS_PER_SEC, SILENCE_NS_MAX)
 }
 
 /// When a `Retry-After` is over.

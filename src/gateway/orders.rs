@@ -1,6 +1,6 @@
 //! Orders as the venue has them, so that each of its words is passed on once.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::event::{Order, OrderKind, OrderStatus};
 use crate::num::{InstrumentId, Lots, NS_PER_SEC, OrderId, Side, TimeNs};
@@ -133,9 +133,9 @@ impl Tracked {
 /// All orders.
 #[derive(Debug, Default)]
 pub struct OrderTable {
-    /// In the order of their ids: whoever goes through them does so in the same order every time.
+    /// Both in the order of their ids: whoever goes through them does so in the same order every time.
     live: BTreeMap<OrderId, Tracked>,
-    ended: HashMap<OrderId, Tracked>,
+    ended: BTreeMap<OrderId, Tracked>,
     ended_order: VecDeque<OrderId>,
     /// The highest id an instruction had. Ids only grow: none is sent twice, remembered or not.
     last_sent: OrderId,
@@ -228,7 +228,10 @@ impl OrderTable {
     /// the venue has said that those filled.
     pub fn assume(&mut self, instrument: InstrumentId, side: Side, lots: Lots) {
         let mut left = lots;
-        for tracked in self.live.values_mut().chain(self.ended.values_mut()) {
+        // The oldest first, whether it is over or not.
+        let mut orders: Vec<_> = self.live.iter_mut().chain(&mut self.ended).collect();
+        orders.sort_unstable_by_key(|(id, _)| **id);
+        for (_, tracked) in orders {
             let of_it = tracked.instrument == instrument;
             if of_it && tracked.order.is_some_and(|order| order.side == side) {
                 let owed = Lots((tracked.filled.0 - tracked.summed.0).clamp(0, left.0));

@@ -15,8 +15,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::budget::Cost;
 use super::io::Outputs;
 use super::machine::Gateway;
+use super::own;
 use super::requests::{Part, What};
 use super::session::SessionState;
 use crate::event::{Event, EventBody, Fill, OrderStatus};
@@ -56,6 +58,8 @@ pub(super) struct Reconciliation {
     step: Step,
     /// Questions without an answer.
     open: usize,
+    /// What all of them cost.
+    weight: u32,
     pub begun: TimeNs,
     instruments: BTreeSet<InstrumentId>,
     /// Orders that the lists show as they are known.
@@ -81,6 +85,7 @@ impl Reconciliation {
             tells_all: loud,
             step: Step::Lists,
             open: 0,
+            weight: 0,
             begun: at,
             instruments: BTreeSet::new(),
             as_known: BTreeSet::new(),
@@ -184,6 +189,7 @@ impl Gateway {
     ) {
         let Some(round) = &mut self.session.round else { return };
         round.open += 1;
+        round.weight = round.weight.saturating_add(own::cost(verb, path, self.params.has("symbol")).weight);
         let what = What::Reconcile { round: round.number, part };
         self.ask(now, verb, path, what, instrument, out);
     }
@@ -313,7 +319,9 @@ impl Gateway {
         self.session.known_ns = round.begun;
         // What is on its way is soon there: an order that turned out to be ours is asked for then.
         let wait_ns = if missing.moves { MOVING_NS } else { self.config.reconcile_ns };
-        self.session.audit_at = now + wait_ns.min(self.config.reconcile_ns);
+        // With many instruments they are further apart, or entries would find no room.
+        let apart_ns = self.budget.quarter_apart_ns(Cost { weight: round.weight, orders: 0 });
+        self.session.audit_at = now + wait_ns.min(self.config.reconcile_ns).max(apart_ns);
         self.session.reconcile_also.clear();
         if round.loud {
             if round.tells_all && missing.unconfirmed {

@@ -203,8 +203,15 @@ impl Followed {
         self.take(EventBody::OrderUpdate(update))
     }
 
+    /// Another start, with this policy. Its announcement begins a segment, and tells those who follow nothing.
     pub fn policy(&mut self, policy: OnUnknownPosition) {
+        let start = identity(self.engine.epoch() + 1 - IDENTITY.epoch);
+        let body = run_start_of(&start);
+        let event = Event { recv_ns: TimeNs::from_ms(self.now_ms()), instrument: BTC, body };
+        self.engine.step(&event, &mut self.out);
         self.engine.reconfigure(&Settings { on_unknown_position: policy, ..Settings::DEFAULT });
+        let (feed, state) = (Feed::User, FeedState::Up);
+        self.take(EventBody::FeedStatus(FeedStatus { since_ms: 0, feed, state, pad: [0; 6] }));
     }
 
     /// Those who show it begin anew, with what the engine has.

@@ -34,6 +34,8 @@ pub(super) struct Venue {
     pub position: i64,
     wallet: i64,
     pub changed_ms: Millis,
+    /// How long after the beginning its trades were.
+    traded_ms: Millis,
 }
 
 impl Venue {
@@ -93,7 +95,7 @@ impl Venue {
         self.orders.iter().find(|(_, order)| order.client_id == wanted).map(|(sequence, _)| *sequence)
     }
 
-    fn answer(&self, path: &str, query: &str) -> Option<Value> {
+    pub fn answer(&self, path: &str, query: &str) -> Option<Value> {
         let btc = query.contains("symbol=BTCUSDT");
         let open = |(sequence, order): (&u32, &AtVenue)| (btc && order.open).then_some(*sequence);
         let listed = self.orders.iter().filter_map(open);
@@ -116,7 +118,7 @@ impl Venue {
                     json!({"id": id, "orderId": 9_000 + order, "symbol": "BTCUSDT",
                            "side": if *signed > 0 { "BUY" } else { "SELL" }, "price": "60000.0",
                            "qty": Venue::quantity(signed.abs()), "commission": "0.03",
-                           "commissionAsset": "USDT", "maker": false, "time": T0_MS})
+                           "commissionAsset": "USDT", "maker": false, "time": T0_MS + self.traded_ms})
                 });
                 json!(rows.collect::<Vec<_>>())
             }
@@ -213,6 +215,21 @@ fn a_lost_fill_is_found_by_the_difference_it_leaves() {
     assert_eq!(desk.said(), ["Fill 3 2@600000", "Filled 3"]);
     assert_eq!(desk.audited(15, &venue), [""; 0], "once");
     assert_eq!(desk.gateway.counters().assumed_fills, 0);
+}
+
+/// A round at 15 s finds a fill that the stream, which last spoke at 0 s, has not told: it may still be about
+/// to, or have told it just before it fell silent.
+#[test]
+fn a_stream_that_keeps_a_fill_to_itself_is_given_up() {
+    for (traded_ms, deaf) in [(5_000, false), (5_001, true), (9_999, true), (10_000, false)] {
+        let (mut desk, mut venue) = held();
+        desk.placed_at(entry(3), &mut venue);
+        venue.fill(3, 2);
+        venue.traded_ms = traded_ms;
+        desk.audited(15, &venue);
+        assert_eq!(desk.gateway.positions.told(BTC), Lots(3));
+        assert_eq!(desk.out.close_user, deaf, "{traded_ms}");
+    }
 }
 
 #[test]
@@ -366,12 +383,28 @@ fn the_id_of_an_assumed_fill_is_made_of_what_the_venue_stated() {
     let ((first, venue), (second, _)) = (found(5), found(5));
     assert_eq!(first, second);
     assert_ne!(first.trade_id, found(6).0.trade_id);
-    // A start that was told of it by its journal, but has lost what it did to the position.
+    // A start goes on with what its journal says of the position, and has nothing to conclude.
     let mut desk = Desk::auditing();
-    let earlier = Earlier { fills: vec![(BTC, first.trade_id)], ..Earlier::default() };
+    let fills = vec![(BTC, first.trade_id)];
+    let earlier = Earlier { fills: fills.clone(), positions: vec![(BTC, Lots(5))], ..Earlier::default() };
     desk.gateway.resume(earlier, Vec::new(), T0);
     let said = [desk.audited(0, &venue), desk.audited(1, &venue), desk.audited(15, &venue)].concat();
     assert_eq!(said, ["Snapshot 0", "Position 5", "User Resynced"]);
+    // One whose position lacks it although its fills have it lacks another, which must not be taken for that.
+    let mut desk = Desk::auditing();
+    desk.gateway.resume(Earlier { fills, ..Earlier::default() }, Vec::new(), T0);
+    desk.audited(0, &venue);
+    desk.audited(1, &venue);
+    let again = desk.gateway.positions.told(BTC);
+    assert_eq!(again, Lots(5));
+    // A position that went elsewhere and is flat again as before states nothing new: flat ones have no time.
+    let (mut desk, mut venue) = held();
+    for moves in [-2, 1, 0, 4, -3] {
+        venue.moves(moves);
+        desk.audited(15, &venue);
+        desk.audited(1, &venue);
+        assert_eq!(desk.gateway.positions.told(BTC).0, venue.position, "{moves}");
+    }
 }
 
 /// Before the stream is believed the position is looked at twice; what is concluded follows the word that
