@@ -56,7 +56,6 @@ impl Engine {
         for (order, lots) in owed {
             if let Some(t) = self.find_order(id, order) {
                 beyond += self.book_within(t, &Fill { order, ..part(lots) }, at, out);
-                self.refresh_equity(out);
             }
         }
         let rest = rest + beyond;
@@ -66,6 +65,7 @@ impl Engine {
             self.reduce_by(t, &part(reduced), out);
         }
         if booked.0 > 0 {
+            self.refresh_equity(out);
             self.lower(AlarmKind::UnknownPosition, TradingState::Reducing, out);
         }
         if rest.0 > 0 && takes_over {

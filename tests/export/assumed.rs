@@ -1,6 +1,8 @@
 //! Fills that are not those of an ordinary entry or exit, as an engine books them, and everybody who follows
 //! its journal.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use quantum_trader::event::*;
 use quantum_trader::num::{Lots, OrderId};
@@ -154,9 +156,11 @@ fn what_an_order_owes_is_paid_by_what_the_position_shows() {
         let said = followed.fill(stop, -10, 477_500);
         followed.acknowledge(&said);
         assert_eq!(followed.shown().len(), usize::from(policy != OnUnknownPosition::Halt));
-        let fills = followed.finish();
-        let paid = fills.row(1);
+        let tables = followed.tables();
+        let paid = tables["fills"].row(1);
         assert_eq!((paid["trade"], paid["realised"]), (entry.to_string().as_str(), "-23"), "{policy}");
+        let row = tables["orders"].row(1);
+        assert_eq!((row["order"], row["filled"]), (stop.to_string().as_str(), "0.01"));
     }
 }
 
@@ -197,6 +201,41 @@ fn what_an_exit_fills_beyond_its_trade_is_none_of_its_result() {
         assert_eq!((sold["trade"], sold["realised"]), (entry.to_string().as_str(), "-13.5"), "6 of 10");
         assert_eq!((sold["quantity"], sold["fee"]), ("0.01", "0.25"), "as the venue told it");
     }
+}
+
+/// The same, and then the venue says that the stop filled, and shows two more.
+#[test]
+fn what_an_order_owes_beyond_its_trade_is_none_of_its_result() {
+    for policy in POLICIES {
+        let (mut followed, entry, stop) = long(policy);
+        followed.assumed(-4, 501_000);
+        followed.word_filled(stop, OrderStatus::Filled, 10);
+        let said = followed.assumed(-12, 477_500);
+        followed.acknowledge(&said);
+        let halts = policy == OnUnknownPosition::Halt;
+        assert_eq!(followed.shown(), if halts { vec![] } else { vec![-6] }, "{policy}");
+        let tables = followed.tables();
+        let paid = tables["fills"].row(2);
+        assert_eq!((paid["trade"], paid["realised"]), (entry.to_string().as_str(), "-13.5"), "{policy}");
+        let is_stop = |row: &BTreeMap<&str, &str>| row["order"] == stop.to_string();
+        let row = tables["orders"].maps().find(is_stop).unwrap();
+        assert_eq!((row["filled"], row["average_price"]), ("0.01", "47750"), "of the order all the same");
+    }
+}
+
+/// What somebody opened beside our position he closes as well; what is ours of the same fill is ours.
+#[test]
+fn what_ends_a_position_that_was_left_alone_is_nobodys() {
+    let (mut followed, entry, _) = long(OnUnknownPosition::Halt);
+    followed.assumed(3, 500_000);
+    followed.assumed(-1, 501_000);
+    assert_eq!(followed.shown(), [10]);
+    followed.assumed(-5, 502_000);
+    assert_eq!(followed.shown(), [7]);
+    let fills = followed.finish();
+    assert_eq!(fills.column("applied"), ["true", "false", "false", "true"]);
+    let last = fills.row(3);
+    assert_eq!((last["trade"], last["realised"]), (entry.to_string().as_str(), "0.6"), "0.003 of 200");
 }
 
 /// A start that goes on is told again what was filled before it.

@@ -1,5 +1,7 @@
 //! An engine, and everybody who follows its journal: open trades, the account of the measures, the tables.
 
+use std::collections::BTreeMap;
+
 use quantum_trader::engine::{Engine, Outbox};
 use quantum_trader::event::record::Entry;
 use quantum_trader::event::*;
@@ -237,18 +239,22 @@ impl Followed {
     }
 
     /// The account kept from the journal alone is the engine's, and so are the fills in the tables.
-    pub fn finish(mut self) -> Rows {
+    pub fn finish(self) -> Rows {
+        self.tables().remove("fills").unwrap()
+    }
+
+    pub fn tables(mut self) -> BTreeMap<&'static str, Rows> {
         self.take(EventBody::Timer(Timer { count: 1 }));
         let equity = self.engine.controller().equity();
         let worst = self.engine.controller().worst_daily_drawdown();
         let account = self.measures.finish(equity, Some(worst)).account;
         assert!(account.ledger_checks >= 2);
-        assert_eq!(account.ledger_differences, 0, "{equity:?} {worst}");
+        assert_eq!(account.ledger_differences, 0, "{equity:?} {worst}: {account:?}");
         let dir = tempfile::tempdir().unwrap();
         write_archive(dir.path(), &records(&self.steps), 1_000);
-        let (report, mut tables) = exported(dir.path(), &dir.path().join("out"));
+        let (report, tables) = exported(dir.path(), &dir.path().join("out"));
         assert_eq!(report.problem, None);
-        let fills = tables.remove("fills").unwrap();
+        let fills = &tables["fills"];
         let outputs = self.steps.iter().flat_map(|step| &step.outputs);
         let closed = outputs.filter_map(|output| match &output.body {
             OutputBody::TradeClosed(closed) => Some(*closed),
@@ -261,6 +267,6 @@ impl Followed {
             let realised = results.fold(Dec::ZERO, |sum, (_, realised)| sum + Dec::parse(realised).unwrap());
             assert_eq!(realised, closed.pnl + closed.fees - closed.funding, "{closed:?}");
         }
-        fills
+        tables
     }
 }
