@@ -43,13 +43,11 @@ impl Engine {
         if self.settings.on_unknown_position == OnUnknownPosition::Halt || id.index() >= self.markets.len() {
             return self.leave_alone(id, fill, out);
         }
-        self.controller.book(-fill.fee);
-        let fill = Fill { order: OrderId::NONE, fee: Dec::ZERO, ..*fill };
-        self.explain(id, &fill, at, out);
+        self.explain(id, &Fill { order: OrderId::NONE, ..*fill }, at, out);
     }
 
     fn explain(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
-        // Of a fee nothing is known.
+        // The fee of one that was told is the account's, and of no trade's result.
         let part = |quantity: Lots| Fill { quantity, fee: Dec::ZERO, ..*fill };
         let owed = self.owed(id, fill);
         let paid = Lots(owed.iter().map(|(_, lots)| lots.0).sum());
@@ -63,19 +61,23 @@ impl Engine {
             self.fills.is_new(id, fill.trade_id);
         }
         if booked.0 > 0 {
+            self.controller.book(-fill.fee);
             alarm(AlarmKind::UnknownPosition, OrderId::NONE, booked.0 * fill.side.sign(), id, out);
         }
+        let mut beyond = Lots::ZERO;
         for (order, lots) in owed {
             if let Some(t) = self.find_order(id, order) {
-                self.book_fill(t, &Fill { order, ..part(lots) }, at, out);
+                beyond += self.book_within(t, &Fill { order, ..part(lots) }, at, out);
             }
         }
+        let rest = rest + beyond;
         if reduced.0 > 0
             && let Some(t) = self.trade_index(id)
         {
             self.reduce_by(t, &part(reduced), out);
         }
         if booked.0 > 0 {
+            self.refresh_equity(out);
             self.lower(AlarmKind::UnknownPosition, TradingState::Reducing, out);
         }
         if rest.0 > 0 && takes_over {

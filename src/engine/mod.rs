@@ -6,7 +6,6 @@
 mod account;
 mod assumed;
 mod decide;
-mod fills;
 mod market;
 mod orders;
 mod outbox;
@@ -22,7 +21,6 @@ pub use snapshot::{SNAPSHOT_HEADER_BYTES, SNAPSHOT_VERSION, SnapshotError};
 
 use account::{Dispute, say_limits};
 use borsh::{BorshDeserialize, BorshSerialize};
-use fills::FillMemory;
 
 use crate::event::{
     Alarm, AlarmKind, ClockRead, Command, CommandKind, Event, EventBody, ExitSignal, Feed, FeedState,
@@ -36,7 +34,7 @@ use crate::risk::config::{AtrSmoothing, Settings};
 use crate::risk::controller::{Controller, LimitChanges};
 use crate::risk::off;
 use crate::signal::RuleVoters;
-use crate::trade::{Step, Trade};
+use crate::trade::{FillMemory, Step, Trade};
 
 /// Trades held at once: twice the most that may be open (32), since a closed one stays until its
 /// last order is off the venue's book.
@@ -112,7 +110,7 @@ impl Engine {
             resting_stops: true,
             rule_voters: true,
             leverage: vec![None; markets_count],
-            fills: FillMemory::new(),
+            fills: FillMemory::default(),
             disputed: vec![None; markets_count],
             left_alone: vec![Lots::ZERO; markets_count],
             stated_wallet: None,

@@ -240,9 +240,21 @@ impl Engine {
     /// Of an exit that sold more than its trade has, the rest is a position that is nobody's: entry fills
     /// were lost before it, or somebody else closed a part.
     fn book_accepted(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) {
+        let id = self.trades[t].instrument;
+        let excess = self.book_within(t, fill, at, out);
+        if excess.0 > 0 {
+            let rest = Fill { quantity: excess, fee: Dec::ZERO, ..*fill };
+            self.on_unexpected_fill(id, &rest, at, out);
+        }
+    }
+
+    /// Books a fill to its trade; an exit no further than the position it leaves. What goes beyond is
+    /// returned, and counts as filled of its order.
+    pub(super) fn book_within(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) -> Lots {
         let excess = self.excess(t, fill);
         if excess == Lots::ZERO {
-            return self.book_fill(t, fill, at, out);
+            self.book_fill(t, fill, at, out);
+            return excess;
         }
         let id = self.trades[t].instrument;
         let ours = Fill { quantity: fill.quantity - excess, ..*fill };
@@ -252,8 +264,7 @@ impl Engine {
             self.controller.book(-fill.fee);
         }
         self.count_filled(id, fill.order, fill.side, excess);
-        let rest = Fill { quantity: excess, fee: Dec::ZERO, ..*fill };
-        self.on_unexpected_fill(id, &rest, at, out);
+        excess
     }
 
     /// By how much an exit's fill goes beyond the position it leaves.
@@ -262,12 +273,12 @@ impl Engine {
         let exits = trade.order(fill.order).is_some_and(|order| order.purpose != Purpose::Entry);
         // What the entry has still to report may have been exited already.
         let entering: i64 = trade.live(Purpose::Entry).map(|entry| entry.outstanding().0).sum();
-        let open = trade.open().0.max(0).saturating_add(entering);
+        let open = trade.open().0.saturating_add(entering).max(0);
         if exits { Lots((fill.quantity.0 - open).max(0)) } else { Lots::ZERO }
     }
 
     /// Books a fill that a trade accepts.
-    pub(super) fn book_fill(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) {
+    fn book_fill(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) {
         self.controller.book(-fill.fee);
         let order = self.trades[t].order_mut(fill.order).map(|order| {
             order.filled += fill.quantity;

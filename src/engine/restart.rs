@@ -7,7 +7,7 @@ use crate::num::planted::{Bug, is_planted};
 use crate::num::{Lots, TimeNs};
 use crate::risk::config::{ConfigError, Settings};
 use crate::risk::off;
-use crate::trade::{LiveOrder, OrderState, Step};
+use crate::trade::{FillMemory, LiveOrder, OrderState, Step};
 
 impl Engine {
     /// `before` is when the event in front of this one came.
@@ -127,8 +127,8 @@ impl Engine {
     }
 
     /// Fills applied already, by instrument and the venue's trade id: the newest of them.
-    pub fn fills_applied(&self) -> impl Iterator<Item = (crate::num::InstrumentId, i64)> {
-        self.fills.iter()
+    pub fn fills_applied(&self) -> &FillMemory {
+        &self.fills
     }
 
     /// The run was told to end: the next start goes on as before that.

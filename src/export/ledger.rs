@@ -1,29 +1,27 @@
-//! Orders and fills, which take more than one entry to tell: what the venue's words made of each order,
-//! by the same state table and the same books as the engine's.
+//! Orders and fills, which take more than one entry to tell: what the venue's words made of each order, and
+//! what the engine booked of each fill, by the same state table and the same books as the engine's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use super::convert::Place;
 use super::schema::VenueTime;
 use super::tables::{FillRow, OrderRow};
 use super::units::Units;
 use crate::event::{
-    Alarm, AlarmKind, Cancel, Consensus, EntryFilled, Fill, FillCause, Instrument, Order, OrderKind,
-    OrderStatus, OrderUpdate, Purpose, TradeState,
+    Alarm, AlarmKind, Cancel, Consensus, Event, Fill, FillCause, Instrument, Order, OrderKind, OrderStatus,
+    OrderUpdate, Output, Purpose, TradeState,
 };
 use crate::journal::text::Lines;
-use crate::num::{Dec, InstrumentId, Lots, OrderId, Ticks, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, OrderId, Side, Ticks, TimeNs};
 use crate::risk::levels::AveragePrice;
 use crate::risk::money;
 use crate::risk::sizing::Plan;
-use crate::trade::{LiveOrder, OrderState, Trade};
+use crate::trade::{Book, Booked, LiveOrder, OrderState, Trade};
 
 /// Orders followed at once; beyond it the oldest is written as it stands. An engine has at most 1,024.
 const ORDERS_MAX: usize = 1 << 16;
 /// Trades held at once; an engine holds 64.
 const TRADES_MAX: usize = 1 << 10;
-/// Fills remembered, as many as the engine does.
-const FILLS_REMEMBERED: usize = 1_024;
 
 /// An order and what was heard of it.
 #[derive(Clone, Debug)]
@@ -59,6 +57,14 @@ impl Followed {
         if self.live.hear(update, absent).is_some() && self.live.state.is_final() {
             self.ended_ns = Some(at);
             self.code = (self.live.state == OrderState::Rejected).then_some(update.code);
+        }
+    }
+
+    fn filled(&mut self, fill: &Fill) {
+        if fill.quantity <= self.live.unfilled() {
+            self.live.filled += fill.quantity;
+            self.value += fill.price.wide() * fill.quantity.wide();
+            self.fees = money::add(self.fees, fill.fee);
         }
     }
 
@@ -102,14 +108,22 @@ impl Followed {
 /// Orders that are not over, and trades that hold or may come to hold something.
 #[derive(Debug, Default)]
 pub struct Ledger {
+    book: Book,
     orders: BTreeMap<OrderId, Followed>,
     trades: BTreeMap<OrderId, Trade>,
-    fills: VecDeque<(InstrumentId, i64)>,
-    /// Of the newest fill, if none of our orders explains it: what of it left no position.
-    assumed: Option<(InstrumentId, Fill)>,
 }
 
 impl Ledger {
+    /// Takes an event, before anything else is asked of it.
+    pub fn event(&mut self, event: &Event) {
+        self.book.event(event);
+    }
+
+    /// Takes an output, before anything else is asked of it.
+    pub fn output(&mut self, place: Place, output: &Output) {
+        self.book.output(place.at, output);
+    }
+
     /// An order was sent. A row if nothing more can be told of it, or room had to be made.
     pub fn sent(&mut self, place: Place, id: InstrumentId, order: &Order, lines: &Lines) -> Option<OrderRow> {
         let followed = Followed {
@@ -130,7 +144,7 @@ impl Ledger {
             Some(followed)
         } else {
             if order.purpose == Purpose::Entry {
-                self.hold(id, order);
+                self.hold(order.trade, id, plan(order.side, order.reference, order.quantity));
             }
             self.orders.insert(order.id, followed);
             let full = self.orders.len() > ORDERS_MAX;
@@ -139,12 +153,11 @@ impl Ledger {
         out.map(|order| order.row(Units::of(lines, order.instrument)))
     }
 
-    fn hold(&mut self, id: InstrumentId, entry: &Order) {
-        if self.trades.len() >= TRADES_MAX {
+    fn hold(&mut self, trade: OrderId, id: InstrumentId, plan: Plan) -> &mut Trade {
+        if self.trades.len() >= TRADES_MAX && !self.trades.contains_key(&trade) {
             self.trades.pop_first();
         }
-        let trade = Trade::approved(entry.trade, id, plan(entry), Consensus::Weak);
-        self.trades.insert(entry.trade, trade);
+        self.trades.entry(trade).or_insert_with(|| Trade::approved(trade, id, plan, Consensus::Weak))
     }
 
     pub fn cancelled(&mut self, place: Place, cancel: &Cancel) {
@@ -180,26 +193,17 @@ impl Ledger {
         }
     }
 
-    /// A fill, and the row of its order if that is over with it.
-    pub fn fill(
-        &mut self,
-        place: Place,
-        id: InstrumentId,
-        fill: &Fill,
-        lines: &Lines,
-    ) -> (FillRow, Option<OrderRow>) {
+    /// The row of a fill before anything of it is booked.
+    pub fn fill(&self, place: Place, id: InstrumentId, fill: &Fill, lines: &Lines) -> FillRow {
         let units = Units::of(lines, id);
-        let order = self.orders.get(&fill.order).map(|order| (order.order.trade, order.order.purpose));
-        let booked = units.row().and_then(|row| self.book(place, id, fill, row));
-        // Of no order: forced, or concluded from the venue's position.
-        let of_none = booked.as_ref().filter(|_| fill.order.is_none()).map(|booked| booked.trade);
-        let row = FillRow {
+        let order = self.orders.get(&fill.order).map(|order| order.order);
+        FillRow {
             sequence: place.sequence,
             recv_ns: place.at,
             symbol: units.symbol(),
             order: fill.order,
-            trade: order.map(|(trade, _)| trade).or(of_none).unwrap_or(OrderId::NONE),
-            purpose: order.map(|(_, what)| purpose(what)),
+            trade: order.map_or(OrderId::NONE, |order| order.trade),
+            purpose: order.map(|order| purpose(order.purpose)),
             side: fill.side.as_str(),
             price: units.price(fill.price),
             quantity: units.quantity(fill.quantity),
@@ -214,101 +218,75 @@ impl Ledger {
                 FillCause::Assumed => "Assumed",
             },
             venue_trade_id: fill.trade_id,
-            applied: booked.is_some(),
-            realised: booked.and_then(|booked| booked.realised),
+            applied: false,
+            realised: None,
             event_ms: VenueTime(fill.event_ms),
-        };
-        (row, self.over(fill.order, lines))
+        }
     }
 
-    /// Books a fill if the engine did: new, of an order or position it knows, and no more than that has left.
-    fn book(&mut self, place: Place, id: InstrumentId, fill: &Fill, row: &Instrument) -> Option<Booked> {
-        let sane = fill.price.is_price() && fill.quantity.is_quantity() && money::is_money(fill.fee);
-        self.assumed = None;
-        if !sane || !self.is_new(id, fill.trade_id) {
-            return None;
-        }
-        let part = self.leaving(id, fill);
-        let fill = &part.unwrap_or(*fill);
-        let order = match fill.cause {
-            FillCause::Assumed if fill.order.is_none() => {
-                part?;
-                None
-            }
-            FillCause::Order | FillCause::Assumed => {
-                let order = self.orders.get_mut(&fill.order).filter(|order| order.instrument == id)?;
-                (fill.side == order.live.side && fill.quantity <= order.live.unfilled()).then_some(())?;
-                Some(order)
-            }
-            FillCause::Liquidation | FillCause::Adl | FillCause::Settlement => None,
-        };
-        let trade = match &order {
-            Some(order) => self.trades.get_mut(&order.order.trade)?,
-            None => self.trades.values_mut().find(|trade| trade.instrument == id && trade.open().0 > 0)?,
-        };
-        let entry = order.as_ref().is_some_and(|order| order.order.purpose == Purpose::Entry);
-        let possible = match (&order, entry) {
-            (None, _) => fill.side == trade.side().opposite() && fill.quantity <= trade.open(),
-            (Some(_), true) => trade.entry.quantity.0 + fill.quantity.0 <= Lots::QUANTITY_MAX.0,
-            (Some(_), false) => trade.exited.0 + fill.quantity.0 <= Lots::TOTAL_MAX.0,
-        };
-        possible.then_some(())?;
-        if let Some(order) = order {
-            order.live.filled += fill.quantity;
-            order.value += fill.price.wide() * fill.quantity.wide();
-            order.fees = money::add(order.fees, fill.fee);
-        }
-        let before = trade.realised;
-        if entry {
-            trade.book_entry(fill, row, place.at);
-        } else {
-            trade.book_exit(fill, Ticks::ZERO, row);
-        }
-        Some(Booked { trade: trade.id, realised: (!entry).then(|| money::add(trade.realised, -before)) })
-    }
-
-    /// What of an assumed fill leaves a position; the rest is kept for what the engine makes of it.
-    fn leaving(&mut self, id: InstrumentId, fill: &Fill) -> Option<Fill> {
-        if fill.cause != FillCause::Assumed || !fill.order.is_none() {
-            return None;
-        }
-        let leaves = |trade: &&Trade| trade.instrument == id && trade.side() != fill.side;
-        let open = self.trades.values().find(leaves).map_or(Lots::ZERO, Trade::open);
-        let part = Lots(open.0.clamp(0, fill.quantity.0));
-        let of = |quantity: Lots| (quantity.0 > 0).then_some(Fill { quantity, ..*fill });
-        self.assumed = of(fill.quantity - part).map(|rest| (id, rest));
-        of(part)
-    }
-
-    /// The engine has entries filled. If they are the rest of an assumed fill, the trade it went to.
-    pub fn entered(
+    /// What the engine booked with the newest entry, told in the row of its fill. The rows of orders that are
+    /// over with it.
+    pub fn book(
         &mut self,
         place: Place,
         id: InstrumentId,
-        filled: &EntryFilled,
+        mut row: Option<&mut FillRow>,
         lines: &Lines,
-    ) -> Option<OrderId> {
-        let (of, fill) = self.assumed.take()?;
-        let row = Units::of(lines, id).row().filter(|_| of == id && fill.side == filled.side)?;
-        if self.trades.len() >= TRADES_MAX && !self.trades.contains_key(&filled.trade) {
-            self.trades.pop_first();
+    ) -> Vec<OrderRow> {
+        let (booked, mut over) = (self.book.booked().to_vec(), Vec::new());
+        let Some(instrument) = Units::of(lines, id).row() else { return over };
+        for booked in booked {
+            let (trade, fill, realised) = match booked {
+                Booked::Entry { trade, fill } if self.enter(place, trade, id, &fill, instrument) => {
+                    (Some(trade), fill, None)
+                }
+                Booked::Exit { trade, fill } => match self.leave(trade, &fill, instrument) {
+                    Some(realised) => (Some(trade), fill, Some(realised)),
+                    None => continue,
+                },
+                Booked::Beyond { fill } => (None, fill, None),
+                Booked::Entry { .. } | Booked::Fee(_) => continue,
+            };
+            if let Some(order) = self.orders.get_mut(&fill.order) {
+                order.filled(&fill);
+            }
+            over.extend(self.over(fill.order, lines));
+            if let (Some(row), Some(trade)) = (row.as_deref_mut(), trade) {
+                // Of two trades it touched, the one it ended comes first.
+                row.trade = if row.applied { row.trade } else { trade };
+                row.applied = true;
+                row.realised = match (row.realised, realised) {
+                    (Some(before), Some(more)) => Some(money::add(before, more)),
+                    (before, more) => before.or(more),
+                };
+            }
         }
-        let new = || Trade::approved(filled.trade, id, taken_over(&fill), Consensus::Weak);
-        let trade = self.trades.entry(filled.trade).or_insert_with(new);
-        let possible = trade.entry.quantity.0 + fill.quantity.0 <= Lots::QUANTITY_MAX.0;
-        possible.then(|| trade.book_entry(&fill, row, place.at))?;
-        Some(filled.trade)
+        over
     }
 
-    fn is_new(&mut self, id: InstrumentId, trade_id: i64) -> bool {
-        if self.fills.contains(&(id, trade_id)) {
-            return false;
+    fn enter(
+        &mut self,
+        place: Place,
+        trade: OrderId,
+        id: InstrumentId,
+        fill: &Fill,
+        row: &Instrument,
+    ) -> bool {
+        // A position that was taken over had no order of ours.
+        let held = self.hold(trade, id, plan(fill.side, fill.price, fill.quantity));
+        let fits = held.entry.quantity + fill.quantity <= Lots::QUANTITY_MAX;
+        if fits {
+            held.book_entry(fill, row, place.at);
         }
-        if self.fills.len() == FILLS_REMEMBERED {
-            self.fills.pop_front();
-        }
-        self.fills.push_back((id, trade_id));
-        true
+        fits
+    }
+
+    /// Its result.
+    fn leave(&mut self, trade: OrderId, fill: &Fill, row: &Instrument) -> Option<Dec> {
+        let held = self.trades.get_mut(&trade)?;
+        let before = held.realised;
+        (held.exited + fill.quantity <= Lots::TOTAL_MAX).then(|| held.book_exit(fill, Ticks::ZERO, row))?;
+        Some(money::add(held.realised, -before))
     }
 
     fn over(&mut self, id: OrderId, lines: &Lines) -> Option<OrderRow> {
@@ -324,39 +302,10 @@ impl Ledger {
     }
 }
 
-/// What a fill did to the books.
-struct Booked {
-    trade: OrderId,
-    realised: Option<Dec>,
-}
-
-fn taken_over(fill: &Fill) -> Plan {
-    let (price, zero) = (fill.price, Dec::ZERO);
-    let (stop, target) = (Ticks::ZERO, Ticks::ZERO);
-    Plan {
-        side: fill.side,
-        price,
-        quantity: fill.quantity,
-        stop,
-        target,
-        atr: zero,
-        notional: zero,
-        risk: zero,
-    }
-}
-
 /// As far as an entry tells it: its books need no more.
-fn plan(entry: &Order) -> Plan {
-    Plan {
-        side: entry.side,
-        price: entry.reference,
-        quantity: entry.quantity,
-        stop: Ticks::ZERO,
-        target: Ticks::ZERO,
-        atr: Dec::ZERO,
-        notional: Dec::ZERO,
-        risk: Dec::ZERO,
-    }
+fn plan(side: Side, price: Ticks, quantity: Lots) -> Plan {
+    let (level, zero) = (Ticks::ZERO, Dec::ZERO);
+    Plan { side, price, quantity, stop: level, target: level, atr: zero, notional: zero, risk: zero }
 }
 
 fn purpose(purpose: Purpose) -> &'static str {

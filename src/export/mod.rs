@@ -24,11 +24,11 @@ use self::files::{Files, Writer};
 use self::ledger::Ledger;
 use self::units::Units;
 use crate::event::record::Entry;
-use crate::event::{EventBody, FillCause, Output, OutputBody};
+use crate::event::{EventBody, Output, OutputBody};
 use crate::journal::read::Numbered;
 use crate::journal::text::Lines;
 use crate::journal::{Identity, JournalError, JournalReader, info};
-use crate::num::TimeNs;
+use crate::num::{InstrumentId, TimeNs};
 
 pub use files::Written;
 pub use schema::{Cell, Cells, Column, Row, Schema, Type, VenueTime};
@@ -220,8 +220,8 @@ struct Export {
     files: Files,
     lines: Lines,
     ledger: Ledger,
-    /// The row of an assumed fill, until what it caused is known.
-    assumed: Option<FillRow>,
+    /// The row of a fill, until what it caused is known.
+    fill: Option<FillRow>,
     entries: u64,
     last_sequence: u64,
     committed_sequence: u64,
@@ -235,7 +235,7 @@ impl Export {
             files,
             lines: Lines::new(true),
             ledger: Ledger::default(),
-            assumed: None,
+            fill: None,
             entries: 0,
             last_sequence: 0,
             committed_sequence: 0,
@@ -270,26 +270,30 @@ impl Export {
     }
 
     fn event(&mut self, place: Place, event: &crate::event::Event, wanted: bool) -> Result<(), ExportError> {
-        self.put_assumed()?;
-        let over = match &event.body {
-            EventBody::OrderUpdate(update) => self.ledger.update(place, update, &self.lines),
-            EventBody::Fill(fill) => {
-                let (row, over) = self.ledger.fill(place, event.instrument, fill, &self.lines);
-                // What becomes of one that no order explains is told by the outputs that follow.
-                let waits = fill.cause == FillCause::Assumed && fill.order.is_none();
-                match (wanted, waits) {
-                    (false, _) => {}
-                    (true, true) => self.assumed = Some(row),
-                    (true, false) => self.files.put(&row)?,
-                }
-                over
+        self.put_fill()?;
+        self.ledger.event(event);
+        match &event.body {
+            EventBody::OrderUpdate(update) => {
+                let over = self.ledger.update(place, update, &self.lines);
+                self.order(over)
             }
-            _ => None,
-        };
-        self.order(over)
+            EventBody::Fill(fill) => {
+                let row = self.ledger.fill(place, event.instrument, fill, &self.lines);
+                self.fill = wanted.then_some(row);
+                self.book(place, event.instrument)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the engine booked with this entry.
+    fn book(&mut self, place: Place, id: InstrumentId) -> Result<(), ExportError> {
+        let over = self.ledger.book(place, id, self.fill.as_mut(), &self.lines);
+        over.into_iter().try_for_each(|row| self.order(Some(row)))
     }
 
     fn output(&mut self, place: Place, output: &Output, wanted: bool) -> Result<(), ExportError> {
+        self.ledger.output(place, output);
         let units = Units::of(&self.lines, output.instrument);
         match &output.body {
             OutputBody::Decision(d) if wanted => self.files.put(&convert::decision(place, d, units)),
@@ -303,15 +307,7 @@ impl Export {
                 let over = self.ledger.sent(place, output.instrument, order, &self.lines);
                 self.order(over)
             }
-            OutputBody::EntryFilled(filled) => {
-                let taken = self.ledger.entered(place, output.instrument, filled, &self.lines);
-                if let (Some(trade), Some(row)) = (taken, &mut self.assumed) {
-                    row.applied = true;
-                    // Of two trades it touched, the one it ended comes first.
-                    row.trade = if row.trade.is_none() { trade } else { row.trade };
-                }
-                Ok(())
-            }
+            OutputBody::EntryFilled(_) => self.book(place, output.instrument),
             OutputBody::Cancel(cancel) => {
                 self.ledger.cancelled(place, cancel);
                 Ok(())
@@ -322,15 +318,15 @@ impl Export {
             }
             OutputBody::Alarm(alarm) => {
                 self.ledger.alarm(alarm);
-                Ok(())
+                self.book(place, output.instrument)
             }
             _ => Ok(()),
         }
     }
 
-    /// The row of an assumed fill, once everything it caused is told.
-    fn put_assumed(&mut self) -> Result<(), ExportError> {
-        self.assumed.take().map_or(Ok(()), |row| self.files.put(&row))
+    /// The row of a fill, once everything it caused is told.
+    fn put_fill(&mut self) -> Result<(), ExportError> {
+        self.fill.take().map_or(Ok(()), |row| self.files.put(&row))
     }
 
     /// The row of an order stands where the order was sent.
@@ -345,7 +341,7 @@ impl Export {
         live: bool,
         problem: Option<String>,
     ) -> Result<Report, ExportError> {
-        self.put_assumed()?;
+        self.put_fill()?;
         let open: Vec<OrderRow> = self.ledger.open(&self.lines).collect();
         for row in open {
             self.order(Some(row))?;

@@ -208,7 +208,7 @@ row! {
         cause: Word,
         /// The venue's number of the trade, unique within an instrument
         venue_trade_id: i64,
-        /// The engine's books took it. False for one told again after a reconnect, and for what cannot be
+        /// The engine's books took it, or a part of it. False for one told again after a reconnect, for what cannot be, and for what was left alone
         applied: bool,
         /// Of an exit: result by average cost, in quote currency, before fees and funding, rounded as venues do
         realised: Option<Dec>,

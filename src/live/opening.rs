@@ -42,7 +42,7 @@ pub fn earlier(engine: &Engine) -> Earlier {
         ExitPrice::Book | ExitPrice::Last => WorkingType::ContractPrice,
     };
     let mut earlier = Earlier {
-        fills: engine.fills_applied().collect(),
+        fills: engine.fills_applied().iter().collect(),
         unheard_since: engine.unheard_since(),
         ..Earlier::default()
     };

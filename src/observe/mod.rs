@@ -1,7 +1,6 @@
 //! What an operator reads. Everything here works from the journal's records, off the hot path; the
 //! histograms alone are written by it.
 
-mod book;
 mod condition;
 mod latency;
 mod indicators;
@@ -12,7 +11,6 @@ mod sockets;
 mod stats;
 mod summary;
 
-pub use book::{Book, OpenTrade};
 pub use condition::{Condition, LastAlarm, Share, Taken};
 pub use indicators::Indicators;
 pub use latency::{LatencyNs, Stage, Stages};

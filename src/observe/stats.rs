@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Book, Condition};
+use super::Condition;
 use crate::event::record::Entry;
 use crate::event::{AlarmKind, EventBody, InstrumentTable, OrderKind, Output, OutputBody, TradeClosed};
 use crate::num::{Dec, InstrumentId, OrderId, Side, TimeNs};
 use crate::risk::controller::Controller;
-use crate::trade::Trade;
+use crate::trade::{Book, FillMemory, Trade};
 
 /// What a run did so far.
 #[derive(Clone, Debug, Default)]
@@ -71,10 +71,16 @@ pub struct Closed {
 }
 
 impl Stats {
-    /// What holds when a start goes on with an engine: its trades, the trading state, the wallet. Everything
+    /// What holds when a start goes on with an engine: its trades, fills applied, the trading state, the wallet. Everything
     /// else counts from here.
-    pub fn resume(&mut self, trades: &[Trade], controller: &Controller, table: &InstrumentTable) {
-        self.book.resume(trades, table);
+    pub fn resume(
+        &mut self,
+        trades: &[Trade],
+        fills: &FillMemory,
+        controller: &Controller,
+        table: &InstrumentTable,
+    ) {
+        self.book.resume(trades, fills, table);
         self.condition.state = controller.state();
         (self.equity, self.wallet) = (controller.equity(), controller.wallet());
         let held = trades.iter().filter(|trade| !trade.finished && trade.open().0 > 0);

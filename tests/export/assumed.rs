@@ -1,149 +1,14 @@
-//! Fills that no order of ours explains, as an engine books them, and everybody who follows its journal: open
-//! trades, the account of the measures, the tables.
+//! Fills that are not those of an ordinary entry or exit, as an engine books them, and everybody who follows
+//! its journal.
 
-use quantum_trader::engine::{Engine, Outbox};
-use quantum_trader::event::record::Entry;
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
 use quantum_trader::event::*;
-use quantum_trader::num::{Dec, Lots, OrderId, Side, Size, Ticks, TimeNs};
-use quantum_trader::observe::{Measures, Stats};
-use quantum_trader::risk::config::{OnUnknownPosition, Settings};
+use quantum_trader::num::{Lots, OrderId};
+use quantum_trader::risk::config::OnUnknownPosition;
 
-use super::journal_support::*;
-use super::tables::{Rows, exported};
-
-/// An engine, and those who have nothing but its journal.
-struct Followed {
-    engine: Engine,
-    out: Box<Outbox>,
-    steps: Vec<Step>,
-    stats: Stats,
-    measures: Measures,
-    trades: i64,
-}
-
-impl Followed {
-    fn new(policy: OnUnknownPosition) -> Followed {
-        let settings = Settings { on_unknown_position: policy, ..Settings::DEFAULT };
-        let table = InstrumentTable::new(vec![btcusdt()]).unwrap();
-        let mut followed = Followed {
-            engine: Engine::new(&settings, &table),
-            out: Outbox::new(),
-            steps: Vec::new(),
-            stats: Stats::default(),
-            measures: Measures::new(table, &settings),
-            trades: 0,
-        };
-        followed.take(run_start());
-        followed.take(EventBody::Instrument(btcusdt()));
-        let (wallet, reason) = (Dec::int(10_000), AccountReason::Snapshot);
-        let update = AccountUpdate { wallet, change: Dec::ZERO, event_ms: 0, reason, pad: [0; 7] };
-        followed.take(EventBody::AccountUpdate(update));
-        followed.price(500_000);
-        followed
-    }
-
-    fn take(&mut self, body: EventBody) -> Vec<OutputBody> {
-        // A second each, from noon of a Monday.
-        let recv_ns = TimeNs(1_704_110_400_000_000_000 + self.steps.len() as i64 * 1_000_000_000);
-        let event = Event { recv_ns, instrument: BTC, body };
-        self.engine.step(&event, &mut self.out);
-        let outputs = self.out.outputs().to_vec();
-        let last = outputs.len();
-        self.follow(&Entry::Event(event));
-        for (index, output) in outputs.iter().enumerate() {
-            self.follow(&Entry::Output { recv_ns, output: *output, commit: index + 1 == last });
-        }
-        let bodies = outputs.iter().map(|output| output.body).collect();
-        self.steps.push(Step { event, outputs });
-        self.agree();
-        bodies
-    }
-
-    fn follow(&mut self, entry: &Entry) {
-        self.stats.take(1, entry);
-        self.measures.take(entry, &self.stats.book);
-    }
-
-    /// What is open, at what average, and what stops cover of it.
-    fn agree(&self) {
-        let held = self.engine.trades().iter().filter(|trade| !trade.finished && trade.open().0 > 0);
-        let tick = btcusdt().tick;
-        let ours = held.map(|trade| {
-            let stop = trade.exit.as_ref().map(|exit| exit.stop);
-            (trade.side(), trade.open(), trade.entry.to_dec(tick), stop, trade.stopped())
-        });
-        let theirs = self.stats.book.positions();
-        let theirs =
-            theirs.map(|trade| (trade.side, trade.open(), trade.entry, Some(trade.stop), trade.stopped()));
-        assert_eq!(theirs.collect::<Vec<_>>(), ours.collect::<Vec<_>>());
-    }
-
-    fn price(&mut self, ticks: i64) {
-        let ms = 1_704_110_400_000 + self.steps.len() as i64 * 1_000;
-        self.take(EventBody::AggTrade(Trade {
-            price: Ticks(ticks),
-            size: Size(1),
-            id: 1,
-            first_id: 1,
-            last_id: 1,
-            trade_ms: ms,
-            event_ms: ms,
-            buyer_maker: false,
-            market: true,
-            pad: [0; 6],
-        }));
-    }
-
-    fn fill(&mut self, order: OrderId, lots: i64, price: i64) -> Vec<OutputBody> {
-        self.trades += 1;
-        let cause = if order.is_none() { FillCause::Assumed } else { FillCause::Order };
-        self.take(EventBody::Fill(Fill {
-            order,
-            trade_id: if order.is_none() { -self.trades } else { self.trades },
-            fee: Dec::ZERO,
-            price: Ticks(price),
-            quantity: Lots(lots.abs()),
-            event_ms: 1,
-            side: if lots > 0 { Side::Buy } else { Side::Sell },
-            maker: false,
-            cause,
-            pad: [0; 5],
-        }))
-    }
-
-    fn assumed(&mut self, lots: i64, price: i64) -> Vec<OutputBody> {
-        self.fill(OrderId::NONE, lots, price)
-    }
-
-    fn word(&mut self, order: OrderId, status: OrderStatus) {
-        let (filled, venue_id) = (Lots::ZERO, 1);
-        let update = OrderUpdate { order, venue_id, filled, event_ms: 1, code: 0, status, pad: [0; 3] };
-        self.take(EventBody::OrderUpdate(update));
-    }
-
-    fn acknowledge(&mut self, said: &[OutputBody]) {
-        for body in said {
-            if let OutputBody::Order(order) = body {
-                self.word(order.id, OrderStatus::Accepted);
-            }
-        }
-    }
-
-    /// The account kept from the journal alone is the engine's, and so are the fills in the tables.
-    fn finish(mut self) -> Rows {
-        self.take(EventBody::Timer(Timer { count: 1 }));
-        let equity = self.engine.controller().equity();
-        let worst = self.engine.controller().worst_daily_drawdown();
-        let account = self.measures.finish(equity, Some(worst)).account;
-        assert!(account.ledger_checks >= 2);
-        assert_eq!(account.ledger_differences, 0);
-        let dir = tempfile::tempdir().unwrap();
-        write_archive(dir.path(), &records(&self.steps), 1_000);
-        let (report, mut tables) = exported(dir.path(), &dir.path().join("out"));
-        assert_eq!(report.problem, None);
-        tables.remove("fills").unwrap()
-    }
-}
+use super::followed::Followed;
 
 #[test]
 fn a_position_taken_over_grown_reduced_and_turned() {
@@ -213,4 +78,290 @@ fn an_order_given_up_covers_nothing_to_whoever_reads_the_journal() {
     followed.word(stop.unwrap(), OrderStatus::NotFound);
     let open = followed.stats.book.positions().next().unwrap();
     assert_eq!((open.stopped(), open.is_covered()), (Lots::ZERO, false));
+}
+
+const POLICIES: [OnUnknownPosition; 3] =
+    [OnUnknownPosition::Halt, OnUnknownPosition::Adopt, OnUnknownPosition::Close];
+
+/// A long of 10 lots at 50,000.0 that a signal led to, its stop acknowledged; ids of entry and stop.
+fn long(policy: OnUnknownPosition) -> (Followed, OrderId, OrderId) {
+    let mut followed = Followed::new(policy);
+    followed.warm();
+    let entry = followed.enter().unwrap();
+    let said = followed.fill(entry, 10, 500_000);
+    followed.word_filled(entry, OrderStatus::Filled, 10);
+    followed.acknowledge(&said);
+    let stop = said.iter().find_map(|body| match body {
+        OutputBody::Order(order) => Some(order.id),
+        _ => None,
+    });
+    (followed, entry, stop.unwrap())
+}
+
+#[test]
+fn what_was_left_alone_counts_when_it_is_told_again_under_another_policy() {
+    for policy in [OnUnknownPosition::Adopt, OnUnknownPosition::Close] {
+        let mut followed = Followed::new(OnUnknownPosition::Halt);
+        followed.assumed(10, 520_000);
+        assert!(followed.shown().is_empty());
+        followed.policy(policy);
+        let said = followed.refill(OrderId::NONE, 10, 520_000);
+        followed.acknowledge(&said);
+        assert_eq!(followed.shown(), [10], "{policy}");
+        // Told once more, it is nothing new.
+        followed.refill(OrderId::NONE, 10, 520_000);
+        followed.assumed(-10, 521_000);
+        assert!(followed.shown().is_empty());
+        let fills = followed.finish();
+        assert_eq!(fills.column("applied"), ["false", "true", "false", "true"], "{policy}");
+        assert_eq!(fills.column("realised"), ["", "", "", "1"]);
+    }
+}
+
+#[test]
+fn a_fill_of_an_order_nobody_knows_goes_by_the_policy_and_its_fee_is_the_accounts() {
+    for policy in POLICIES {
+        let (mut followed, entry, _) = long(policy);
+        let foreign = OrderId::new(3, 9);
+        // It leaves a part, grows what is left, ends all of it and begins another.
+        let mut shown = Vec::new();
+        for lots in [-4, 2, -11] {
+            let said = followed.fill(foreign, lots, 510_000);
+            followed.acknowledge(&said);
+            shown.push(followed.shown());
+        }
+        let halts = policy == OnUnknownPosition::Halt;
+        let expected = if halts { [[10]; 3] } else { [[6], [8], [-3]] };
+        assert_eq!(shown, expected, "{policy}");
+        let fills = followed.finish();
+        let [applied, trade] = if halts { ["false", ""] } else { ["true", &entry.to_string()] };
+        assert_eq!(fills.column("applied")[1..], [applied; 3], "{policy}");
+        assert_eq!(fills.column("trade")[1..], [trade; 3]);
+        // 0.004 at 1,000; then 0.006 of 300 and 0.002 of 102 at 51,000: 408 less 402.
+        let realised = if halts { ["", "", ""] } else { ["4", "", "6"] };
+        assert_eq!(fills.column("realised")[1..], realised);
+    }
+}
+
+/// The venue says that an order filled, and the fills do not come: what its position shows pays for them.
+#[test]
+fn what_an_order_owes_is_paid_by_what_the_position_shows() {
+    for policy in POLICIES {
+        let (mut followed, entry, stop) = long(policy);
+        followed.word_filled(stop, OrderStatus::Filled, 10);
+        assert_eq!(followed.shown(), [10], "{policy}");
+        followed.assumed(-10, 477_000);
+        assert!(followed.shown().is_empty());
+        // They come after all, and are as unknown as any other.
+        let said = followed.fill(stop, -10, 477_500);
+        followed.acknowledge(&said);
+        assert_eq!(followed.shown().len(), usize::from(policy != OnUnknownPosition::Halt));
+        let tables = followed.tables();
+        let paid = tables["fills"].row(1);
+        assert_eq!((paid["trade"], paid["realised"]), (entry.to_string().as_str(), "-23"), "{policy}");
+        let row = tables["orders"].row(1);
+        assert_eq!((row["order"], row["filled"]), (stop.to_string().as_str(), "0.01"));
+    }
+}
+
+#[test]
+fn an_entry_that_owes_is_paid_as_well() {
+    for policy in POLICIES {
+        let mut followed = Followed::new(policy);
+        followed.warm();
+        let entry = followed.enter().unwrap();
+        followed.fill(entry, 3, 500_000);
+        followed.word_filled(entry, OrderStatus::Expired, 8);
+        // Five are owed; of the others nothing is known.
+        let said = followed.assumed(7, 501_000);
+        followed.acknowledge(&said);
+        let all = if policy == OnUnknownPosition::Halt { 8 } else { 10 };
+        assert_eq!(followed.shown(), [all], "{policy}");
+        followed.assumed(-10, 502_000);
+        let fills = followed.finish();
+        assert_eq!(fills.column("applied"), ["true"; 3]);
+        assert!(fills.column("trade").iter().all(|trade| *trade == entry.to_string()));
+    }
+}
+
+/// Somebody closed a part, and the stop sold all of it.
+#[test]
+fn what_an_exit_fills_beyond_its_trade_is_none_of_its_result() {
+    for policy in POLICIES {
+        let (mut followed, entry, stop) = long(policy);
+        followed.assumed(-4, 501_000);
+        let said = followed.fill(stop, -10, 477_500);
+        followed.acknowledge(&said);
+        let halts = policy == OnUnknownPosition::Halt;
+        assert_eq!(followed.shown(), if halts { vec![] } else { vec![-4] }, "{policy}");
+        followed.assumed(4, 477_500);
+        assert!(followed.shown().is_empty());
+        let fills = followed.finish();
+        let sold = fills.row(2);
+        assert_eq!((sold["trade"], sold["realised"]), (entry.to_string().as_str(), "-13.5"), "6 of 10");
+        assert_eq!((sold["quantity"], sold["fee"]), ("0.01", "0.25"), "as the venue told it");
+    }
+}
+
+/// The same, and then the venue says that the stop filled, and shows two more.
+#[test]
+fn what_an_order_owes_beyond_its_trade_is_none_of_its_result() {
+    for policy in POLICIES {
+        let (mut followed, entry, stop) = long(policy);
+        followed.assumed(-4, 501_000);
+        followed.word_filled(stop, OrderStatus::Filled, 10);
+        let said = followed.assumed(-12, 477_500);
+        followed.acknowledge(&said);
+        let halts = policy == OnUnknownPosition::Halt;
+        assert_eq!(followed.shown(), if halts { vec![] } else { vec![-6] }, "{policy}");
+        let tables = followed.tables();
+        let paid = tables["fills"].row(2);
+        assert_eq!((paid["trade"], paid["realised"]), (entry.to_string().as_str(), "-13.5"), "{policy}");
+        let is_stop = |row: &BTreeMap<&str, &str>| row["order"] == stop.to_string();
+        let row = tables["orders"].maps().find(is_stop).unwrap();
+        assert_eq!((row["filled"], row["average_price"]), ("0.01", "47750"), "of the order all the same");
+    }
+}
+
+/// What somebody opened beside our position he closes as well; what is ours of the same fill is ours.
+#[test]
+fn what_ends_a_position_that_was_left_alone_is_nobodys() {
+    let (mut followed, entry, _) = long(OnUnknownPosition::Halt);
+    followed.assumed(3, 500_000);
+    followed.assumed(-1, 501_000);
+    assert_eq!(followed.shown(), [10]);
+    followed.assumed(-5, 502_000);
+    assert_eq!(followed.shown(), [7]);
+    let fills = followed.finish();
+    assert_eq!(fills.column("applied"), ["true", "false", "false", "true"]);
+    let last = fills.row(3);
+    assert_eq!((last["trade"], last["realised"]), (entry.to_string().as_str(), "0.6"), "0.003 of 200");
+}
+
+/// A start that goes on is told again what was filled before it.
+#[test]
+fn a_start_that_goes_on_knows_the_fills_before_it() {
+    let (mut followed, _, stop) = long(OnUnknownPosition::Halt);
+    followed.fill(stop, -3, 477_500);
+    followed.go_on();
+    followed.refill(stop, -3, 477_500);
+    assert_eq!(followed.shown(), [7]);
+    followed.fill(stop, -7, 477_500);
+    assert!(followed.shown().is_empty());
+}
+
+#[derive(Clone, Debug)]
+enum Happens {
+    Price(i64),
+    Enters,
+    Assumed {
+        lots: i64,
+        price: i64,
+    },
+    /// The fill before, told again or with its id given to another.
+    Again {
+        lots: i64,
+        price: i64,
+    },
+    /// Of one of the newest orders, mostly on its side; or of one nobody knows.
+    Fills {
+        which: usize,
+        turned: bool,
+        lots: i64,
+        price: i64,
+    },
+    Foreign {
+        lots: i64,
+        price: i64,
+    },
+    Word {
+        which: usize,
+        status: OrderStatus,
+        lots: i64,
+    },
+    Policy(OnUnknownPosition),
+    Resumes,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let price = || 470_000..530_000i64;
+    let signed = || prop_oneof![-12..0i64, 1..12i64];
+    let status = proptest::sample::select(vec![
+        OrderStatus::Accepted,
+        OrderStatus::Filled,
+        OrderStatus::Filled,
+        OrderStatus::Canceled,
+        OrderStatus::Expired,
+        OrderStatus::Rejected,
+        OrderStatus::NotFound,
+    ]);
+    prop_oneof![
+        2 => price().prop_map(Happens::Price),
+        2 => Just(Happens::Enters),
+        3 => (signed(), price()).prop_map(|(lots, price)| Happens::Assumed { lots, price }),
+        1 => (signed(), price()).prop_map(|(lots, price)| Happens::Again { lots, price }),
+        5 => (0..4usize, proptest::bool::weighted(0.1), 1..12i64, price())
+            .prop_map(|(which, turned, lots, price)| Happens::Fills { which, turned, lots, price }),
+        1 => (signed(), price()).prop_map(|(lots, price)| Happens::Foreign { lots, price }),
+        4 => (0..4usize, status, 0..12i64).prop_map(|(which, status, lots)| Happens::Word { which, status, lots }),
+        1 => proptest::sample::select(POLICIES.to_vec()).prop_map(Happens::Policy),
+        1 => Just(Happens::Resumes),
+    ]
+}
+
+fn newest(followed: &Followed, which: usize) -> Option<Order> {
+    let outputs = followed.steps.iter().rev().flat_map(|step| step.outputs.iter().rev());
+    let mut orders = outputs.filter_map(|output| match &output.body {
+        OutputBody::Order(order) => Some(*order),
+        _ => None,
+    });
+    orders.nth(which)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever is told, in whatever order: those who follow have what the engine has, after every event. Timers
+    /// are left out, for they take over the venue's wallet, which is stated once.
+    #[test]
+    fn whoever_follows_has_what_the_engine_has(
+        policy in proptest::sample::select(POLICIES.to_vec()),
+        story in proptest::collection::vec(happens(), 1..60),
+    ) {
+        let (mut followed, ..) = long(policy);
+        for happens in story {
+            match happens {
+                Happens::Price(price) => followed.price(price),
+                Happens::Enters => {
+                    followed.enter();
+                }
+                Happens::Assumed { lots, price } => {
+                    followed.assumed(lots, price);
+                }
+                Happens::Again { lots, price } => {
+                    followed.refill(OrderId::NONE, lots, price);
+                }
+                Happens::Fills { which, turned, lots, price } => {
+                    if let Some(order) = newest(&followed, which) {
+                        let side = if turned { order.side.opposite() } else { order.side };
+                        followed.fill(order.id, lots * side.sign(), price);
+                    }
+                }
+                Happens::Foreign { lots, price } => {
+                    followed.fill(OrderId::new(3, 9), lots, price);
+                }
+                Happens::Word { which, status, lots } => {
+                    if let Some(order) = newest(&followed, which) {
+                        followed.word_filled(order.id, status, lots);
+                    }
+                }
+                Happens::Policy(policy) => followed.policy(policy),
+                Happens::Resumes => {
+                    let command = CommandKind::Resume;
+                    followed.take(EventBody::Command(Command { command, pad: [0; 7] }));
+                }
+            }
+        }
+        followed.finish();
+    }
 }

@@ -3,6 +3,7 @@
 mod assumed;
 mod command;
 mod docs;
+mod followed;
 mod hand;
 mod hostile;
 #[path = "../journal_support/mod.rs"]

@@ -111,7 +111,7 @@ impl Journal {
         let parts = next_start(resumed, settings, &ring_dir, identity)?;
         let (reporter, stats) = Reporter::new(Lines::new(instruments.clone(), *settings), console(args), log);
         let mut primed = stats.lock().unwrap_or_else(PoisonError::into_inner);
-        primed.resume(engine.trades(), engine.controller(), instruments);
+        primed.resume(engine.trades(), engine.fills_applied(), engine.controller(), instruments);
         drop(primed);
         let resumed = Some((engine.clone(), last_sequence));
         let behind = Behind { resumed, snapshot: recovered.snapshot };

@@ -469,3 +469,25 @@ fn fills_that_will_not_come_are_not_waited_for() {
     desk.update(entry, OrderStatus::Expired, OrderUpdate::NO_MORE_FILLS);
     assert_eq!(desk.only_trade().id, entry);
 }
+
+/// Somebody closed a part, and then the venue says that the stop filled: it owes what its trade has not.
+#[test]
+fn what_an_order_owes_goes_no_further_than_its_trade() {
+    for policy in POLICIES {
+        let mut desk = Desk::on_unknown(policy);
+        let (entry, stop) = desk.long();
+        desk.assumed(-4, 501_000);
+        desk.update_filled(stop, OrderStatus::Filled, 10);
+        let said = desk.assumed(-12, 477_500);
+        let account = closed(&said);
+        assert_eq!((account.trade, account.state), (entry, TradeState::ClosedSl), "{policy}");
+        assert_eq!(account.exit, Dec::int(48_690), "4 at 50,100 and 6 at 47,750");
+        let halts = policy == OnUnknownPosition::Halt;
+        assert_eq!(desk.position(), if halts { 0 } else { -6 }, "{policy}");
+        assert_eq!(alarms(&said).contains(&AlarmKind::UnexpectedFill), halts);
+        // It owes nothing any more.
+        let said = desk.tick(6_000);
+        assert!(!said.iter().any(|o| matches!(o, OutputBody::Query(query) if query.id == stop)), "{said:?}");
+        assert!(Engine::restore(&desk.engine.snapshot(1)).is_ok());
+    }
+}

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{InstrumentTable, Output, OutputBody};
 use crate::num::{Dec, InstrumentId, Rounding, Ticks, TimeNs};
-use crate::observe::{Exact, LastAlarm, Lines, OpenTrade, Stats};
+use crate::observe::{Exact, LastAlarm, Lines, Stats};
 use crate::risk::config::Settings;
+use crate::trade::OpenTrade;
 
 /// How an engine stands. Times are the engine's own, which in a simulation are simulated.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -10,8 +10,9 @@ use super::ledger::Ledger;
 use super::parts::{FallFigures, Parts};
 use crate::event::{Event, InstrumentTable, Limit, Output, OutputBody};
 use crate::num::{Dec, InstrumentId, NS_PER_DAY, Rounding, TimeNs, cmp_products};
-use crate::observe::{Book, Exact};
+use crate::observe::Exact;
 use crate::risk::money;
+use crate::trade::Book;
 
 /// Days of a run, with the account at every event of it.
 #[derive(Debug)]
@@ -106,11 +107,15 @@ impl Days {
         }
     }
 
-    /// Takes an output; what it says of the account is compared with ours.
-    pub fn output(&mut self, output: &Output) {
-        let moved = self.ledger.output(output);
+    /// Takes an output, which `book` has taken already; what it says of the account is compared with ours.
+    pub fn output(&mut self, now: TimeNs, output: &Output, book: &Book) {
+        let moved = self.ledger.output(output, book);
         if moved != Dec::ZERO {
             self.shift(moved);
+        }
+        // What the engine says to have booked is a fill, as at its event.
+        if let Some(equity) = self.ledger.equity().filter(|_| !book.booked().is_empty()) {
+            self.see(now, equity, book);
         }
         match &output.body {
             OutputBody::Equity(said) => {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use super::parts::{Batch, Fall, Parts};
 use crate::event::{
-    AccountReason, AccountUpdate, EntryFilled, Event, EventBody, Fill, FillCause, Instrument,
-    InstrumentTable, Output, OutputBody, Purpose, TradeState,
+    AccountReason, AccountUpdate, EntryFilled, Event, EventBody, Fill, Instrument, InstrumentTable, Output,
+    OutputBody, TradeState,
 };
 use crate::market::{Counts, Tape};
-use crate::num::{Dec, InstrumentId, Lots, OrderId, Side, Ticks, TimeNs};
-use crate::observe::{Book, OpenTrade};
+use crate::num::{Dec, InstrumentId, OrderId, Side, Ticks, TimeNs};
 use crate::risk::money;
+use crate::trade::{Book, Booked, OpenTrade};
 
 /// Equity is what was stated at first, plus every trade's result since: its exits and the open rest at
 /// the last price, less its entries, fees and funding. Exits close the oldest lots first, so that every
@@ -25,8 +25,6 @@ pub(super) struct Ledger {
     trades: BTreeMap<OrderId, Held>,
     /// Since the peak, but for what open lots are worth now.
     since: BTreeMap<InstrumentId, Parts>,
-    /// Of the newest event, if it is a fill that none of our orders explains: what of it left no position.
-    assumed: Option<Fill>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,21 +47,12 @@ struct Held {
     realised: i128,
     /// With the open rest at the last price.
     gross: Dec,
-    /// By the venue's trade id.
-    fills: Vec<i64>,
 }
 
 impl Ledger {
     pub fn new(table: InstrumentTable) -> Ledger {
         let markets = vec![Market::default(); table.len()];
-        Ledger {
-            table,
-            markets,
-            settled: None,
-            trades: BTreeMap::new(),
-            since: BTreeMap::new(),
-            assumed: None,
-        }
+        Ledger { table, markets, settled: None, trades: BTreeMap::new(), since: BTreeMap::new() }
     }
 
     pub fn equity(&self) -> Option<Dec> {
@@ -75,7 +64,6 @@ impl Ledger {
     /// moved, or a correction.
     pub fn event(&mut self, now: TimeNs, event: &Event, book: &Book) -> Dec {
         let id = event.instrument;
-        self.assumed = None;
         match &event.body {
             EventBody::AggTrade(trade) | EventBody::Trade(trade) => {
                 let aggregate = matches!(event.body, EventBody::AggTrade(_));
@@ -86,30 +74,23 @@ impl Ledger {
                     self.value(id);
                 }
             }
-            EventBody::Fill(fill) => self.fill(id, fill, book),
+            EventBody::Fill(_) => self.book(id, book),
             EventBody::AccountUpdate(update) => return self.account(id, update),
             _ => {}
         }
         Dec::ZERO
     }
 
-    /// Takes an output. What the account differs by that is no result: a position taken over has won or lost
-    /// something before.
-    pub fn output(&mut self, output: &Output) -> Dec {
+    /// Takes an output; `book` has taken it already. What the account differs by that is no result: a position
+    /// taken over has won or lost something before.
+    pub fn output(&mut self, output: &Output, book: &Book) -> Dec {
         match &output.body {
             OutputBody::Decision(decision) if decision.approved => {
-                let held = Held {
-                    instrument: output.instrument,
-                    side: decision.side,
-                    stop: decision.stop,
-                    batches: Vec::new(),
-                    realised: 0,
-                    gross: Dec::ZERO,
-                    fills: Vec::new(),
-                };
+                let held = Held::new(output.instrument, decision.side, decision.stop);
                 self.trades.insert(decision.order, held);
             }
-            OutputBody::EntryFilled(filled) => return self.take_over(output.instrument, filled),
+            OutputBody::EntryFilled(filled) => return self.take_over(output.instrument, filled, book),
+            OutputBody::Alarm(_) => self.book(output.instrument, book),
             OutputBody::TradeClosed(closed) => self.end(closed.trade),
             OutputBody::TradeChanged(changed)
                 if matches!(changed.to, TradeState::Canceled | TradeState::Rejected) =>
@@ -121,24 +102,14 @@ impl Ledger {
         Dec::ZERO
     }
 
-    /// The engine took the rest of an assumed fill for a trade of its own, or for more of one.
-    fn take_over(&mut self, id: InstrumentId, filled: &EntryFilled) -> Dec {
-        let Some(fill) = self.assumed.take().filter(|fill| fill.side == filled.side) else {
+    /// The engine took the rest of a fill for a trade of its own, or for more of one.
+    fn take_over(&mut self, id: InstrumentId, filled: &EntryFilled, book: &Book) -> Dec {
+        if book.booked().is_empty() {
             return Dec::ZERO;
-        };
-        let held = self.trades.entry(filled.trade).or_insert_with(|| Held {
-            instrument: id,
-            side: filled.side,
-            stop: filled.stop,
-            batches: Vec::new(),
-            realised: 0,
-            gross: Dec::ZERO,
-            fills: Vec::new(),
-        });
-        let before = held.gross;
-        held.fills.push(fill.trade_id);
-        held.enter(&fill);
-        self.value(id);
+        }
+        let new = || Held::new(id, filled.side, filled.stop);
+        let before = self.trades.entry(filled.trade).or_insert_with(new).gross;
+        self.book(id, book);
         let after = self.trades.get(&filled.trade).map_or(before, |held| held.gross);
         money::add(after, -before)
     }
@@ -201,44 +172,39 @@ impl Ledger {
         Dec::ZERO
     }
 
-    fn fill(&mut self, id: InstrumentId, fill: &Fill, book: &Book) {
-        let ordered = matches!(fill.cause, FillCause::Order | FillCause::Assumed);
-        let order = book.order(fill.order).filter(|_| ordered);
-        let trade = match order {
-            Some((trade, _)) => trade,
-            None if fill.order.is_none() => {
-                let leaves = |held: &Held| {
-                    held.instrument == id && held.side != fill.side && !held.fills.contains(&fill.trade_id)
-                };
-                let found = self.trades.iter().find(|(_, held)| leaves(held));
-                let open = found.map_or(0, |(_, held)| held.batches.iter().map(|batch| batch.lots).sum());
-                let rest = Lots(fill.quantity.0 - open.min(fill.quantity.0));
-                self.assumed = (ordered && rest.0 > 0).then_some(Fill { quantity: rest, ..*fill });
-                match found.filter(|_| open > 0) {
-                    Some((trade, _)) => *trade,
-                    None => return,
-                }
-            }
-            None => return,
-        };
-        let Some(row) = self.table.get(id).copied() else { return };
-        let Some(held) = self.trades.get_mut(&trade).filter(|held| !held.fills.contains(&fill.trade_id))
-        else {
-            return;
-        };
-        held.fills.push(fill.trade_id);
-        self.settled = self.settled.map(|settled| money::add(settled, -fill.fee));
-        let parts = self.since.entry(id).or_default();
-        parts.fees = money::add(parts.fees, fill.fee);
-        match order {
-            Some((_, order)) if order.purpose == Purpose::Entry => held.enter(fill),
-            order => {
-                let trigger = order.map_or(Ticks::ZERO, |(_, order)| order.trigger);
-                let stop = held.stop_in_force(book.get(trade), trigger);
-                parts.fell(&row, held.leave(fill, stop));
+    /// Takes what the engine booked.
+    fn book(&mut self, id: InstrumentId, book: &Book) {
+        for booked in book.booked() {
+            match booked {
+                Booked::Entry { trade, fill } => self.enter(id, *trade, fill),
+                Booked::Exit { trade, fill } => self.leave(id, *trade, fill, book),
+                Booked::Beyond { .. } => {}
+                Booked::Fee(fee) => self.pay(id, *fee),
             }
         }
         self.value(id);
+    }
+
+    fn pay(&mut self, id: InstrumentId, fee: Dec) {
+        self.settled = self.settled.map(|settled| money::add(settled, -fee));
+        let parts = self.since.entry(id).or_default();
+        parts.fees = money::add(parts.fees, fee);
+    }
+
+    fn enter(&mut self, id: InstrumentId, trade: OrderId, fill: &Fill) {
+        if let Some(held) = self.trades.get_mut(&trade) {
+            held.enter(fill);
+            self.pay(id, fill.fee);
+        }
+    }
+
+    fn leave(&mut self, id: InstrumentId, trade: OrderId, fill: &Fill, book: &Book) {
+        let Some(row) = self.table.get(id).copied() else { return };
+        let Some(held) = self.trades.get_mut(&trade) else { return };
+        let trigger = book.order(fill.order).map_or(Ticks::ZERO, |(_, order)| order.trigger);
+        let stop = held.stop_in_force(book.get(trade), trigger);
+        self.since.entry(id).or_default().fell(&row, held.leave(fill, stop));
+        self.pay(id, fill.fee);
     }
 
     fn end(&mut self, trade: OrderId) {
@@ -249,6 +215,10 @@ impl Ledger {
 }
 
 impl Held {
+    fn new(instrument: InstrumentId, side: Side, stop: Ticks) -> Held {
+        Held { instrument, side, stop, batches: Vec::new(), realised: 0, gross: Dec::ZERO }
+    }
+
     fn enter(&mut self, fill: &Fill) {
         self.batches.push(Batch { lots: fill.quantity.0, entry: fill.price, from: fill.price });
     }

@@ -22,13 +22,13 @@ pub use table::side_by_side;
 use self::account::Account;
 use self::days::Days;
 use self::spread::Spread;
-use super::Book;
 use crate::event::record::Entry;
 use crate::event::{
     Decision, EventBody, InstrumentTable, Limit, LimitChanged, Output, OutputBody, TradeClosed,
 };
 use crate::num::{Dec, InstrumentId, TimeNs};
 use crate::risk::config::Settings;
+use crate::trade::Book;
 
 /// Everything measured of a run so far.
 #[derive(Debug)]
@@ -175,7 +175,7 @@ impl Measures {
 
     fn output(&mut self, output: &Output, book: &Book) {
         let id = output.instrument;
-        self.days.output(output);
+        self.days.output(self.now, output, book);
         match &output.body {
             OutputBody::Decision(decision) => {
                 let reduced = self.reduced;
@@ -189,6 +189,7 @@ impl Measures {
                 self.reduced.streak = *active;
             }
             OutputBody::EntryFilled(_) => self.hold(id, book),
+            OutputBody::Alarm(_) if !book.booked().is_empty() => self.hold(id, book),
             OutputBody::TradeClosed(closed) => {
                 self.total.trade(closed);
                 self.of(id).trade(closed);

@@ -10,18 +10,22 @@ const REMEMBERED: usize = 1_024;
 
 /// The newest fills by the venue's trade id.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
-pub(super) struct FillMemory {
+pub struct FillMemory {
     seen: Box<[(InstrumentId, i64)]>,
     /// Of `seen`, how many hold something.
     used: usize,
     next: usize,
 }
 
-impl FillMemory {
-    pub fn new() -> FillMemory {
+impl Default for FillMemory {
+    fn default() -> FillMemory {
         FillMemory { seen: vec![(InstrumentId::NONE, 0); REMEMBERED].into_boxed_slice(), used: 0, next: 0 }
     }
+}
 
+impl FillMemory {
+    /// # Errors
+    /// What a memory read from somewhere can't have.
     pub fn check(&self) -> Result<(), OutOfRange> {
         all_hold(&[
             ("fills.seen", self.seen.len() == REMEMBERED),
@@ -58,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_newest_are_remembered() {
-        let mut fills = FillMemory::new();
+        let mut fills = FillMemory::default();
         let (a, b) = (InstrumentId(0), InstrumentId(1));
         assert!(fills.is_new(a, i64::MIN) && !fills.is_new(a, i64::MIN));
         assert!(fills.is_new(b, i64::MIN), "ids are unique within an instrument only");
