@@ -145,7 +145,7 @@ impl Target {
         let parts = seed.chunk_by(|one, next| of_word(one) && of_word(next));
         let (words, parts): (Vec<&[u8]>, Vec<&[u8]>) = (words.collect(), parts.collect());
         let pick = |pick: &u16| {
-            let from = if parts.is_empty() || pick % 4 == 0 { &words } else { &parts };
+            let from = if parts.is_empty() || pick.is_multiple_of(4) { &words } else { &parts };
             from[usize::from(pick / 4) % from.len()]
         };
         made.picks.iter().flat_map(pick).copied().collect()
