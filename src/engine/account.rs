@@ -127,26 +127,28 @@ impl Engine {
     /// The venue's word on a position. It may come before the fills it speaks of, so a difference
     /// becomes one only when it lasts.
     pub(super) fn on_venue_position(&mut self, id: InstrumentId, position: &VenuePosition) {
-        let ours = self.signed_position(id);
+        let expected = self.expected_position(id);
         let now = self.now;
         let stated = position.quantity;
         if let Some(disputed) = self.disputed.get_mut(id.index()) {
             // One that was said begins anew where the venue states yet another.
             let before = disputed.filter(|dispute| !dispute.said || dispute.stated == stated);
             let Dispute { since, said, .. } = before.unwrap_or(Dispute { since: now, stated, said: false });
-            *disputed = (stated.0 != ours).then_some(Dispute { since, stated, said });
+            *disputed = (stated != expected).then_some(Dispute { since, stated, said });
         }
     }
 
-    /// What the venue last stated of a position, where that differed from ours.
+    /// What the venue has of a position as far as it has said, where that is not ours alone.
     pub fn disputed(&self, id: InstrumentId) -> Option<Lots> {
-        self.disputed.get(id.index()).copied().flatten().map(|dispute| dispute.stated)
+        let dispute = self.disputed.get(id.index()).copied().flatten();
+        let expected = self.expected_position(id);
+        let stated = dispute.map_or(expected, |dispute| dispute.stated);
+        Some(stated).filter(|stated| stated.0 != self.signed_position(id))
     }
 
     /// Whether the venue's position is ours, or none, as far as it has stated one.
     pub(super) fn is_explained(&self, id: InstrumentId) -> bool {
-        let dispute = self.disputed.get(id.index()).copied().flatten();
-        dispute.is_none_or(|dispute| dispute.stated.0 == 0 || dispute.stated.0 == self.signed_position(id))
+        self.disputed(id).is_none_or(|stated| stated == Lots::ZERO)
     }
 
     /// The venue was silent, and is heard again: what it stated counts from here.
@@ -160,6 +162,12 @@ impl Engine {
         trade.map_or(0, |trade| trade.open().0 * trade.side().sign())
     }
 
+    /// What the venue has to state: our position, and what was left alone beside it.
+    fn expected_position(&self, id: InstrumentId) -> Lots {
+        let left_alone = self.left_alone.get(id.index()).copied().unwrap_or(Lots::ZERO);
+        Lots(self.signed_position(id).saturating_add(left_alone.0))
+    }
+
     /// Positions the venue still states otherwise, though nothing is on its way.
     pub(super) fn check_positions(&mut self, out: &mut Outbox) {
         if self.recovering || self.unheard_since.is_some() {
@@ -168,15 +176,15 @@ impl Engine {
         for index in 0..self.disputed.len() {
             let Some(dispute) = self.disputed.get(index).copied().flatten() else { continue };
             let id = InstrumentId(index as u16);
-            let ours = self.signed_position(id);
+            let expected = self.expected_position(id);
             let in_flight = self
                 .trade_index(id)
                 .is_some_and(|t| self.trades[t].orders.iter().any(|o| o.is_in_flight() && !self.is_lost(o)));
-            if dispute.stated.0 == ours {
+            if dispute.stated == expected {
                 self.disputed[index] = None;
             } else if !dispute.said && !in_flight && self.now.since(dispute.since) >= DISPUTE_NS {
                 self.disputed[index] = Some(Dispute { said: true, ..dispute });
-                let difference = dispute.stated.0.saturating_sub(ours);
+                let difference = dispute.stated.0.saturating_sub(expected.0);
                 let (kind, to) = (AlarmKind::UnexpectedFill, TradingState::Halted);
                 // One a timer: what is said at one event is bounded.
                 return self.fault(kind, to, OrderId::NONE, difference, id, out);

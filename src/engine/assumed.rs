@@ -5,10 +5,9 @@ use arrayvec::ArrayVec;
 
 use super::{Engine, Outbox, TRADES_MAX, alarm};
 use crate::event::{
-    AlarmKind, Consensus, EntryFilled, ExitSignal, Fill, Order, OrderKind, OutputBody, Purpose, TradingState,
-    WorkingType,
+    AlarmKind, Consensus, ExitSignal, Fill, Order, OrderKind, Purpose, TradingState, WorkingType,
 };
-use crate::num::{Dec, InstrumentId, Lots, OrderId, Rounding, Ticks, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, OrderId, Rounding, Side, Ticks, TimeNs};
 use crate::risk::config::OnUnknownPosition;
 use crate::risk::exit::ExitState;
 use crate::risk::levels::AveragePrice;
@@ -17,21 +16,32 @@ use crate::risk::sizing::Plan;
 use crate::trade::{LiveOrder, ORDERS_MAX, Step, Surplus, Trade};
 
 impl Engine {
-    /// First it is what orders of ours owe by the venue's own word, then what leaves a position of ours.
-    /// The rest nothing explains.
+    /// First it is what orders of ours owe by the venue's own word, then what ends a position that was left
+    /// alone, then what leaves one of ours. The rest nothing explains.
     pub(super) fn on_assumed(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
         if id.index() >= self.markets.len() || self.fills.knows(id, fill.trade_id) {
             return;
         }
+        self.count_of_finished(id, fill);
         self.explain(id, fill, at, out);
+        if let Some(t) = self.trade_index(id).filter(|t| self.trades[*t].finished) {
+            self.maintain(t, out);
+        }
+    }
+
+    /// What orders of a trade that is over owe moved the position for nobody.
+    fn count_of_finished(&mut self, id: InstrumentId, fill: &Fill) {
+        let Some(t) = self.trade_index(id).filter(|t| self.trades[*t].finished) else { return };
+        for (order, lots) in self.trades[t].owed(fill.side, fill.quantity) {
+            self.count_filled(id, order, fill.side, lots);
+        }
     }
 
     /// A fill that fits nothing of ours: of an order that is over here, or forced upon a position that we
     /// have otherwise. It moved the position all the same.
     pub(super) fn on_unexpected_fill(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
-        let lots = fill.quantity.0;
         if self.settings.on_unknown_position == OnUnknownPosition::Halt || id.index() >= self.markets.len() {
-            return self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
+            return self.leave_alone(id, fill, out);
         }
         self.controller.book(-fill.fee);
         let fill = Fill { order: OrderId::NONE, fee: Dec::ZERO, ..*fill };
@@ -43,19 +53,17 @@ impl Engine {
         let part = |quantity: Lots| Fill { quantity, fee: Dec::ZERO, ..*fill };
         let owed = self.owed(id, fill);
         let paid = Lots(owed.iter().map(|(_, lots)| lots.0).sum());
-        let reduced = self.reducible(id, fill, paid);
-        let rest = fill.quantity - paid - reduced;
+        let ended = self.end_left_alone(id, fill.quantity - paid, fill.side);
+        let reduced = self.reducible(id, fill, paid, ended);
+        let rest = fill.quantity - paid - ended - reduced;
         let takes_over = self.settings.on_unknown_position != OnUnknownPosition::Halt;
-        let booked = rest < fill.quantity || takes_over;
-        if booked {
+        let booked = if takes_over { fill.quantity - ended } else { paid + reduced };
+        if (ended + booked).0 > 0 {
             // Once it is in the books it must not come again; what is not may, when settings say otherwise.
             self.fills.is_new(id, fill.trade_id);
-            // It was concluded from a statement that is newer than any other.
-            if let Some(disputed) = self.disputed.get_mut(id.index()) {
-                *disputed = None;
-            }
-            let lots = fill.quantity.0 * fill.side.sign();
-            alarm(AlarmKind::UnknownPosition, OrderId::NONE, lots, id, out);
+        }
+        if booked.0 > 0 {
+            alarm(AlarmKind::UnknownPosition, OrderId::NONE, booked.0 * fill.side.sign(), id, out);
         }
         for (order, lots) in owed {
             if let Some(t) = self.find_order(id, order) {
@@ -67,45 +75,44 @@ impl Engine {
         {
             self.reduce_by(t, &part(reduced), out);
         }
-        if booked {
+        if booked.0 > 0 {
             self.lower(AlarmKind::UnknownPosition, TradingState::Reducing, out);
         }
         if rest.0 > 0 && takes_over {
             self.take_over(id, &part(rest), at, out);
         } else if rest.0 > 0 {
-            self.leave_alone(id, rest, out);
+            self.leave_alone(id, &part(rest), out);
         }
     }
 
     /// Nothing is sent: the position and what may be its stop are the operator's.
-    fn leave_alone(&mut self, id: InstrumentId, lots: Lots, out: &mut Outbox) {
-        if let Some(Some(dispute)) = self.disputed.get_mut(id.index()) {
-            dispute.said = true;
+    fn leave_alone(&mut self, id: InstrumentId, fill: &Fill, out: &mut Outbox) {
+        let lots = fill.quantity.0;
+        if let Some(left_alone) = self.left_alone.get_mut(id.index()) {
+            *left_alone = Lots(left_alone.0.saturating_add(lots * fill.side.sign()));
         }
-        self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, OrderId::NONE, lots.0, id, out);
+        self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
     }
 
-    /// Orders that have filled more than their fills tell, by the venue's word, and what of `fill` that is.
+    /// Of so many lots, those that end a position which was left alone: somebody closed what is his.
+    fn end_left_alone(&mut self, id: InstrumentId, lots: Lots, side: Side) -> Lots {
+        let Some(left_alone) = self.left_alone.get_mut(id.index()) else { return Lots::ZERO };
+        let ended = Lots((-left_alone.0.saturating_mul(side.sign())).clamp(0, lots.0));
+        *left_alone += Lots(ended.0 * side.sign());
+        ended
+    }
+
+    /// What of `fill` orders of ours owe by the venue's word.
     fn owed(&self, id: InstrumentId, fill: &Fill) -> ArrayVec<(OrderId, Lots), ORDERS_MAX> {
-        let mut left = fill.quantity;
         let trade = self.trade_index(id).map(|t| &self.trades[t]).filter(|trade| !trade.finished);
-        let orders = trade.into_iter().flat_map(|trade| &trade.orders);
-        let owing = orders.filter(|order| order.side == fill.side && order.reported > order.filled);
-        owing
-            .map(|order| {
-                let lots = (order.reported - order.filled).min(left);
-                left -= lots;
-                (order.id, lots)
-            })
-            .filter(|(_, lots)| lots.0 > 0)
-            .collect()
+        trade.map(|trade| trade.owed(fill.side, fill.quantity)).unwrap_or_default()
     }
 
-    /// What of `fill` leaves a position of ours, once `paid` lots of it are booked.
-    fn reducible(&self, id: InstrumentId, fill: &Fill, paid: Lots) -> Lots {
+    /// What of `fill` leaves a position of ours, once `paid` lots of it are booked and `ended` are others'.
+    fn reducible(&self, id: InstrumentId, fill: &Fill, paid: Lots, ended: Lots) -> Lots {
         let trade = self.trade_index(id).map(|t| &self.trades[t]).filter(|trade| !trade.finished);
         let open = trade.filter(|trade| fill.side != trade.side()).map_or(Lots::ZERO, Trade::open);
-        Lots((open - paid).0.max(0)).min(fill.quantity - paid)
+        Lots((open - paid).0.max(0)).min(fill.quantity - paid - ended)
     }
 
     /// It was closed, or a part of it, by somebody else.
@@ -141,14 +148,13 @@ impl Engine {
             }
             found => found,
         };
+        // One on the other side has nothing open any more: `reducible` was taken from it before.
         let t = match found {
             None => self.adopt(id, fill, at),
-            Some(t) if self.trades[t].side() == fill.side => self.grow(t, fill, at),
-            // An entry to the other side may still fill.
-            Some(_) => None,
+            Some(t) => self.grow(t, fill, at),
         };
-        let Some(t) = t else { return self.leave_alone(id, fill.quantity, out) };
-        self.say_taken_over(t, out);
+        let Some(t) = t else { return self.leave_alone(id, fill, out) };
+        self.say_entry_filled(t, out);
         self.advance(t, Step::EntryFilled, out);
         self.move_peaks_with(t);
         self.refresh_equity(out);
@@ -260,22 +266,6 @@ impl Engine {
             (None, None) => {}
         }
         Some(t)
-    }
-
-    fn say_taken_over(&self, t: usize, out: &mut Outbox) {
-        let trade = &self.trades[t];
-        let tick = self.markets[trade.instrument.index()].instrument.tick;
-        let Some(exit) = &trade.exit else { return };
-        let filled = EntryFilled {
-            entry: trade.entry.to_dec(tick),
-            trade: trade.id,
-            quantity: trade.entry.quantity,
-            stop: exit.stop,
-            target: exit.target,
-            side: trade.side(),
-            pad: [0; 15],
-        };
-        out.push(trade.instrument, OutputBody::EntryFilled(filled));
     }
 
     /// What it had won or lost before it was ours is no result of ours, and no drawdown.

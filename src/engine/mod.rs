@@ -30,7 +30,7 @@ use crate::event::{
     TradingStateChanged, VenueSetup,
 };
 use crate::market::{MarketParams, MarketState, Smoothing};
-use crate::num::{Dec, InstrumentId, OrderId, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, OrderId, TimeNs};
 use crate::risk::check::Checks;
 use crate::risk::config::{AtrSmoothing, Settings};
 use crate::risk::controller::{Controller, LimitChanges};
@@ -67,6 +67,8 @@ pub struct Engine {
     fills: FillMemory,
     /// By instrument: the venue states another position than ours.
     disputed: Vec<Option<Dispute>>,
+    /// Lots that fills have added, signed, and that are no trade's: positions of others.
+    left_alone: Vec<Lots>,
     /// The wallet as the venue last stated it.
     stated_wallet: Option<Dec>,
     /// Since when that has differed from ours, and what ours is.
@@ -112,6 +114,7 @@ impl Engine {
             leverage: vec![None; markets_count],
             fills: FillMemory::new(),
             disputed: vec![None; markets_count],
+            left_alone: vec![Lots::ZERO; markets_count],
             stated_wallet: None,
             wallet_differs: None,
             flatten_due: false,
@@ -213,6 +216,7 @@ impl Engine {
                 self.trade_of.push(NO_TRADE);
                 self.leverage.push(None);
                 self.disputed.push(None);
+                self.left_alone.push(Lots::ZERO);
             }
             None => return,
         }

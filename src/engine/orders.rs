@@ -6,8 +6,7 @@ use crate::event::{
     AlarmKind, Cancel, EntryFilled, ExitFired, ExitSignal, Fill, FillCause, Order, OrderKind, OrderStatus,
     OrderUpdate, OutputBody, Purpose, Query, TradingState,
 };
-use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
-use crate::risk::config::OnUnknownPosition;
+use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Side, Ticks, TimeNs};
 use crate::risk::controller::LimitChanges;
 use crate::risk::exit::ExitState;
 use crate::risk::money;
@@ -79,8 +78,11 @@ impl Engine {
             // It counted as over, and rests after all: another has taken its place.
             out.push(id, OutputBody::Cancel(Cancel { id: update.order, kind: known.kind, pad: [0; 7] }));
         }
+        if update.code == OrderUpdate::NO_MORE_FILLS {
+            return self.on_no_more_fills(t, update.order, out);
+        }
         let absent = known.is_absent(update, now)
-            || (update.status == OrderStatus::NotFound && self.is_lost_for_good(&known));
+            || (update.status == OrderStatus::NotFound && self.is_lost_for_good(t, &known));
         let Some(order) = self.trades[t].order_mut(update.order) else { return };
         if update.status == OrderStatus::CancelRejected && !order.state.is_final() {
             ask(order, now, id, out);
@@ -109,9 +111,26 @@ impl Engine {
             _ => {}
         }
         if order.is_done() && !filled {
-            self.advance(t, Step::EntryEnded, out);
-            self.trades[t].finished = true;
+            self.end_unfilled(t, out);
         }
+    }
+
+    fn end_unfilled(&mut self, t: usize, out: &mut Outbox) {
+        self.advance(t, Step::EntryEnded, out);
+        self.trades[t].finished = true;
+    }
+
+    /// What an order owed is not missing from the position, and will not come.
+    fn on_no_more_fills(&mut self, t: usize, order: OrderId, out: &mut Outbox) {
+        let Some(order) = self.trades[t].order_mut(order).filter(|order| order.state.is_final()) else {
+            return;
+        };
+        order.settle();
+        let trade = &self.trades[t];
+        if !trade.finished && trade.entry.quantity == Lots::ZERO && !trade.entry_working() {
+            self.end_unfilled(t, out);
+        }
+        self.maintain(t, out);
     }
 
     fn on_stop_update(
@@ -132,6 +151,9 @@ impl Engine {
         }
         let others = trade.live(Purpose::Stop).next().is_some();
         match order.state {
+            // Our own gateway's word: the venue has not seen it. The one that stands stays, and the next
+            // follows in a second.
+            OrderState::Rejected if others && code > 0 => {}
             OrderState::Rejected => {
                 if code == CODE_WOULD_TRIGGER {
                     // The price is already there: the stop has done its work, only late.
@@ -196,7 +218,22 @@ impl Engine {
         };
         match found.filter(|t| self.accepts(*t, fill)) {
             Some(t) => self.book_accepted(t, fill, at, out),
-            None => self.on_unexpected_fill(id, fill, at, out),
+            None => {
+                self.count_filled(id, fill.order, fill.side, fill.quantity);
+                self.on_unexpected_fill(id, fill, at, out);
+                if let Some(t) = self.trade_index(id) {
+                    self.maintain(t, out);
+                }
+            }
+        }
+    }
+
+    /// An order does not owe what came, whoever it was booked to.
+    pub(super) fn count_filled(&mut self, id: InstrumentId, order: OrderId, side: Side, lots: Lots) {
+        if let Some(t) = self.find_order(id, order)
+            && let Some(order) = self.trades[t].order_mut(order).filter(|order| order.side == side)
+        {
+            order.filled += lots.min(order.unfilled());
         }
     }
 
@@ -204,7 +241,7 @@ impl Engine {
     /// were lost before it, or somebody else closed a part.
     fn book_accepted(&mut self, t: usize, fill: &Fill, at: TimeNs, out: &mut Outbox) {
         let excess = self.excess(t, fill);
-        if excess == Lots::ZERO || self.settings.on_unknown_position == OnUnknownPosition::Halt {
+        if excess == Lots::ZERO {
             return self.book_fill(t, fill, at, out);
         }
         let id = self.trades[t].instrument;
@@ -214,11 +251,7 @@ impl Engine {
         } else {
             self.controller.book(-fill.fee);
         }
-        if let Some(t) = self.find_order(id, fill.order)
-            && let Some(order) = self.trades[t].order_mut(fill.order)
-        {
-            order.filled += excess;
-        }
+        self.count_filled(id, fill.order, fill.side, excess);
         let rest = Fill { quantity: excess, fee: Dec::ZERO, ..*fill };
         self.on_unexpected_fill(id, &rest, at, out);
     }
@@ -286,26 +319,28 @@ impl Engine {
             self.fault(AlarmKind::Arithmetic, TradingState::Halted, order, 0, id, out);
             return self.close_at_market(t, ExitSignal::Unprotected, out);
         }
-        if let Some(exit) = &trade.exit {
-            let filled = EntryFilled {
-                entry: trade.entry.to_dec(tick),
-                trade: trade.id,
-                quantity: trade.entry.quantity,
-                stop: exit.stop,
-                target: exit.target,
-                side: trade.side(),
-                pad: [0; 15],
-            };
-            out.push(trade.instrument, OutputBody::EntryFilled(filled));
-        }
+        self.say_entry_filled(t, out);
         self.advance(t, Step::EntryFilled, out);
     }
 
+    /// The entry so far, and the levels that follow from it.
+    pub(super) fn say_entry_filled(&self, t: usize, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let tick = self.markets[trade.instrument.index()].instrument.tick;
+        let Some(exit) = &trade.exit else { return };
+        let filled = EntryFilled {
+            entry: trade.entry.to_dec(tick),
+            trade: trade.id,
+            quantity: trade.entry.quantity,
+            stop: exit.stop,
+            target: exit.target,
+            side: trade.side(),
+            pad: [0; 15],
+        };
+        out.push(trade.instrument, OutputBody::EntryFilled(filled));
+    }
+
     fn on_exit_fill(&mut self, t: usize, fill: &Fill, order: &LiveOrder, out: &mut Outbox) {
-        if self.excess(t, fill) > Lots::ZERO {
-            let (id, lots) = (self.trades[t].instrument, fill.quantity.0);
-            self.fault(AlarmKind::UnexpectedFill, TradingState::Halted, fill.order, lots, id, out);
-        }
         let instrument = self.markets[self.trades[t].instrument.index()].instrument;
         let trade = &mut self.trades[t];
         let reference = if order.purpose == Purpose::Stop { order.trigger } else { order.reference };

@@ -328,8 +328,10 @@ impl Engine {
         if trade.exiting().0 > 0 {
             return false;
         }
+        // Where one was refused at once, the next waits as well.
+        let may_follow = trade.protection.urgent || self.stop_rested(t);
         if quantity != trade.open() {
-            return !is_planted(Bug::StopNotRequantified);
+            return may_follow && !is_planted(Bug::StopNotRequantified);
         }
         let distance = (exit.stop - trigger).abs();
         if distance == Ticks::ZERO {

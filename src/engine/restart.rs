@@ -2,17 +2,12 @@
 //! meanwhile. `docs/JOURNAL.md` has the table of what becomes of each thing.
 
 use super::{Engine, Outbox, market_params, weights};
-use crate::event::{AlarmKind, ConfigText, EventBody, ExitSignal, Purpose, RunStart};
+use crate::event::{AlarmKind, ConfigText, EventBody, ExitSignal, OrderUpdate, Purpose, RunStart};
 use crate::num::planted::{Bug, is_planted};
-use crate::num::{NS_PER_SEC, TimeNs};
+use crate::num::{Lots, TimeNs};
 use crate::risk::config::{ConfigError, Settings};
 use crate::risk::off;
 use crate::trade::{LiveOrder, OrderState, Step};
-
-/// The venue acts on a request within its receive window of 5 s, or not at all: an exit that it does
-/// not know after so long will not come any more, and a position must not wait for it. Only for
-/// orders that reduce: if one comes all the same, the venue finds nothing for it to close.
-pub(super) const LOST_AFTER_NS: i64 = 6 * NS_PER_SEC;
 
 impl Engine {
     /// `before` is when the event in front of this one came.
@@ -36,6 +31,7 @@ impl Engine {
         (self.restarted, self.recovering) = (Some(self.now), true);
         // What is held is stated anew; what is not may have been stated for the last time.
         self.disputed.fill(None);
+        self.left_alone.fill(Lots::ZERO);
         if let Some(to) = self.stopped_from.take()
             && let Some(from) = self.controller.go_on_as(to)
         {
@@ -76,15 +72,22 @@ impl Engine {
     /// Whether the venue can't say what became of an order: of one of an earlier start when it was asked
     /// for everything, of one of this start when the venue can't act on it any more.
     pub(super) fn is_lost(&self, order: &LiveOrder) -> bool {
-        let late = self.is_of_earlier_start(order) || self.now.since(order.sent_ns) >= LOST_AFTER_NS;
+        let late = self.is_of_earlier_start(order) || self.is_late(order);
         !self.recovering && order.state == OrderState::Unknown && late
     }
 
     /// Whether "not found" means that an order will not come any more, earlier than it would mean that
     /// of a fresh one.
-    pub(super) fn is_lost_for_good(&self, order: &LiveOrder) -> bool {
-        // A stop may rest all the same: a fresh conditional order can be unqueryable for a while.
-        order.purpose == Purpose::Exit && self.now.since(order.sent_ns) >= LOST_AFTER_NS
+    pub(super) fn is_lost_for_good(&self, t: usize, order: &LiveOrder) -> bool {
+        // A position that has to go must not wait for an exit: if one comes after all, it closes what has to
+        // go, or finds nothing. Of a part that comes twice that can't be said. A stop may rest all the same: a
+        // fresh conditional order can be unqueryable for a while.
+        order.purpose == Purpose::Exit && self.trades[t].closing.is_some() && self.is_late(order)
+    }
+
+    /// The venue can't act on it any more, if it has not.
+    fn is_late(&self, order: &LiveOrder) -> bool {
+        self.now.since(order.sent_ns) >= OrderUpdate::LOST_AFTER_NS
     }
 
     fn is_of_earlier_start(&self, order: &LiveOrder) -> bool {

@@ -12,7 +12,7 @@ use crate::risk::{money, off};
 const MAGIC: [u8; 8] = *b"QTXSNAP\0";
 /// Raised with every change of the state's layout. There is no reading of other versions: the journal
 /// has it all.
-pub const SNAPSHOT_VERSION: u32 = 3;
+pub const SNAPSHOT_VERSION: u32 = 4;
 /// Bytes before the payload.
 pub const SNAPSHOT_HEADER_BYTES: usize = 32;
 /// The checksum covers everything from here on; what is before it is compared.
@@ -99,6 +99,7 @@ impl Engine {
             ("voters", self.voters.len() == instruments),
             ("leverage", self.leverage.len() == instruments && !self.leverage.contains(&Some(0))),
             ("disputed", self.disputed.len() == instruments),
+            ("left_alone", self.left_alone.len() == instruments),
             ("trades", self.trades.len() <= TRADES_MAX),
             ("trades", self.trades.is_sorted_by(|a, b| a.id < b.id)),
             ("trade_of", self.trade_of == self.trades_by_instrument()?),

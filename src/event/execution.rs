@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytemuck::{CheckedBitPattern, NoUninit};
 
-use crate::num::{Dec, Lots, Millis, OrderId, Side, Ticks};
+use crate::num::{Dec, Lots, Millis, NS_PER_SEC, OrderId, Side, Ticks};
 
 /// What the venue says of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, NoUninit, CheckedBitPattern)]
@@ -62,6 +62,15 @@ impl OrderUpdate {
     /// `code` of an order that provably never left the process: the start that decided it ended before
     /// the decision was committed. Positive, as all codes of ours, and beyond those of the gateway.
     pub const NEVER_SENT: i32 = 100;
+
+    /// `code` of an order that ended and owes fills by the venue's word, where the position shows that none is
+    /// missing: what undid them was not told either, and neither will come.
+    pub const NO_MORE_FILLS: i32 = 101;
+
+    /// Nanoseconds after which an order that the venue does not know will not come any more: it acts on a
+    /// request within its receive window of 5 s, or not at all. The rest is for one that is sent once more
+    /// because its time stamp was refused.
+    pub const LOST_AFTER_NS: i64 = 6 * NS_PER_SEC;
 }
 
 /// Who caused a fill.

@@ -18,6 +18,8 @@ impl Gateway {
         out: &mut Outputs,
     ) -> Result<(), Unreadable> {
         let (fields, event_ms) = (&message.account, message.event_ms);
+        // What an answer by REST states may be newer than a message that was sent later.
+        let changed_ms = message.changed_ms.unwrap_or(event_ms);
         let reason = fields.reason();
         // Changes add up, so a repetition must not count; states may be stated twice.
         if reason != AccountReason::Order && !self.wallet_changes_seen.insert(digest) {
@@ -28,7 +30,9 @@ impl Gateway {
         let mut stated: Vec<(InstrumentId, VenuePosition)> = Vec::with_capacity(fields.positions.len());
         for position in positions {
             match self.find_symbol(&position.symbol) {
-                Some(instrument) => stated.push((instrument, self.position(instrument, position, event_ms)?)),
+                Some(instrument) => {
+                    stated.push((instrument, self.position(instrument, position, changed_ms)?))
+                }
                 None => self.counters.foreign += 1,
             }
         }
@@ -42,7 +46,7 @@ impl Gateway {
             // What an order earned and paid is in its fills.
             let change =
                 if reason == AccountReason::Order { Dec::ZERO } else { parse_change(&balance.change)? };
-            (self.wallet_ms, self.wallet) = (self.wallet_ms.max(event_ms), Some(wallet));
+            (self.wallet_ms, self.wallet) = (self.wallet_ms.max(changed_ms), Some(wallet));
             let update = AccountUpdate { wallet, change, event_ms, reason, pad: [0; 7] };
             out.event(now, instrument, EventBody::AccountUpdate(update));
         }

@@ -6,12 +6,9 @@ use super::machine::Gateway;
 use super::orders::Stage;
 use super::positions::{Verdict, assumed_id};
 use super::requests::What;
-use crate::event::{EventBody, Fill, FillCause, Instrument, VenuePosition};
-use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Rounding, Side, Ticks, TimeNs};
+use crate::event::{EventBody, Fill, FillCause, Instrument, OrderStatus, OrderUpdate, VenuePosition};
+use crate::num::{Dec, InstrumentId, Lots, OrderId, Rounding, Side, Ticks, TimeNs};
 use crate::venue::binance::request::Service;
-
-/// The venue acts on a request within its receive window of 5 s, or not at all.
-const LOST_AFTER_NS: i64 = 6 * NS_PER_SEC;
 
 /// What the end of a round leaves unexplained.
 #[derive(Debug, Default)]
@@ -26,20 +23,36 @@ pub(super) struct Missing {
 
 impl Gateway {
     /// Compares every position with the sum of its fills, at the end of a round that began at `begun`.
-    pub(super) fn judge_positions(&mut self, now: TimeNs, begun: TimeNs) -> Missing {
+    pub(super) fn judge_positions(&mut self, now: TimeNs, begun: TimeNs, out: &mut Outputs) -> Missing {
         let mut missing = Missing::default();
         let ids: Vec<InstrumentId> = self.instruments.iter().map(|(id, _)| id).collect();
         for id in ids {
             let moving = self.is_moving(now, id);
             match self.positions.judge(now, id, begun, moving) {
                 Verdict::Agrees if moving => {}
-                Verdict::Agrees => self.limits.begin_at(id, self.positions.told(id)),
+                Verdict::Agrees => {
+                    self.limits.begin_at(id, self.positions.told(id));
+                    self.settle_orders(now, begun, id, out);
+                }
                 Verdict::Moves => missing.moves = true,
                 Verdict::Found => missing.unconfirmed = true,
                 Verdict::Confirmed(lots) => missing.confirmed.push((id, lots)),
             }
         }
         missing
+    }
+
+    /// Orders whose fills did not come, though the position lacks none: something undid them, of which nobody
+    /// told either, and the engine must not wait for them.
+    fn settle_orders(&mut self, now: TimeNs, begun: TimeNs, instrument: InstrumentId, out: &mut Outputs) {
+        let (settled, others) = self.orders.settle(now, begun, instrument);
+        if others {
+            self.positions.look_again(now);
+        }
+        for order in settled {
+            let update = self.update(order, OrderStatus::Expired, OrderUpdate::NO_MORE_FILLS);
+            out.event(now, instrument, EventBody::OrderUpdate(update));
+        }
     }
 
     /// Whether something of the instrument is on its way: everything but a stop that rests, and orders that
@@ -49,13 +62,13 @@ impl Gateway {
         self.requests.of(instrument).any(asked)
             || self.orders.live().any(|(_, tracked)| {
                 let rests = tracked.service == Service::Algo && tracked.stage == Stage::Accepted;
-                let lost = tracked.stage < Stage::Accepted && now.since(tracked.sent_ns) >= LOST_AFTER_NS;
+                let late = now.since(tracked.sent_ns) >= OrderUpdate::LOST_AFTER_NS;
+                let lost = late && tracked.stage < Stage::Accepted;
                 tracked.instrument == instrument && !rests && !lost
             })
     }
 
-    /// Tells the fill that `lots` more (signed) at the venue than in our fills must come from. Once for each
-    /// statement of the venue: the trade id is made of it.
+    /// Tells the fill that `lots` more (signed) at the venue than in our fills must come from.
     pub(super) fn assume_fill(
         &mut self,
         now: TimeNs,
@@ -69,7 +82,7 @@ impl Gateway {
         let turned = told.0.signum() * stated.quantity.0.signum() < 0;
         if turned {
             let flat = VenuePosition { quantity: Lots::ZERO, ..stated };
-            self.tell_assumed(now, instrument, Lots(-told.0), &flat, out);
+            self.tell_assumed(now, instrument, Lots(told.0.saturating_neg()), &flat, out);
             self.tell_assumed(now, instrument, stated.quantity, &stated, out);
         } else {
             self.tell_assumed(now, instrument, lots, &stated, out);
@@ -85,12 +98,12 @@ impl Gateway {
         stated: &VenuePosition,
         out: &mut Outputs,
     ) {
-        let trade_id = assumed_id(instrument, stated);
         // Without any price it is found again.
         let Some(price) = self.price_of(instrument, stated) else { return };
-        if !self.trades_seen.insert((instrument, trade_id)) {
-            return;
-        }
+        // That the same is missing of the same statement again is another fill, and must not be taken for the
+        // one before: fills that came late have moved the books.
+        let mut ids = (0..).map(|nth| assumed_id(instrument, stated, lots, nth));
+        let Some(trade_id) = ids.find(|id| self.trades_seen.insert((instrument, *id))) else { return };
         let side = if lots.0 > 0 { Side::Buy } else { Side::Sell };
         let quantity = Lots(lots.0.saturating_abs());
         self.orders.assume(instrument, side, quantity);

@@ -102,6 +102,17 @@ impl Budget {
         })
     }
 
+    /// How far apart requests have to be that cost so much each time, to take a quarter of what may be used:
+    /// entries get half, and what is asked about them comes on top.
+    pub fn quarter_apart_ns(&self, cost: Cost) -> i64 {
+        let apart = |limit: &RateLimit| {
+            let used = cost.of(limit.kind).saturating_mul(4);
+            let period = i128::from(limit.period_ns) * i128::from(used) / i128::from(limit.limit.max(1));
+            i64::try_from(period).unwrap_or(i64::MAX)
+        };
+        self.windows.iter().map(|window| apart(&window.limit)).max().unwrap_or(0)
+    }
+
     /// Counts a request.
     pub fn spend(&mut self, now: TimeNs, cost: Cost) {
         for window in &mut self.windows {
@@ -166,6 +177,15 @@ mod tests {
         budget.spend(T0, Cost { weight: 1, orders: 0 });
         assert!(!budget.has_room(T0, ORDER, Share::Half));
         assert!(budget.has_room(T0, ORDER, Share::All));
+    }
+
+    #[test]
+    fn a_quarter_is_spread_over_the_period() {
+        let budget = Budget::new(&RateLimits::of(2_400, 300, 1_200));
+        for (weight, apart_ms) in [(0, 0), (17, 1_700), (150, 15_000), (600, 60_000)] {
+            assert_eq!(budget.quarter_apart_ns(Cost { weight, orders: 0 }), apart_ms * 1_000_000, "{weight}");
+        }
+        assert_eq!(Budget::new(&RateLimits::of(0, 0, 0)).quarter_apart_ns(QUESTION), 1_200 * NS_PER_SEC);
     }
 
     #[test]

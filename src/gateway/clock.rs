@@ -11,13 +11,17 @@ use super::machine::Gateway;
 use super::own;
 use super::requests::{Road, Waiting, What};
 use super::responses::Answer;
+use crate::event::OrderUpdate;
 use crate::num::{InstrumentId, Millis, NS_PER_MS, NS_PER_SEC, TimeNs};
-use crate::venue::binance::request::{self, Action, Verb};
+use crate::venue::binance::request::{self, Action, RECV_WINDOW_MS, Verb};
 use crate::venue::binance::{code, path};
 
 /// A venue refuses time stamps 1 s ahead of its clock and 5 s behind it: a round trip so short leaves
 /// room whenever within it the venue read its clock.
 pub(super) const ROUND_TRIP_NS: i64 = 500 * NS_PER_MS;
+/// What is sent once more is sent so soon after the first time: with the venue's receive window behind it,
+/// whoever waits for it may then count it as lost ([`OrderUpdate::LOST_AFTER_NS`]).
+const AGAIN_WITHIN_NS: i64 = OrderUpdate::LOST_AFTER_NS - RECV_WINDOW_MS * NS_PER_MS - 100 * NS_PER_MS;
 /// How far apart clocks get in a second, at most: 100 ppm, twice what quartz does.
 const DRIFT_NS_PER_SEC: i64 = 100_000;
 
@@ -152,7 +156,8 @@ impl Gateway {
     fn send_again(&mut self, now: TimeNs, waiting: &Waiting, time_is_known: bool, out: &mut Outputs) {
         let What::Order { action, order, service } = waiting.what else { return };
         let cost = self.cost(action, service);
-        if time_is_known && !self.is_silent() && self.budget.has_room(now, cost, Share::All) {
+        let in_time = now.since(waiting.sent_ns) <= AGAIN_WITHIN_NS;
+        if time_is_known && in_time && !self.is_silent() && self.budget.has_room(now, cost, Share::All) {
             self.budget.spend(now, cost);
             let link = self.order_link();
             return self.send(now, waiting.instrument, waiting.what, link, true, out);

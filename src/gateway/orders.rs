@@ -1,7 +1,8 @@
 //! Orders as the venue has them, so that each of its words is passed on once.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
+use super::positions::SETTLE_NS;
 use crate::event::{Order, OrderKind, OrderStatus};
 use crate::num::{InstrumentId, Lots, NS_PER_SEC, OrderId, Side, TimeNs};
 use crate::venue::binance::request::Service;
@@ -48,6 +49,8 @@ pub struct Tracked {
     /// Of these, so many were concluded from a position. Fills that come for them after all are not new.
     pub assumed: Lots,
     pub sent_ns: TimeNs,
+    /// It ended, and so many fills have not come: seen at the end of a round, and when first.
+    pub owing: Option<(Lots, TimeNs)>,
     /// The engine has asked for its cancel: if it stands all the same, nobody may want it any more.
     pub leaving: bool,
 }
@@ -69,6 +72,7 @@ impl Tracked {
             summed: Lots::ZERO,
             assumed: Lots::ZERO,
             sent_ns: now,
+            owing: None,
             leaving: false,
         }
     }
@@ -133,9 +137,9 @@ impl Tracked {
 /// All orders.
 #[derive(Debug, Default)]
 pub struct OrderTable {
-    /// In the order of their ids: whoever goes through them does so in the same order every time.
+    /// Both in the order of their ids: whoever goes through them does so in the same order every time.
     live: BTreeMap<OrderId, Tracked>,
-    ended: HashMap<OrderId, Tracked>,
+    ended: BTreeMap<OrderId, Tracked>,
     ended_order: VecDeque<OrderId>,
     /// The highest id an instruction had. Ids only grow: none is sent twice, remembered or not.
     last_sent: OrderId,
@@ -228,7 +232,10 @@ impl OrderTable {
     /// the venue has said that those filled.
     pub fn assume(&mut self, instrument: InstrumentId, side: Side, lots: Lots) {
         let mut left = lots;
-        for tracked in self.live.values_mut().chain(self.ended.values_mut()) {
+        // The oldest first, whether it is over or not.
+        let mut orders: Vec<_> = self.live.iter_mut().chain(&mut self.ended).collect();
+        orders.sort_unstable_by_key(|(id, _)| **id);
+        for (_, tracked) in orders {
             let of_it = tracked.instrument == instrument;
             if of_it && tracked.order.is_some_and(|order| order.side == side) {
                 let owed = Lots((tracked.filled.0 - tracked.summed.0).clamp(0, left.0));
@@ -237,6 +244,32 @@ impl OrderTable {
                 left -= owed;
             }
         }
+    }
+
+    /// Of an instrument whose position is what its fills add up to, at the end of a round that began at
+    /// `begun`: orders that ended and owe fills all the same. Those that did a second ago already owe nothing
+    /// any more, and are given; `true` if there are others.
+    pub fn settle(&mut self, now: TimeNs, begun: TimeNs, instrument: InstrumentId) -> (Vec<OrderId>, bool) {
+        let (mut settled, mut others) = (Vec::new(), false);
+        for (id, tracked) in &mut self.ended {
+            if tracked.instrument != instrument || tracked.order.is_none() {
+                continue;
+            }
+            let owed = Lots(tracked.filled.0.saturating_sub(tracked.summed.0).max(0));
+            let before = tracked.owing.take().filter(|(lots, _)| *lots == owed);
+            if owed == Lots::ZERO {
+                continue;
+            }
+            if before.is_some_and(|(_, since)| begun.since(since) >= SETTLE_NS) {
+                // Should they come after all, the position has them already.
+                (tracked.summed, tracked.assumed) = (tracked.summed + owed, tracked.assumed + owed);
+                settled.push(*id);
+            } else {
+                tracked.owing = Some(before.unwrap_or((owed, now)));
+                others = true;
+            }
+        }
+        (settled, others)
     }
 
     /// Live orders, by id.

@@ -151,6 +151,11 @@ impl Positions {
         self.unsettled.is_some_and(|at| now.since(at) >= SETTLE_NS)
     }
 
+    /// Something was found that has to be found again.
+    pub fn look_again(&mut self, now: TimeNs) {
+        self.unsettled = Some(now);
+    }
+
     /// A round begins, which looks at every difference.
     pub fn begin_round(&mut self) {
         self.unsettled = None;
@@ -183,13 +188,13 @@ impl Positions {
     }
 }
 
-/// The trade id of a fill that was concluded from a statement: the same for the same statement, and none
-/// that a venue gives, for it is negative.
-pub(super) fn assumed_id(instrument: InstrumentId, stated: &VenuePosition) -> i64 {
+/// The trade id of the `nth` fill of so many lots (signed) that was concluded from a statement: the same
+/// for the same conclusion, and none that a venue gives, for it is negative.
+pub(super) fn assumed_id(instrument: InstrumentId, stated: &VenuePosition, lots: Lots, nth: i64) -> i64 {
     // FNV-1a (Fowler, Noll and Vo).
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let numbers = [i64::from(instrument.0), stated.quantity.0, stated.event_ms];
+    let numbers = [i64::from(instrument.0), stated.quantity.0, stated.event_ms, lots.0, nth];
     let bytes = numbers.into_iter().flat_map(i64::to_le_bytes);
     let hash = bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
     -1 - (hash >> 2) as i64

@@ -15,8 +15,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::budget::Cost;
 use super::io::Outputs;
 use super::machine::Gateway;
+use super::own;
 use super::requests::{Part, What};
 use super::session::SessionState;
 use crate::event::{Event, EventBody, Fill, OrderStatus};
@@ -29,6 +31,8 @@ const MARGIN_NS: i64 = 60 * NS_PER_SEC;
 /// Trades an answer holds at most.
 pub(super) const TRADES_MAX: usize = 1_000;
 const RETRY_NS: i64 = NS_PER_SEC;
+/// Between an audit that failed and the next: what has to be found may wait for it already.
+const FAILED_NS: i64 = 5 * NS_PER_SEC;
 /// Between a round that found something on its way and the next.
 const MOVING_NS: i64 = 2 * NS_PER_SEC;
 /// An instrument is looked at for so long after it was last used.
@@ -56,6 +60,8 @@ pub(super) struct Reconciliation {
     step: Step,
     /// Questions without an answer.
     open: usize,
+    /// What all of them cost.
+    weight: u32,
     pub begun: TimeNs,
     instruments: BTreeSet<InstrumentId>,
     /// Orders that the lists show as they are known.
@@ -81,6 +87,7 @@ impl Reconciliation {
             tells_all: loud,
             step: Step::Lists,
             open: 0,
+            weight: 0,
             begun: at,
             instruments: BTreeSet::new(),
             as_known: BTreeSet::new(),
@@ -152,16 +159,17 @@ impl Gateway {
         self.advance_reconciliation(now, out);
     }
 
-    /// A round that is not the stream's return need not be had: the next audit asks the same.
+    /// A round that is not the stream's return need not be had at once: the next audit asks the same.
     pub(super) fn fail_reconciliation(&mut self, now: TimeNs, failed: u32) {
         let Some(round) = self.session.round.as_mut().filter(|round| round.number == failed) else { return };
         if round.loud {
             round.retry_at = Some(now + RETRY_NS);
         } else {
+            let apart_ns = self.budget.quarter_apart_ns(Cost { weight: round.weight, orders: 0 });
             self.session.round = None;
             // What it found of orders waits for the fills of the next.
-            let wait = if self.session.held.is_empty() { self.config.reconcile_ns } else { RETRY_NS };
-            self.session.audit_at = now + wait;
+            let wait_ns = if self.session.held.is_empty() { FAILED_NS } else { RETRY_NS };
+            self.session.audit_at = now + wait_ns.min(self.config.reconcile_ns).max(apart_ns);
         }
     }
 
@@ -184,6 +192,7 @@ impl Gateway {
     ) {
         let Some(round) = &mut self.session.round else { return };
         round.open += 1;
+        round.weight = round.weight.saturating_add(own::cost(verb, path, self.params.has("symbol")).weight);
         let what = What::Reconcile { round: round.number, part };
         self.ask(now, verb, path, what, instrument, out);
     }
@@ -309,11 +318,13 @@ impl Gateway {
     /// it; before the stream is believed, once.
     fn end_round(&mut self, now: TimeNs, out: &mut Outputs) {
         let Some(round) = self.session.round.take() else { return };
-        let missing = self.judge_positions(now, round.begun);
+        let missing = self.judge_positions(now, round.begun, out);
         self.session.known_ns = round.begun;
         // What is on its way is soon there: an order that turned out to be ours is asked for then.
         let wait_ns = if missing.moves { MOVING_NS } else { self.config.reconcile_ns };
-        self.session.audit_at = now + wait_ns.min(self.config.reconcile_ns);
+        // With many instruments they are further apart, or entries would find no room.
+        let apart_ns = self.budget.quarter_apart_ns(Cost { weight: round.weight, orders: 0 });
+        self.session.audit_at = now + wait_ns.min(self.config.reconcile_ns).max(apart_ns);
         self.session.reconcile_also.clear();
         if round.loud {
             if round.tells_all && missing.unconfirmed {

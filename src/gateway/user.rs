@@ -144,17 +144,19 @@ impl Gateway {
                 return;
             }
         }
-        self.note_unheard(fill.event_ms);
+        self.note_unheard(now, fill.event_ms);
         self.count_fill(instrument, &fill);
         self.positions.filled(now, instrument, fill.quantity.0.saturating_mul(fill.side.sign()));
         out.event(now, instrument, EventBody::Fill(fill));
     }
 
     /// A fill that is passed on and that no message told, though the stream is believed and was silent since.
-    fn note_unheard(&mut self, event_ms: Millis) {
+    fn note_unheard(&mut self, now: TimeNs, event_ms: Millis) {
         let routine = self.session.round.as_ref().is_some_and(|round| !round.loud);
         let at = TimeNs::from_ms(event_ms.saturating_sub(self.clock_offset_ms));
-        self.session.deaf |= routine && at.since(self.session.heard_ns) > DEAF_NS;
+        // One just filled is on its way to us as well.
+        let overdue = now.since(at) > DEAF_NS;
+        self.session.deaf |= routine && overdue && at.since(self.session.heard_ns) > DEAF_NS;
     }
 
     fn count_fill(&mut self, instrument: InstrumentId, fill: &Fill) {

@@ -355,12 +355,16 @@ fn what_an_exit_fills_beyond_its_trade_is_a_position_of_nobodys() {
         let said = desk.fill(stop, Side::Sell, 477_500, 10);
         let account = closed(&said);
         assert_eq!((account.trade, account.state), (entry, TradeState::ClosedSl), "{policy}");
+        assert_eq!(account.exit, Dec::int(48_690), "4 at 50,100 and 6 at 47,750");
         if policy == OnUnknownPosition::Halt {
             assert_eq!(alarms(&said), [AlarmKind::UnexpectedFill]);
             assert_eq!((desk.trading(), desk.position()), (TradingState::Halted, 0));
+            assert_eq!(desk.engine.disputed(BTC), Some(Lots(-4)));
+            // The operator buys it back.
+            assert!(desk.assumed(4, 477_500).is_empty());
+            assert_eq!(desk.engine.disputed(BTC), None);
             continue;
         }
-        assert_eq!(account.exit, Dec::int(48_690), "4 at 50,100 and 6 at 47,750");
         assert_eq!(alarms(&said), [AlarmKind::UnknownPosition], "{policy}");
         assert_eq!(desk.position(), -4, "{policy}");
         let sent = orders(&said);
@@ -372,4 +376,96 @@ fn what_an_exit_fills_beyond_its_trade_is_a_position_of_nobodys() {
         assert_eq!((desk.position(), desk.trading()), (0, TradingState::Reducing), "{policy}");
         assert!(desk.engine.trades().iter().all(|trade| trade.finished));
     }
+}
+
+/// Of a position somebody else has beside ours, what he closes is his: our trade keeps its size and its stop.
+#[test]
+fn who_closes_what_was_left_alone_does_not_close_ours() {
+    let mut desk = Desk::on_unknown(OnUnknownPosition::Halt);
+    let (_, stop) = desk.long();
+    assert_eq!(alarms(&desk.assumed(3, 500_000)), [AlarmKind::UnexpectedFill]);
+    desk.stated(13);
+    assert_eq!((desk.position(), desk.engine.disputed(BTC)), (10, Some(Lots(13))));
+    assert!(alarms(&desk.tick(40_000)).is_empty(), "it was said");
+    let rests = OrderId::new(6, 9);
+    assert!(cancels(&desk.update(rests, OrderStatus::Accepted, 0)).is_empty(), "it may be the other's stop");
+    let mut desk =
+        Engine::restore(&desk.engine.snapshot(1)).map(|(engine, _)| Desk { engine, ..desk }).unwrap();
+    // One of three.
+    assert!(desk.assumed(-1, 500_000).is_empty());
+    assert_eq!((desk.position(), desk.engine.disputed(BTC)), (10, Some(Lots(12))));
+    assert!(desk.assumed_again(-1, 500_000).is_empty(), "once");
+    // The rest, and two of ours: our stop follows.
+    let said = desk.assumed(-4, 500_000);
+    assert_eq!(alarms(&said), [AlarmKind::UnknownPosition]);
+    assert!(said.iter().any(|o| matches!(o, OutputBody::Alarm(alarm) if alarm.value == -2)), "of ours alone");
+    assert_eq!((desk.position(), order(&said).quantity), (8, Lots(8)));
+    assert_eq!(cancels(&desk.update(order(&said).id, OrderStatus::Accepted, 0)), [stop]);
+    assert_eq!((desk.engine.disputed(BTC), desk.trading()), (None, TradingState::Halted));
+    assert_eq!(cancels(&desk.update(rests, OrderStatus::Accepted, 0)), [rests], "an orphan now");
+}
+
+/// A fill that fits no order of ours moves what is left alone as well; the next start is told anew.
+#[test]
+fn what_is_left_alone_adds_up_and_ends_with_the_run() {
+    let mut desk = Desk::on_unknown(OnUnknownPosition::Halt);
+    let nobodys = OrderId::new(6, 9);
+    for (side, lots, left) in [(Side::Buy, 5, Some(5)), (Side::Sell, 2, Some(3)), (Side::Sell, 3, None)] {
+        assert_eq!(alarms(&desk.fill(nobodys, side, 500_000, lots)), [AlarmKind::UnexpectedFill]);
+        assert_eq!(desk.engine.disputed(BTC).map(|lots| lots.0), left);
+    }
+    desk.fill(nobodys, Side::Buy, 500_000, 5);
+    desk.start_again(8);
+    assert_eq!(desk.engine.disputed(BTC), None, "the gateway begins with what the engine has");
+}
+
+/// The stop filled after its trade was closed elsewhere; what it owed is told in every way there is.
+#[test]
+fn an_order_of_a_trade_that_is_over_owes_nothing_once_its_fills_came() {
+    let owing = || {
+        let mut desk = Desk::on_unknown(OnUnknownPosition::Halt);
+        let (_, stop) = desk.long();
+        desk.assumed(-10, 500_000);
+        desk.update_filled(stop, OrderStatus::Filled, 10);
+        assert!(desk.only_trade().finished, "it waits for the stop's fills");
+        (desk, stop)
+    };
+    let (mut desk, stop) = owing();
+    assert_eq!(alarms(&desk.fill(stop, Side::Sell, 477_500, 10)), [AlarmKind::UnexpectedFill]);
+    assert!(desk.engine.trades().is_empty());
+    let (mut desk, _) = owing();
+    assert_eq!(alarms(&desk.assumed(-10, 500_000)), [AlarmKind::UnexpectedFill]);
+    assert!(desk.engine.trades().is_empty());
+    let (mut desk, stop) = owing();
+    assert!(desk.update(stop, OrderStatus::Expired, OrderUpdate::NO_MORE_FILLS).is_empty());
+    assert!(desk.engine.trades().is_empty());
+}
+
+/// The venue says that all of an entry filled, and has less: somebody else took the rest, unheard.
+#[test]
+fn fills_that_will_not_come_are_not_waited_for() {
+    let mut desk = Desk::on_unknown(OnUnknownPosition::Halt);
+    let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+    desk.update_filled(entry, OrderStatus::Filled, 10);
+    let stop = order(&desk.assumed(6, 500_000)).id;
+    desk.update(stop, OrderStatus::Accepted, 0);
+    assert!(desk.only_trade().entry_working());
+    desk.update(entry, OrderStatus::Expired, OrderUpdate::NO_MORE_FILLS);
+    assert!(!desk.only_trade().entry_working());
+    // The answer to a question that was under way.
+    desk.update_filled(entry, OrderStatus::Filled, 10);
+    assert!(!desk.only_trade().entry_working());
+    assert!(Engine::restore(&desk.engine.snapshot(1)).is_ok());
+    assert_eq!(closed(&desk.fill(stop, Side::Sell, 477_500, 6)).quantity, Lots(6));
+    assert!(desk.engine.trades().is_empty());
+    // None of it is left: there was no trade.
+    let mut desk = Desk::on_unknown(OnUnknownPosition::Halt);
+    let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+    desk.update_filled(entry, OrderStatus::Filled, 10);
+    desk.update(entry, OrderStatus::Expired, OrderUpdate::NO_MORE_FILLS);
+    assert!(desk.engine.trades().is_empty());
+    // Of an order that may still fill it says nothing.
+    let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+    desk.update(entry, OrderStatus::Expired, OrderUpdate::NO_MORE_FILLS);
+    assert_eq!(desk.only_trade().id, entry);
 }

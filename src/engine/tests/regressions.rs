@@ -336,3 +336,21 @@ fn a_stop_refused_at_once_while_a_smaller_one_was_unanswered_was_sent_without_en
     let again = orders(&desk.timer(1_000));
     assert_eq!(again.iter().filter(|o| o.purpose == Purpose::Stop).map(|o| o.quantity.0).sum::<i64>(), 8);
 }
+
+/// Its own gateway had no room, or was to be silent: the venue never saw it.
+#[test]
+fn a_stop_that_never_left_the_gateway_cost_the_one_that_stood() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    let entry = desk.enter();
+    let first = order(&desk.fill(entry, Side::Buy, 500_000, 4));
+    desk.update(first.id, OrderStatus::Accepted, 0);
+    let next = order(&desk.fill(entry, Side::Buy, 500_000, 4));
+    assert_eq!((next.purpose, next.quantity), (Purpose::Stop, Lots(8)));
+    let said = desk.update(next.id, OrderStatus::Rejected, 12);
+    assert!(cancels(&said).is_empty(), "{said:?}");
+    assert!(orders(&said).is_empty(), "it would be refused again in the same instant: {said:?}");
+    let again = order(&desk.timer(1_000));
+    assert_eq!((again.purpose, again.quantity), (Purpose::Stop, Lots(8)));
+    // A venue that refuses a second one gets the first one back.
+    assert_eq!(cancels(&desk.update(again.id, OrderStatus::Rejected, -4045)), [first.id]);
+}

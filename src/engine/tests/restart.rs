@@ -231,6 +231,23 @@ fn an_exit_nobody_knows_of_is_decided_anew_once_it_can_not_come_any_more() {
     assert_eq!((again.purpose, again.quantity), (Purpose::Exit, Lots(10)));
 }
 
+/// Taken twice, a part would be more than the rules meant to take: it has the minute of any order.
+#[test]
+fn a_part_nobody_knows_of_is_not_decided_anew_so_soon() {
+    let mut desk = Desk::new(Settings::DEFAULT);
+    desk.long();
+    desk.quote(522_500, 522_600);
+    let said = desk.quote(545_000, 545_100);
+    let part = orders(&said).into_iter().find(|o| o.purpose == Purpose::Exit).unwrap();
+    assert_eq!(part.quantity, Lots(5));
+    desk.pass_ms(20_000);
+    desk.not_found(part.id);
+    assert_eq!(desk.state_of(part.id), Some(OrderState::Unknown));
+    desk.pass_ms(40_000);
+    desk.not_found(part.id);
+    assert_eq!(desk.state_of(part.id), Some(OrderState::Rejected));
+}
+
 #[test]
 fn a_position_nothing_explains_halts_and_keeps_what_may_be_its_stop() {
     let mut desk = Desk::new(Settings::DEFAULT);

@@ -86,7 +86,7 @@ proptest! {
         loses_stream in any::<bool>(),
     ) {
         let (mut desk, mut venue, mut books) = (Desk::auditing(), Venue::default(), Books::default());
-        let mut sequence = 0;
+        let (mut sequence, mut foreign) = (0, FOREIGN);
         for (happens, heard) in story {
             let before = venue.clone();
             match happens {
@@ -115,9 +115,9 @@ proptest! {
                 }
                 Happens::Moves(lots) => venue.moves(lots),
                 Happens::Listed(ours) => {
-                    let sequence = FOREIGN + venue.orders.len() as u32;
-                    let name = if ours { client_id(sequence) } else { format!("web_{sequence}") };
-                    venue.place(sequence, &name, &stop(sequence));
+                    foreign += 1;
+                    let name = if ours { client_id(foreign) } else { format!("web_{foreign}") };
+                    venue.place(foreign, &name, &stop(foreign));
                 }
                 Happens::Seconds(seconds) => {
                     desk.wait(seconds * NS_PER_SEC);
@@ -137,7 +137,7 @@ proptest! {
                 }
                 let stated = Venue::quantity(venue.position);
                 let mut message = account_message("ORDER", "0", "0", Some(&stated));
-                message["E"] = json!(T0_MS + venue.changed_ms);
+                message["T"] = json!(T0_MS + venue.changed_ms);
                 desk.user(&message);
             }
             books.take(&mut desk);

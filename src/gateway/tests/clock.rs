@@ -93,9 +93,9 @@ fn a_slow_reading_is_better_than_one_that_was_refused() {
     desk.place(stop(1));
     let request = desk.request();
     let question = refused(&mut desk, request);
-    desk.now = desk.now + 4 * NS_PER_SEC;
-    time(&mut desk, question, T0_MS + 12_000);
-    assert_eq!(desk.written()[0].1["params"]["timestamp"], T0_MS + 4_000 + 10_000);
+    desk.now = desk.now + 800 * 1_000_000;
+    time(&mut desk, question, T0_MS + 10_400);
+    assert_eq!(desk.written()[0].1["params"]["timestamp"], T0_MS + 800 + 10_000);
 }
 
 #[test]
@@ -165,6 +165,21 @@ fn without_the_time_the_refusal_is_told() {
         desk.on(Input::Rest(question, outcome));
         assert_eq!(desk.said(), ["Rejected 1 -1021", "CancelRejected 1 -1021"], "{outcome:?}");
         assert!(desk.written().is_empty());
+    }
+}
+
+/// The engine counts what the venue does not know after six seconds as lost; the venue may act for five.
+#[test]
+fn what_waited_too_long_does_not_go_out_again() {
+    for (waited_ms, goes) in [(900, true), (901, false)] {
+        let mut desk = desk();
+        desk.place(stop(1));
+        let request = desk.request();
+        let question = refused(&mut desk, request);
+        desk.now = desk.now + waited_ms * 1_000_000;
+        time(&mut desk, question, T0_MS);
+        assert_eq!(desk.written().len(), usize::from(goes), "{waited_ms}");
+        assert_eq!(desk.said().is_empty(), goes, "{waited_ms}");
     }
 }
 

@@ -197,11 +197,31 @@ fn only_what_outlasts_a_minute_is_kept_for_the_next_start() {
         (429, Some(61), Some(61)),
         (418, None, Some(120)),
         (418, Some(1), None),
+        (418, Some(0), Some(120)),
         (418, Some(300), Some(300)),
         (418, Some(u32::MAX), Some(3 * 86_400)),
         (503, Some(300), None),
     ] {
         assert_eq!(seconds(&told(status, retry_after_s)), kept, "{status} {retry_after_s:?}");
+    }
+}
+
+/// By the venue's clock it is over, or will be in a moment: it asked for silence all the same.
+#[test]
+fn an_end_that_is_past_is_no_end() {
+    for (in_ms, silent_ms) in [(-5_000, 60_000), (0, 60_000), (1, 1_000), (1_500, 1_500)] {
+        let mut desk = Desk::new();
+        desk.place(entry(1));
+        let request = desk.request();
+        let mut refusal = refusal(request, 429, -1003);
+        refusal["error"]["data"] = json!({"serverTime": T0_MS, "retryAfter": T0_MS + in_ms});
+        desk.response(&refusal);
+        desk.wait(silent_ms * 1_000_000 - 1);
+        desk.place(stop(2));
+        assert!(desk.written().is_empty(), "{in_ms}");
+        desk.wait(1);
+        desk.place(stop(3));
+        assert_eq!(desk.written().len(), 1, "{in_ms}");
     }
 }
 

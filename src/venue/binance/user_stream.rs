@@ -160,6 +160,9 @@ pub struct AlgoFields<'a> {
 pub struct AccountMessage<'a> {
     #[serde(rename = "E")]
     pub event_ms: Millis,
+    /// When it changed: the time that answers over REST have as well.
+    #[serde(rename = "T")]
+    pub changed_ms: Option<Millis>,
     #[serde(borrow, rename = "a")]
     pub account: AccountFields<'a>,
 }
