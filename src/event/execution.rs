@@ -28,6 +28,20 @@ pub enum OrderStatus {
     CancelRejected = 9,
 }
 
+impl OrderStatus {
+    pub const ALL: [OrderStatus; 9] = [
+        OrderStatus::Accepted,
+        OrderStatus::Rejected,
+        OrderStatus::Filled,
+        OrderStatus::Canceled,
+        OrderStatus::Expired,
+        OrderStatus::Triggered,
+        OrderStatus::Unknown,
+        OrderStatus::NotFound,
+        OrderStatus::CancelRejected,
+    ];
+}
+
 /// The venue's word on one of our orders.
 #[derive(Clone, Copy, Debug, PartialEq, NoUninit, CheckedBitPattern)]
 #[repr(C)]

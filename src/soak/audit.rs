@@ -10,16 +10,20 @@ use super::proxy::Fate;
 use crate::engine::Engine;
 use crate::event::record::Entry;
 use crate::event::{
-    CommandKind, Event, EventBody, ExitSignal, InstrumentTable, OrderKind, Output, OutputBody, Purpose,
-    TradingState,
+    AlarmKind, CommandKind, Event, EventBody, ExitSignal, InstrumentTable, Limit, Output, OutputBody,
+    Purpose, TradingState,
 };
 use crate::live::Intake;
-use crate::num::{InstrumentId, NS_PER_MS, OrderId, TimeNs};
-use crate::risk::config::Settings;
+use crate::num::{InstrumentId, Lots, NS_PER_MS, OrderId, TimeNs};
+use crate::risk::config::{OnUnknownPosition, Settings};
 use crate::sim::server::Desk;
 
 /// A quote and its way: what may lie between the venue's stamp and our receipt beyond what the rules allow.
 const WAY_NS: i64 = 150 * NS_PER_MS;
+
+/// In fair weather the engine's part of a position has its stop by then: a stop that is refused or unanswered
+/// is followed by a close within the protection deadline.
+const BARE_MS_MAX: i64 = 10_000_000;
 
 /// Counted over a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -34,11 +38,20 @@ pub struct Figures {
     pub groups_cut: u64,
     pub journals_lost: u64,
     pub bans: u64,
+    /// Starts that met a ban, known or not.
+    pub starts_in_ban: u64,
+    /// Journals that had not got as far as an engine when their process died.
+    pub journals_unopened: u64,
     pub faults: u64,
     /// Longest that acknowledged stops covered less than a position, as the engine tells it.
     pub unprotected_ms_max: i64,
-    /// Longest a position stood at the venue without stops for all of it while nothing was in the way.
+    /// Longest a position of the engine's stood at the venue without stops for all of it while nothing was in
+    /// the way.
     pub bare_ms_max: i64,
+    /// The same with what no trade explains: what the owner has added by hand, and fills nobody has told of.
+    pub strange_ms_max: i64,
+    /// Longest that engine and venue were apart again after they had agreed.
+    pub apart_ms_max: i64,
     /// What must not be: each fails its seed too.
     pub duplicate_orders: u64,
     pub sent_during_ban: u64,
@@ -58,6 +71,8 @@ impl Figures {
             (&mut self.groups_cut, other.groups_cut),
             (&mut self.journals_lost, other.journals_lost),
             (&mut self.bans, other.bans),
+            (&mut self.starts_in_ban, other.starts_in_ban),
+            (&mut self.journals_unopened, other.journals_unopened),
             (&mut self.faults, other.faults),
             (&mut self.duplicate_orders, other.duplicate_orders),
             (&mut self.sent_during_ban, other.sent_during_ban),
@@ -66,12 +81,22 @@ impl Figures {
         sums.into_iter().for_each(|(sum, more)| *sum += more);
         self.unprotected_ms_max = self.unprotected_ms_max.max(other.unprotected_ms_max);
         self.bare_ms_max = self.bare_ms_max.max(other.bare_ms_max);
+        self.strange_ms_max = self.strange_ms_max.max(other.strange_ms_max);
+        self.apart_ms_max = self.apart_ms_max.max(other.apart_ms_max);
     }
+}
+
+/// What was told to be closed.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    flatten: bool,
+    close: Option<InstrumentId>,
+    /// Something was found that is nobody's, and such things are closed.
+    unknown: bool,
 }
 
 /// See the module.
 pub struct Audit {
-    settings: Settings,
     table: InstrumentTable,
     pub figures: Figures,
     pub coverage: Coverage,
@@ -79,25 +104,30 @@ pub struct Audit {
     issued: BTreeSet<OrderId>,
     entered: BTreeSet<OrderId>,
     state_before: TradingState,
-    /// The event under way may close everything.
-    may_flatten: bool,
+    /// By the event under way.
+    told: Told,
+    /// Trades that operator or breaker want closed: what of them fills later goes as it comes.
+    to_close: BTreeSet<OrderId>,
     /// The venue's time of the newest quote of each instrument that reached the engine.
     quoted: Vec<Option<TimeNs>>,
     bare_since: BTreeMap<InstrumentId, TimeNs>,
-    /// Told to be silent until then.
+    strange_since: BTreeMap<InstrumentId, TimeNs>,
+    /// Lots that the newest alarm of an unexpected fill told of.
+    unexpected: BTreeMap<InstrumentId, i64>,
+    /// The process was told to be silent until then.
     silent_until: Option<TimeNs>,
-    /// When this process began, by the world's clock and by ours.
-    started: TimeNs,
+    /// A ban that a process was told of, by our clock: it is remembered for the starts after it.
+    banned_until_ours: Option<TimeNs>,
+    /// When this process began, by our clock.
     started_ours: TimeNs,
     death_hash: Option<u128>,
     seen_entries: usize,
 }
 
 impl Audit {
-    pub fn new(settings: Settings, table: InstrumentTable) -> Audit {
+    pub fn new(table: InstrumentTable) -> Audit {
         Audit {
             quoted: vec![None; table.len()],
-            settings,
             table,
             figures: Figures::default(),
             coverage: Coverage::default(),
@@ -105,10 +135,13 @@ impl Audit {
             issued: BTreeSet::new(),
             entered: BTreeSet::new(),
             state_before: TradingState::Active,
-            may_flatten: false,
+            told: Told::default(),
+            to_close: BTreeSet::new(),
             bare_since: BTreeMap::new(),
+            strange_since: BTreeMap::new(),
+            unexpected: BTreeMap::new(),
             silent_until: None,
-            started: TimeNs(0),
+            banned_until_ours: None,
             started_ours: TimeNs(0),
             death_hash: None,
             seen_entries: 0,
@@ -122,6 +155,9 @@ impl Audit {
     pub fn verdict(&mut self, now: TimeNs) -> Result<(), Failure> {
         if self.figures.sent_during_ban > 0 {
             self.blame(|| "a request during a ban".to_owned());
+        }
+        if let Some(heard) = self.coverage.take_impossible() {
+            self.blame(|| heard);
         }
         self.problem.take().map_or(Ok(()), |problem| Err(Failure::new(now, problem)))
     }
@@ -146,11 +182,11 @@ impl Audit {
 
     pub fn before(&mut self, event: &Event, intake: &Intake<'static, Memory>) {
         let engine = intake.core.engine();
-        // By the operator, or by the breaker, which looks at prices and fills.
-        let told =
-            matches!(&event.body, EventBody::Command(command) if command.command == CommandKind::Flatten);
-        let recovers = matches!(&event.body, EventBody::FeedStatus(_) | EventBody::RunStart(_));
-        self.may_flatten = told || (self.settings.circuit_breaker_flatten && !recovers);
+        self.told = Told::default();
+        if let EventBody::Command(command) = &event.body {
+            self.told.flatten = command.command == CommandKind::Flatten;
+            self.told.close = (command.command == CommandKind::Close).then_some(event.instrument);
+        }
         self.state_before = engine.controller().state();
         self.seen_entries = intake.core.recorder().entries.len();
         self.coverage.before(event, engine);
@@ -162,29 +198,32 @@ impl Audit {
         self.figures.fills += u64::from(matches!(event.body, EventBody::Fill(_)));
         for entry in journal.entries.iter().skip(self.seen_entries) {
             if let Entry::Output { output, .. } = entry {
-                self.output(now, output);
+                self.output(now, output, engine.settings());
                 self.coverage.output(output);
             }
         }
         for trade in engine.trades() {
+            if self.told.flatten || self.told.close == Some(trade.instrument) {
+                self.to_close.insert(trade.id);
+            }
             let (held, closing) = (!trade.finished && trade.open().0 > 0, trade.closing.is_some());
             let Some(since) = trade.protection.uncovered_since.filter(|_| held && !closing) else { continue };
             let bare_ms = engine.now().since(since.max(self.started_ours)) / NS_PER_MS;
-            let limit_ms = self.settings.protection_deadline_ms;
+            let limit_ms = engine.settings().protection_deadline_ms;
             self.require(bare_ms <= limit_ms, || {
                 format!("{} is uncovered for {bare_ms} ms, and nobody closes it", trade.id)
             });
         }
     }
 
-    fn output(&mut self, now: TimeNs, output: &Output) {
+    fn output(&mut self, now: TimeNs, output: &Output, settings: &Settings) {
         match &output.body {
             OutputBody::Order(order) => {
                 self.figures.orders += 1;
                 let fresh = self.issued.insert(order.id);
                 self.require(fresh, || format!("order id {} issued twice", order.id));
                 if order.purpose == Purpose::Entry {
-                    self.entry(now, output.instrument, order.trade);
+                    self.entry(now, output.instrument, order.trade, settings);
                 } else {
                     self.require(order.reduce_only, || format!("{} does not reduce", order.id));
                 }
@@ -193,8 +232,25 @@ impl Audit {
                 let ms = protected.unprotected_ns / NS_PER_MS;
                 self.figures.unprotected_ms_max = self.figures.unprotected_ms_max.max(ms);
             }
-            OutputBody::ExitFired(fired) if fired.signal == ExitSignal::Flatten => {
-                let asked = self.may_flatten;
+            // The breaker trips, and where it is to close everything it does so at once.
+            OutputBody::LimitChanged(changed) if changed.limit == Limit::CircuitBreaker => {
+                self.told.flatten |= changed.active && settings.circuit_breaker_flatten;
+            }
+            OutputBody::Alarm(alarm) if alarm.kind == AlarmKind::UnknownPosition => {
+                self.told.unknown = settings.on_unknown_position == OnUnknownPosition::Close;
+            }
+            OutputBody::Alarm(alarm) if alarm.kind == AlarmKind::UnexpectedFill => {
+                self.unexpected.insert(output.instrument, alarm.value.abs());
+            }
+            OutputBody::ExitFired(fired) => {
+                let asked = match fired.signal {
+                    ExitSignal::Flatten => self.told.flatten || self.to_close.contains(&fired.trade),
+                    ExitSignal::Manual => {
+                        let told = self.told.close == Some(output.instrument) || self.told.unknown;
+                        told || self.to_close.contains(&fired.trade)
+                    }
+                    _ => true,
+                };
                 self.require(asked, || format!("{} closed though nobody asked for it", fired.trade));
             }
             OutputBody::TradeClosed(_) => self.figures.trades_closed += 1,
@@ -202,29 +258,50 @@ impl Audit {
         }
     }
 
-    fn entry(&mut self, now: TimeNs, instrument: InstrumentId, trade: OrderId) {
+    fn entry(&mut self, now: TimeNs, instrument: InstrumentId, trade: OrderId, settings: &Settings) {
         self.figures.entries += 1;
         let active = self.state_before == TradingState::Active;
         self.require(active, || format!("{trade} entered while not active"));
         let first = self.entered.insert(trade);
         self.require(first, || format!("{trade} entered twice"));
         let age_ns = self.quoted.get(instrument.index()).copied().flatten().map(|at| now.since(at));
-        let limit_ns = (self.settings.max_data_age_ms + self.settings.max_feed_lag_ms) * NS_PER_MS + WAY_NS;
+        let limit_ns = (settings.max_data_age_ms + settings.max_feed_lag_ms) * NS_PER_MS + WAY_NS;
         let fresh = age_ns.is_some_and(|age| age <= limit_ns);
         self.figures.stale_entries += u64::from(!fresh);
         self.require(fresh, || format!("{trade} entered on a quote {age_ns:?} ns old"));
     }
 
-    /// The gateway was told to be silent until then.
-    pub fn told_to_be_silent(&mut self, until: Option<TimeNs>) {
+    /// The process was told to be silent until then; of a ban the next one knows too, by our clock.
+    pub fn told_to_be_silent(&mut self, until: TimeNs, banned_until_ours: Option<TimeNs>) {
         self.figures.bans += u64::from(self.silent_until.is_none());
-        self.silent_until = self.silent_until.max(until);
+        self.silent_until = self.silent_until.max(Some(until));
+        self.banned_until_ours = self.banned_until_ours.max(banned_until_ours);
     }
 
     /// The gateway sends a request.
     pub fn note_sent(&mut self, now: TimeNs) {
         self.silent_until = self.silent_until.filter(|until| now < *until);
         self.figures.sent_during_ban += u64::from(self.silent_until.is_some());
+    }
+
+    /// Whether a start can know that the venue wants to hear nothing.
+    pub fn is_known_ban(&self, ours: TimeNs) -> bool {
+        self.banned_until_ours.is_some_and(|until| ours < until)
+    }
+
+    /// How much in an instrument the operator was last told to be nobody's, where unknown positions halt.
+    pub fn told_of(&self, id: InstrumentId) -> Lots {
+        Lots(self.unexpected.get(&id).copied().unwrap_or(0))
+    }
+
+    /// A start was turned away before it sent anything, or by the venue.
+    pub fn note_start_in_ban(&mut self) {
+        self.figures.starts_in_ban += 1;
+    }
+
+    /// Engine and venue have been apart for so long, after they had agreed.
+    pub fn note_apart(&mut self, apart_ns: i64) {
+        self.figures.apart_ms_max = self.figures.apart_ms_max.max(apart_ns / NS_PER_MS);
     }
 
     pub fn note_fate(&mut self, fate: Fate) {
@@ -238,8 +315,8 @@ impl Audit {
     }
 
     /// A process begins; `engine` is what it goes on with.
-    pub fn note_start(&mut self, now: TimeNs, ours: TimeNs, engine: Option<&Engine>) {
-        (self.started, self.started_ours) = (now, ours);
+    pub fn note_start(&mut self, ours: TimeNs, engine: Option<&Engine>) {
+        self.started_ours = ours;
         self.figures.starts += 1;
         let was = self.death_hash.take();
         if let (Some(was), Some(engine)) = (was, engine) {
@@ -260,6 +337,13 @@ impl Audit {
         self.death_hash = None;
     }
 
+    /// A start found a journal that holds no engine. One that a process had written whole does.
+    pub fn no_engine(&mut self, entries: usize) {
+        let whole = self.death_hash.take().is_some();
+        self.require(!whole, || format!("no engine in a journal of {entries} entries"));
+        self.figures.journals_unopened += u64::from(entries > 0);
+    }
+
     /// A process died in the middle of what an event causes.
     pub fn group_cut(&mut self, cut: bool) {
         self.figures.groups_cut += u64::from(cut);
@@ -270,23 +354,33 @@ impl Audit {
     pub fn cover(&mut self, now: TimeNs, desk: &mut Desk, process: Option<&Process>, fair: bool) {
         let engine = process.map(|process| process.intake.core.engine());
         let venue = desk.venue();
-        for (id, _) in self.table.clone().iter() {
+        for (id, row) in self.table.clone().iter() {
             let held = venue.position(id).quantity.0;
-            let stops = venue.open_orders().iter().filter(|open| {
-                let closes = open.order.side.sign() * held < 0;
-                open.instrument == id && open.order.kind == OrderKind::StopMarket && closes
-            });
-            let covered: i64 = stops.map(|open| open.remaining().0).sum();
+            let covered = venue.stopped(id).0;
             let trade = engine.and_then(|engine| engine.trades().iter().find(|trade| trade.instrument == id));
-            // What no trade explains is looked for by the audits, and closed ones are on their way.
-            let ours = trade.is_some_and(|trade| trade.closing.is_none() && !trade.finished);
-            if covered >= held.abs() || !fair || !ours {
-                self.bare_since.remove(&id);
-                continue;
-            }
-            let since = *self.bare_since.entry(id).or_insert(now);
-            let bare_ms = now.since(since) / NS_PER_MS;
+            // Closed ones are on their way.
+            let trade = trade.filter(|trade| fair && trade.closing.is_none() && !trade.finished);
+            let ours = trade.map_or(0, |trade| trade.open().0 * trade.side().sign());
+            let same_side = ours.signum() == held.signum();
+            let (held, ours) = (held.abs(), if same_side { ours.abs().min(held.abs()) } else { 0 });
+            let bare_ms = lasts_ms(&mut self.bare_since, id, covered < ours, now);
             self.figures.bare_ms_max = self.figures.bare_ms_max.max(bare_ms);
+            self.require(bare_ms <= BARE_MS_MAX, || {
+                format!("{} bare for {bare_ms} ms in fair weather", row.symbol)
+            });
+            // What no trade explains is looked for by the audits.
+            let strange = trade.is_some() && covered < held;
+            let strange_ms = lasts_ms(&mut self.strange_since, id, strange, now);
+            self.figures.strange_ms_max = self.figures.strange_ms_max.max(strange_ms);
         }
     }
+}
+
+/// For how long something has been so, in milliseconds.
+fn lasts_ms(since: &mut BTreeMap<InstrumentId, TimeNs>, id: InstrumentId, is_so: bool, now: TimeNs) -> i64 {
+    if !is_so {
+        since.remove(&id);
+        return 0;
+    }
+    now.since(*since.entry(id).or_insert(now)) / NS_PER_MS
 }

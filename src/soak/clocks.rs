@@ -5,7 +5,7 @@ use crate::host::time::SteppedTime;
 use crate::num::{NS_PER_MS, NS_PER_SEC, TimeNs};
 
 /// How fast a clock may drift: what an engine's clock is slewed by at most.
-const DRIFT_PPM_MAX: i64 = 500;
+pub const DRIFT_PPM_MAX: i64 = 500;
 
 /// See the module. Ours drifts, and is another after each start; the venue's is set forward at times.
 pub struct Clocks {
@@ -43,6 +43,11 @@ impl Clocks {
     pub fn world_at(&self, now: TimeNs, ours: TimeNs) -> TimeNs {
         let to_go = ours.since(self.ours_at(now)).max(0);
         now + (to_go - to_go / 1_000_000 * self.drift_ppm.max(0))
+    }
+
+    /// When it is, for the world, that the venue's clock shows `venue`, unless that is set forward until then.
+    pub fn world_of_venue(&self, venue: TimeNs) -> TimeNs {
+        venue - self.venue_ahead_ns
     }
 
     /// A machine that starts has set its clock anew. Never back before what a journal has.

@@ -10,18 +10,51 @@ use crate::event::{
 use crate::num::Lots;
 use crate::trade::OrderState;
 
-/// Everything a venue's word on an order can be.
-pub const STATUSES: [OrderStatus; 9] = [
-    OrderStatus::Accepted,
-    OrderStatus::Rejected,
-    OrderStatus::Filled,
-    OrderStatus::Canceled,
-    OrderStatus::Expired,
-    OrderStatus::Triggered,
-    OrderStatus::Unknown,
-    OrderStatus::NotFound,
-    OrderStatus::CancelRejected,
+use OrderState as State;
+use OrderStatus as Word;
+
+/// Words that can't be heard of an order in a state, and why. One that is heard fails its seed.
+#[rustfmt::skip]
+pub const IMPOSSIBLE: &[(State, &[Word], &str)] = &[
+    (State::Working, &[Word::Rejected], "the venue refuses an order before it has it, or never"),
+    (State::Triggered, &[Word::Rejected], "what triggered and can't be done has expired, says the gateway"),
+    (State::Filled, &[Word::Rejected], "the venue refuses an order before it has it, or never"),
+    (State::Filled, &[Word::Canceled, Word::Expired], "nothing is left of it that could end otherwise"),
+    (State::Canceled, &[Word::Rejected], "the venue refuses an order before it has it, or never"),
+    (State::Expired, &[Word::Rejected], "the venue refuses an order before it has it, or never"),
+    (State::Expired, &[Word::Filled, Word::Canceled], "an order ends once, and that it expired is only ever the venue's word"),
 ];
+
+/// Words that storms hardly ever bring, each with the test in `tests/sim/pairs.rs` that does.
+#[rustfmt::skip]
+pub const RARE: &[(State, Word, &str)] = &[
+    (State::Sent, Word::Triggered, "a_report_before_every_answer"),
+    (State::Sent, Word::Canceled, "a_report_before_every_answer"),
+    (State::Sent, Word::Expired, "a_report_before_every_answer"),
+    (State::Working, Word::Unknown, "unknown_is_said_again_when_it_is_known"),
+    (State::Triggered, Word::Unknown, "unknown_is_said_again_when_it_is_known"),
+    (State::Filled, Word::Triggered, "unknown_is_said_again_when_it_is_known"),
+    (State::Filled, Word::Unknown, "unknown_is_said_again_when_it_is_known"),
+    (State::Canceled, Word::Filled, "given_up_and_there_all_the_same"),
+    (State::Canceled, Word::Expired, "given_up_and_there_all_the_same"),
+    (State::Canceled, Word::Triggered, "given_up_and_there_all_the_same"),
+    (State::Canceled, Word::Unknown, "unknown_is_said_again_when_it_is_known"),
+    (State::Expired, Word::Unknown, "unknown_is_said_again_when_it_is_known"),
+    (State::Rejected, Word::Accepted, "given_up_and_there_all_the_same"),
+    (State::Rejected, Word::Filled, "given_up_and_there_all_the_same"),
+    (State::Rejected, Word::Canceled, "given_up_and_there_all_the_same"),
+    (State::Rejected, Word::Expired, "given_up_and_there_all_the_same"),
+    (State::Rejected, Word::Triggered, "given_up_and_there_all_the_same"),
+];
+
+fn why_impossible(state: State, word: Word) -> Option<&'static str> {
+    let row = IMPOSSIBLE.iter().find(|(of, words, _)| *of == state && words.contains(&word));
+    row.map(|(_, _, why)| *why)
+}
+
+fn test_of(state: State, word: Word) -> Option<&'static str> {
+    RARE.iter().find(|(of, rare, _)| (*of, *rare) == (state, word)).map(|(_, _, test)| *test)
+}
 
 /// A row of the table of starts and restarts in `docs/JOURNAL.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +122,8 @@ impl Row {
 /// Counts. See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
+    /// A word that was declared impossible, and was heard.
+    impossible: Option<String>,
     pairs: BTreeMap<(usize, usize), u64>,
     rows: BTreeMap<Row, u64>,
     /// A start is recovering, and this was heard of what is ours so far.
@@ -151,10 +186,11 @@ impl Coverage {
             }
             return;
         };
-        let state = OrderState::ALL.iter().position(|state| *state == order.state);
-        let status = STATUSES.iter().position(|status| *status == update.status);
-        if let (Some(state), Some(status)) = (state, status) {
-            *self.pairs.entry((state, status)).or_default() += 1;
+        let (state, word) = (order.state, update.status);
+        *self.pairs.entry((state as usize, word as usize)).or_default() += 1;
+        if let Some(why) = why_impossible(state, word) {
+            let what = || format!("{} heard {word:?} while {state:?}, which can't be: {why}", order.id);
+            self.impossible.get_or_insert_with(what);
         }
         if !self.recovering {
             return;
@@ -196,12 +232,93 @@ impl Coverage {
         }
     }
 
+    /// What was heard though it was declared impossible, once.
+    pub fn take_impossible(&mut self) -> Option<String> {
+        self.impossible.take()
+    }
+
     /// How often a word was heard of an order in a state.
-    pub fn pair(&self, state: usize, status: usize) -> u64 {
-        self.pairs.get(&(state, status)).copied().unwrap_or(0)
+    pub fn pair(&self, state: OrderState, word: OrderStatus) -> u64 {
+        self.pairs.get(&(state as usize, word as usize)).copied().unwrap_or(0)
+    }
+
+    /// Every pair of a state and a word, with what is known of it.
+    pub fn pairs(&self) -> impl Iterator<Item = Pair> {
+        let pairs = State::ALL.into_iter().flat_map(|state| Word::ALL.map(|word| (state, word)));
+        pairs.map(|(state, word)| Pair {
+            state,
+            word,
+            count: self.pair(state, word),
+            impossible: why_impossible(state, word),
+            rare: test_of(state, word),
+        })
+    }
+
+    /// Pairs that were not reached, are not impossible, and have no test of their own.
+    pub fn pairs_missed(&self) -> Vec<String> {
+        let missed = self.pairs().filter(|pair| pair.count == 0 && pair.is_expected());
+        missed.map(|pair| format!("{:?} {:?}", pair.state, pair.word)).collect()
+    }
+
+    /// Rows of the recovery table that were not reached.
+    pub fn rows_missed(&self) -> Vec<&'static str> {
+        Row::ALL.into_iter().filter(|row| self.row(*row) == 0).map(Row::name).collect()
+    }
+
+    /// The table of pairs, what is left out of it and why, and the rows.
+    pub fn text(&self) -> String {
+        let mut text = String::from("an order's state, and the venue's words on it:\n");
+        text += &format!("{:12}", "");
+        for word in Word::ALL {
+            text += &format!("{:>15}", format!("{word:?}"));
+        }
+        for state in State::ALL {
+            text += &format!("\n{:12}", format!("{state:?}"));
+            for pair in self.pairs().filter(|pair| pair.state == state) {
+                let count = match (pair.count, pair.impossible, pair.rare) {
+                    (0, Some(_), _) => "never".to_owned(),
+                    (0, None, Some(_)) => "rare".to_owned(),
+                    (count, ..) => count.to_string(),
+                };
+                text += &format!("{count:>15}");
+            }
+        }
+        text += "\n\nnever:\n";
+        for (state, words, why) in IMPOSSIBLE {
+            let words: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
+            text += &format!("  {:10} {}: {why}\n", format!("{state:?}"), words.join(", "));
+        }
+        text += "\nrare, and reached by a test in tests/sim/pairs.rs:\n";
+        for (state, word, test) in RARE {
+            text += &format!("  {:10} {:10} {test}\n", format!("{state:?}"), format!("{word:?}"));
+        }
+        text += "\nrows of the recovery table:\n";
+        for row in Row::ALL {
+            text += &format!("{:>12}  {}\n", self.row(row), row.name());
+        }
+        text
     }
 
     pub fn row(&self, row: Row) -> u64 {
         self.rows.get(&row).copied().unwrap_or(0)
+    }
+}
+
+/// A word on an order in a state.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    pub state: OrderState,
+    pub word: OrderStatus,
+    pub count: u64,
+    /// Why it can't be.
+    pub impossible: Option<&'static str>,
+    /// The test that reaches it.
+    pub rare: Option<&'static str>,
+}
+
+impl Pair {
+    /// Whether enough storms must reach it.
+    pub fn is_expected(&self) -> bool {
+        self.impossible.is_none() && self.rare.is_none()
     }
 }

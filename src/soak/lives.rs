@@ -40,16 +40,24 @@ struct AtTheDesk<'a> {
     patience: RefCell<&'a mut Patience>,
     dice: RefCell<&'a mut super::Dice>,
     now: TimeNs,
-    /// Calls made while a ban was known.
+    /// Calls made though the venue's wish to hear nothing was known.
     too_early: Cell<u64>,
-    banned: Cell<bool>,
+    silenced: Cell<bool>,
 }
 
 impl Rest for AtTheDesk<'_> {
     fn call(&self, call: &RestCall) -> RestReply {
-        if self.banned.get() {
-            self.too_early.set(self.too_early.get() + 1);
+        self.too_early.set(self.too_early.get() + u64::from(self.silenced.get()));
+        let reply = self.answer(call);
+        if matches!(reply, RestReply::Answer { status: 418 | 429, .. }) {
+            self.silenced.set(true);
         }
+        reply
+    }
+}
+
+impl AtTheDesk<'_> {
+    fn answer(&self, call: &RestCall) -> RestReply {
         let mut dice = self.dice.borrow_mut();
         if self.weather.is(Kind::RestDown, self.now) {
             return RestReply::Unsent("soak".to_owned());
@@ -58,7 +66,6 @@ impl Rest for AtTheDesk<'_> {
         let fate =
             proxy::fate(does, false, self.weather, &mut self.patience.borrow_mut(), self.now, &mut dice);
         if let Fate::Told { status, code, retry_s, .. } = fate {
-            self.banned.set(status == 418);
             let retry_after_s = retry_s.and_then(|seconds| u32::try_from(seconds).ok());
             return RestReply::Answer {
                 status,
@@ -124,25 +131,42 @@ impl World {
             dice: RefCell::new(&mut self.draws.network),
             now: self.now,
             too_early: Cell::new(0),
-            banned: Cell::new(false),
+            silenced: Cell::new(self.audit.is_known_ban(self.clocks.ours_at(self.now))),
         };
+        let opened = Cell::new(None);
         let open = |listen_key: &str| {
             if rest.weather.is(Kind::Maintenance, rest.now) {
                 return Err(refused("maintenance"));
             }
             let mut desk = rest.desk.borrow_mut();
             let user = desk.open(&Socket::User { listen_key: listen_key.to_owned() });
-            let orders = desk.open(&Socket::Orders);
-            orders.zip(user).ok_or_else(|| refused("sockets"))
+            let user = user.ok_or_else(|| refused("the user stream"))?;
+            let Some(orders) = desk.open(&Socket::Orders) else {
+                desk.close(user);
+                return Err(refused("the order websocket"));
+            };
+            opened.set(Some((orders, user)));
+            Ok((orders, user))
         };
         let read = Reading::take(&config, credentials, &rest, &self.clocks.ours, open);
-        let (banned, too_early) = (rest.banned.get(), rest.too_early.get());
+        let too_early = rest.too_early.get();
         self.audit.figures.sent_during_ban += too_early;
-        if banned {
-            let until = self.patience.banned_until.map(|until| self.clocks.ours_at(until));
-            self.disk.banned_until = until;
+        if let Some(sockets) = opened.take().filter(|_| read.is_err()) {
+            self.hang_up(sockets);
+        }
+        // As `qtx run` keeps it for the starts after this one.
+        if let Some((silence_ns, banned)) = read.as_ref().err().and_then(StartError::silence) {
+            self.audit.note_start_in_ban();
+            let until = self.ours() + silence_ns;
+            self.disk.banned_until = if banned { Some(until) } else { self.disk.banned_until };
         }
         read
+    }
+
+    /// A start that comes to nothing leaves no connection.
+    fn hang_up(&mut self, (orders, user): (SocketId, SocketId)) {
+        self.desk.close(orders);
+        self.desk.close(user);
     }
 
     /// A process starts, or tries to.
@@ -158,6 +182,7 @@ impl World {
         self.calls.clear();
         self.muted.clear();
         if self.disk.banned_until.is_some_and(|until| self.ours() < until) {
+            self.audit.note_start_in_ban();
             self.schedule.plan(self.now + START_AGAIN_NS, Item::Start);
             return Ok(());
         }
@@ -165,6 +190,9 @@ impl World {
         let snapshot = self.disk.snapshots.last().cloned().filter(|_| self.draws.process.one_in(2));
         let recovered = recover(&mut self.disk.journal, snapshot.as_ref())
             .map_err(|error| Failure::new(self.now, format!("recovery: {error}")))?;
+        if recovered.is_none() {
+            self.audit.no_engine(self.disk.journal.entries.len());
+        }
         let (mut reading, sockets) = match self.read_account() {
             Ok(read) => read,
             Err(_) => {
@@ -172,7 +200,7 @@ impl World {
                 return Ok(());
             }
         };
-        self.audit.note_start(self.now, self.ours(), recovered.as_ref().map(|it| &it.engine));
+        self.audit.note_start(self.ours(), recovered.as_ref().map(|it| &it.engine));
         let start = self.ours().max(recovered.as_ref().map_or(TimeNs(i64::MIN), |it| it.engine.now()));
         let mut unheard = None;
         match &recovered {
@@ -181,6 +209,7 @@ impl World {
             // Refused; whoever starts it then says what shall become of the position.
             None if self.settings.on_unknown_position == OnUnknownPosition::Halt => {
                 self.settings.on_unknown_position = OnUnknownPosition::Adopt;
+                self.hang_up(sockets);
                 self.schedule.plan(self.now + START_AGAIN_NS, Item::Start);
                 return Ok(());
             }

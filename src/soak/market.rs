@@ -14,20 +14,26 @@ const HISTORY_BARS: i64 = 40;
 
 /// Three instruments on different scales.
 pub fn instruments() -> InstrumentTable {
-    let spec = |symbol, tick, step| InstrumentSpec {
-        symbol,
-        tick,
-        step,
-        min_quantity: step,
-        max_quantity: "",
-        min_notional: "5",
-        taker_fee: "0.0005",
-        maintenance_margin: "0.004",
-        size_unit: SizeUnit::Base,
+    instruments_with([("0.1", "0.001"), ("0.01", "0.001"), ("0.01", "0.01")])
+}
+
+/// The three with these ticks and steps.
+pub fn instruments_with(grids: [(&str, &str); 3]) -> InstrumentTable {
+    let row = |(symbol, (tick, step)): (&str, (&str, &str))| {
+        let spec = InstrumentSpec {
+            symbol,
+            tick,
+            step,
+            min_quantity: step,
+            max_quantity: "",
+            min_notional: "5",
+            taker_fee: "0.0005",
+            maintenance_margin: "0.004",
+            size_unit: SizeUnit::Base,
+        };
+        Instrument::from_spec(&spec).ok()
     };
-    let rows =
-        [spec("BTCUSDT", "0.1", "0.001"), spec("ETHUSDT", "0.01", "0.001"), spec("SOLUSDT", "0.01", "0.01")];
-    let rows = rows.iter().filter_map(|row| Instrument::from_spec(row).ok()).collect();
+    let rows = ["BTCUSDT", "ETHUSDT", "SOLUSDT"].into_iter().zip(grids).filter_map(row).collect();
     InstrumentTable::new(rows).unwrap_or_default()
 }
 

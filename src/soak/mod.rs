@@ -19,23 +19,31 @@ mod process;
 mod proxy;
 mod schedule;
 mod settle;
+mod story;
 mod watch;
 mod weather;
 mod world;
 
 pub use audit::Figures;
-pub use campaign::{Campaign, Failed};
-pub use coverage::{Coverage, Row, STATUSES};
+pub use campaign::{Campaign, Peak};
+pub use coverage::{Coverage, IMPOSSIBLE, Pair, RARE, Row};
 pub use dice::Dice;
-pub use market::{BAR_S, Market, START, instruments};
+pub use market::{BAR_S, Market, START, instruments, instruments_with};
+pub use story::{Failed, Story};
 pub use watch::{Knock, Site};
 pub use weather::{Blow, Kind, Weather};
 pub use world::World;
 
-use crate::num::{NS_PER_SEC, TimeNs};
+use crate::num::{NS_PER_MS, NS_PER_SEC, TimeNs};
+use settle::Unsettled;
 
 /// By then after the weather has cleared engine and venue agree.
 pub const SETTLE_NS: i64 = 30 * NS_PER_SEC;
+/// And so long they do from then on. What comes apart, as a position does while its fill is on its way, is
+/// together again after so long: an exit without an answer is given up after six seconds, and a wallet is
+/// believed when nothing has moved for three.
+const LAST_NS: i64 = 30 * NS_PER_SEC;
+const PASSING_NS: i64 = 10 * NS_PER_SEC;
 /// And by then nothing is in question any more: an order may still be lost on a connection that is dead and
 /// not known to be, and is given up a minute later.
 const ANSWERED_NS: i64 = 110 * NS_PER_SEC;
@@ -44,17 +52,22 @@ const STORM_NS_MAX: i64 = 600 * NS_PER_SEC;
 /// How often it is looked whether they agree.
 const LOOK_NS: i64 = NS_PER_SEC / 2;
 
-/// What must not be, and when it was.
+/// What must not be, when it was seen, and from when on it had been so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} ms after the start: {what}", (at.0 - START.0) / 1_000_000)]
+#[error("{} ms after the start, since {} ms: {what}", ms(*at), ms(*since))]
 pub struct Failure {
     pub at: TimeNs,
+    pub since: TimeNs,
     pub what: String,
+}
+
+fn ms(at: TimeNs) -> i64 {
+    at.since(START) / NS_PER_MS
 }
 
 impl Failure {
     pub fn new(at: TimeNs, what: String) -> Failure {
-        Failure { at, what }
+        Failure { at, since: at, what }
     }
 }
 
@@ -75,15 +88,12 @@ pub struct Outcome {
 /// Runs a seed to its end.
 ///
 /// # Errors
-/// The first thing that must not be.
+/// The first thing that must not be; a panic is one.
 pub fn run(seed: u64) -> Result<Outcome, Failure> {
-    let mut world = World::of_seed(seed)?;
-    let clears = world.weather.clears;
-    world.run_until(clears)?;
-    finish(&mut world)
+    Story::of(seed).result
 }
 
-/// Lets a world come to rest, and looks whether it has.
+/// Lets a world come to rest, and looks whether it has, and whether it stays so.
 ///
 /// # Errors
 /// The first thing that must not be.
@@ -93,31 +103,43 @@ pub fn finish(world: &mut World) -> Result<Outcome, Failure> {
     while world.clears_at() > world.now || world.process.is_none() {
         world.run_until(world.now + LOOK_NS)?;
         if world.now.since(world.weather.clears) > STORM_NS_MAX {
-            return Err(Failure::new(
-                world.now,
-                "the storm does not end: no process, or banned anew".to_owned(),
-            ));
+            let what = "the storm does not end: no process, or banned anew".to_owned();
+            return Err(Failure { since: world.weather.clears, ..Failure::new(world.now, what) });
         }
     }
     let fair = world.now;
+    let mut unsettled = Unsettled::default();
     let in_question = loop {
-        world.run_until(world.now + LOOK_NS)?;
-        let (differences, in_question) = world.differences();
-        if differences.is_empty() {
-            break in_question;
+        let (oldest, questions) = unsettled.look(world)?;
+        if oldest.is_none() {
+            break questions;
         }
         if world.now.since(fair) >= SETTLE_NS {
-            return Err(Failure::new(world.now, format!("not settled: {}", differences.join("; "))));
+            return Err(unsettled.failure(world.now, "not settled"));
         }
     };
     let settled_ns = world.now.since(fair);
-    if in_question > 0 {
-        world.run_until(fair + ANSWERED_NS)?;
-        let (differences, in_question) = world.differences();
-        if in_question > 0 || !differences.is_empty() {
-            let what = format!("in question for too long: {in_question} orders; {}", differences.join("; "));
-            return Err(Failure::new(world.now, what));
+    // And so it stays. What still moves, as a stop that a trade trails, is apart for a moment.
+    let (lasts, answered) = (world.now + LAST_NS, fair + ANSWERED_NS);
+    let mut heard = fair;
+    loop {
+        let (oldest, questions) = unsettled.look(world)?;
+        // Until it listens again nothing can come together; but that takes no longer than the storm's end.
+        if world.is_deaf() {
+            heard = world.now;
+        }
+        let too_long = |since: TimeNs| {
+            world.now.since(since) >= SETTLE_NS || world.now.since(since.max(heard)) >= PASSING_NS
+        };
+        if oldest.is_some_and(too_long) {
+            return Err(unsettled.failure(world.now, "settled, and not for long"));
+        }
+        if oldest.is_none() && questions == 0 && world.now >= lasts {
+            return Ok(world.outcome(settled_ns, in_question));
+        }
+        if world.now >= answered {
+            let what = format!("in question for too long: {questions} orders");
+            return Err(Failure { since: fair, ..unsettled.failure(world.now, &what) });
         }
     }
-    Ok(world.outcome(settled_ns, in_question))
 }

@@ -139,7 +139,8 @@ impl World {
             Line::Orders => Socket::Orders,
             Line::User => Socket::User { listen_key: key },
         };
-        let down = self.weather.is(Kind::Maintenance, self.now) || !self.patience.is_over(self.now);
+        let down = self.weather.is(Kind::Maintenance, self.now)
+            || self.silent_until().is_some_and(|until| self.now < until);
         let opened = if down { None } else { self.desk.open(&socket) };
         let Some(process) = &mut self.process else { return Ok(()) };
         match opened {
@@ -176,6 +177,7 @@ impl World {
         let Some(socket) = process.wire(line).socket else { return };
         if half_open {
             self.desk.close(socket);
+            self.deaf.insert(socket);
             return;
         }
         let life = self.life;
@@ -345,14 +347,23 @@ impl World {
         if line == Line::User {
             return self.tell_gateway(Input::UserText(text.as_bytes()));
         }
+        // Nothing else has the word.
+        let answer = text.contains("retryAfter").then(|| serde_json::from_str(text).ok()).flatten();
         let silenced = |answer: &Answered<'_>| matches!(answer.status, 418 | 429);
-        let answer = serde_json::from_str(text).ok().filter(|_| !self.patience.is_over(self.now));
-        if let Some(Retry { server_time, retry_after }) =
-            answer.filter(silenced).and_then(|answer| answer.error?.data)
+        if let Some(answer) = answer.filter(silenced)
+            && let Some(Retry { server_time, retry_after }) = answer.error.and_then(|error| error.data)
         {
-            self.told_to_be_silent((retry_after - server_time) * NS_PER_MS);
+            self.told_to_be_silent((retry_after - server_time) * NS_PER_MS, answer.status == 418);
         }
         self.tell_gateway(Input::OrderText(text.as_bytes()))
+    }
+
+    /// Others at this address use up what all of them may ask in a minute, and more. A venue without limits
+    /// of its own does not mind.
+    pub(super) fn others_ask(&mut self) {
+        for _ in 0..self.draws.people.between(2_300, 2_500) {
+            self.desk.call("GET", "/fapi/v1/ping", "", "");
+        }
     }
 
     /// The account's owner sends an order of his own, whatever it is.

@@ -88,11 +88,6 @@ impl Patience {
         None
     }
 
-    /// Whether anything sent now is sent too early.
-    pub fn is_over(&self, now: TimeNs) -> bool {
-        [self.banned_until, self.throttled_until].into_iter().flatten().all(|until| now >= until)
-    }
-
     /// When everything may be asked again.
     pub fn ends(&self) -> Option<TimeNs> {
         [self.banned_until, self.throttled_until].into_iter().flatten().max()

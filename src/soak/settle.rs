@@ -1,8 +1,10 @@
 //! Once nothing goes wrong any more: what engine and venue must agree on.
 
+use std::collections::BTreeMap;
+
 use super::world::World;
-use crate::event::OrderKind;
-use crate::num::{Dec, InstrumentId, NS_PER_SEC, TimeNs};
+use super::{Failure, LOOK_NS, START};
+use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, TimeNs};
 use crate::risk::config::OnUnknownPosition;
 use crate::sim::venue::Stage;
 use crate::trade::OrderState;
@@ -14,65 +16,125 @@ const IN_QUESTION_NS: i64 = 65 * NS_PER_SEC;
 /// The venue rounds the cost that a partial close releases at its eighth place.
 const PART_ROUNDING: i128 = 10i128.pow(10);
 
+/// Differences of one look after the other, and since when each is there.
+#[derive(Default)]
+pub(super) struct Unsettled {
+    since: BTreeMap<String, (TimeNs, String)>,
+}
+
+impl Unsettled {
+    /// Lets a moment pass and looks: since when the oldest difference is there, and how many orders are in
+    /// question.
+    pub fn look(&mut self, world: &mut World) -> Result<(Option<TimeNs>, usize), Failure> {
+        world.run_until(world.now + LOOK_NS)?;
+        let (found, in_question) = world.differences();
+        let before = std::mem::take(&mut self.since);
+        // The first word is what it is of; the figures behind it may change.
+        for text in found {
+            let of = text.split([' ', ':']).next().unwrap_or_default().to_owned();
+            let since = before.get(&of).map_or(world.now, |(since, _)| *since);
+            self.since.insert(of, (since, text));
+        }
+        let oldest = self.since.values().map(|(since, _)| *since).min();
+        if let Some(oldest) = oldest {
+            world.audit.note_apart(world.now.since(oldest));
+        }
+        Ok((oldest, in_question))
+    }
+
+    /// What there is, each with its time.
+    pub fn failure(&self, at: TimeNs, what: &str) -> Failure {
+        let since = self.since.values().map(|(since, _)| *since).min().unwrap_or(at);
+        let ms = |since: TimeNs| super::ms(since);
+        let each = self.since.values().map(|(since, text)| format!("{text} (since {} ms)", ms(*since)));
+        Failure { at, since, what: format!("{what}: {}", each.collect::<Vec<_>>().join("; ")) }
+    }
+}
+
 impl World {
-    /// Everything engine and venue do not agree on, in words; empty when they do. Orders that are in
-    /// question are counted beside.
+    /// Everything engine and venue do not agree on, in words of which the first says what it is of; empty
+    /// when they do. Orders that are in question are counted beside.
     pub fn differences(&mut self) -> (Vec<String>, usize) {
-        let mut found = Vec::new();
-        let Some(ids) = ClientIds::new(self.settings.order_prefix.as_str()) else { return (found, 0) };
-        let Some(process) = &self.process else { return (vec!["no process".to_owned()], 0) };
+        let prefix = self.settings.order_prefix;
+        let Some(ids) = ClientIds::new(prefix.as_str()) else {
+            return (vec![format!("prefix {prefix:?} is none")], 0);
+        };
+        let Some(process) = &self.process else { return (vec!["process is none".to_owned()], 0) };
         let engine = process.intake.core.engine();
+        let mut found = Vec::new();
         let (mut parts, mut in_question) = (0i128, 0);
-        let halts = self.settings.on_unknown_position == OnUnknownPosition::Halt;
         let mut left_alone = Vec::new();
         if engine.is_recovering() {
-            found.push("recovering".to_owned());
+            found.push("engine is recovering".to_owned());
         }
         for (id, row) in self.market.table.iter() {
-            let trade = engine.trades().iter().find(|trade| trade.instrument == id);
-            let position = self.desk.venue().position(id);
-            let ours = trade.filter(|t| !t.finished).map_or(0, |t| t.open().0 * t.side().sign());
+            let symbol = row.symbol;
+            let trade = engine.trades().iter().find(|trade| trade.instrument == id && !trade.finished);
+            let position = self.desk.venue().position(id).quantity;
+            let ours = trade.map_or(0, |trade| trade.open().0 * trade.side().sign());
             let entry = trade.and_then(|trade| trade.order(trade.id));
             let in_doubt = entry.is_some_and(|entry| {
                 entry.state == OrderState::Unknown && engine.now().since(entry.sent_ns) < IN_QUESTION_NS
             });
-            if position.quantity.0 != ours && in_doubt {
+            if position.0 != ours && in_doubt {
                 // Whose it is depends on what became of the entry.
                 in_question += 1;
                 left_alone.push(id);
                 continue;
             }
-            if position.quantity.0 != ours && halts {
-                // Left to the operator, with whatever rests there: it may be its only stop.
+            let unknown = position.0 != ours;
+            let open = trade.filter(|trade| trade.closing.is_some() && trade.open() > Lots::ZERO);
+            if unknown && self.is_left_to_the_operator(id, position, Lots(ours)) {
                 left_alone.push(id);
-                continue;
-            }
-            if position.quantity.0 != ours {
-                found.push(format!("{}: {} held, {ours} believed", row.symbol, position.quantity.0));
+            } else if unknown {
+                found.push(format!("{symbol}: {} held, {ours} believed", position.0));
+            } else if open.is_some() {
+                found.push(format!("{symbol}: still closing"));
             }
             parts += i128::from(trade.map_or(0, |trade| trade.exited.0.min(1_000)));
-            let stops = self.desk.venue().open_orders().iter().filter(|open| {
-                open.instrument == id
-                    && open.order.kind == OrderKind::StopMarket
-                    && open.order.side.sign() * ours < 0
-            });
-            let covered: i64 = stops.map(|open| open.remaining().0).sum();
-            if covered < ours.abs() {
-                found.push(format!("{}: {covered} of {} protected", row.symbol, ours.abs()));
+            let covered = self.desk.venue().stopped(id).0;
+            // What is there of ours has its stop, whatever else is there.
+            let needs =
+                if position.0.signum() == ours.signum() { ours.abs().min(position.0.abs()) } else { 0 };
+            // While a part of it goes its stop is for more.
+            let exact = !unknown && trade.is_none_or(|trade| trade.exiting() == Lots::ZERO);
+            if covered < needs || (covered > needs && exact) {
+                found.push(format!("{symbol}: stops for {covered}, of {needs} to be protected"));
             }
         }
-        let Some(process) = &self.process else { return (found, 0) };
-        let engine = process.intake.core.engine();
         let parts_closed =
             engine.trades().iter().filter(|trade| !trade.finished).map(|trade| trade.realised.0);
-        if let Some(wallet) = engine.controller().wallet().filter(|_| left_alone.is_empty()) {
-            let difference = (wallet.0 + parts_closed.sum::<i128>() - self.desk.venue().wallet().0).abs();
-            if difference > parts * PART_ROUNDING {
-                found.push(format!("wallet differs by {}", Dec(difference)));
+        match engine.controller().wallet() {
+            None => found.push("wallet is unknown".to_owned()),
+            // An entry in doubt may have paid its fee.
+            Some(_) if in_question > 0 => {}
+            Some(wallet) => {
+                let parts_closed = parts_closed.sum::<i128>();
+                let difference = (wallet.0 + parts_closed - self.desk.venue().wallet().0).abs();
+                if difference > parts * PART_ROUNDING {
+                    found.push(format!("wallet differs by {}", Dec(difference)));
+                }
             }
         }
         in_question += self.orders_differ(&ids, &left_alone, &mut found);
         (found, in_question)
+    }
+
+    /// Whether what is held is nobody's, by the engine's own word: it disputes just that, or has told the
+    /// operator of just as much.
+    fn is_left_to_the_operator(&self, id: InstrumentId, held: Lots, ours: Lots) -> bool {
+        let Some(process) = &self.process else { return false };
+        let disputed = process.intake.core.engine().disputed(id);
+        let said =
+            disputed == Some(held) || (disputed.is_none() && self.audit.told_of(id) == (held - ours).abs());
+        self.settings.on_unknown_position == OnUnknownPosition::Halt && said
+    }
+
+    /// Whether the process has not both connections, or listens to one that says nothing any more.
+    pub(super) fn is_deaf(&self) -> bool {
+        let Some(process) = &self.process else { return false };
+        let sockets = [process.orders.socket, process.user.socket];
+        sockets.into_iter().any(|socket| socket.is_none_or(|socket| self.deaf.contains(&socket)))
     }
 
     /// Open orders of both sides; how many are in question.
@@ -91,7 +153,8 @@ impl World {
             let Some(id) = ids.parse(self.desk.client_id(order.order.id)) else { continue };
             let known = engine.trades().iter().find_map(|trade| trade.order(id));
             match known {
-                None if left_alone.contains(&order.instrument) => {}
+                // It may be the only stop of what is held there.
+                None if left_alone.contains(&order.instrument) && self.desk.venue().is_stop(order) => {}
                 None => found.push(format!("{id} is open, and no trade has it")),
                 Some(known) if known.is_done() => found.push(format!("{id} is open, and believed done")),
                 Some(known) if order.stage == Stage::Resting && known.cancel_sent.is_some() => {
@@ -116,7 +179,13 @@ impl World {
 
     /// Whether nothing more can go wrong by itself: spells, blows, silences and restarts are over.
     pub fn clears_at(&self) -> TimeNs {
-        let patience = self.patience.ends().unwrap_or(self.weather.clears);
-        self.weather.clears.max(patience)
+        self.weather.clears.max(self.silent_until().unwrap_or(self.weather.clears))
+    }
+
+    /// Until when the venue wants to hear nothing: by the storm's word, or by its own limits.
+    pub(super) fn silent_until(&self) -> Option<TimeNs> {
+        let own = self.desk.silent_until_ms();
+        let own = (own > START.ms()).then(|| self.clocks.world_of_venue(TimeNs::from_ms(own)));
+        self.patience.ends().max(own)
     }
 }

@@ -96,10 +96,12 @@ pub enum Blow {
     Settle,
     /// The owner trades by hand.
     TradeByHand,
+    /// Others at this address ask for so much that the venue has enough of all of them.
+    OthersAsk,
 }
 
 impl Blow {
-    pub const ALL: [Blow; 16] = [
+    pub const ALL: [Blow; 17] = [
         Blow::CutOrders,
         Blow::CutUser,
         Blow::HalfOpenOrders,
@@ -116,6 +118,7 @@ impl Blow {
         Blow::Deleverage,
         Blow::Settle,
         Blow::TradeByHand,
+        Blow::OthersAsk,
     ];
 }
 

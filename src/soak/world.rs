@@ -1,7 +1,7 @@
 //! Engine, gateway and venue in one thread and one order of simulated time.
 
 use super::audit::Audit;
-use super::clocks::Clocks;
+use super::clocks::{Clocks, DRIFT_PPM_MAX};
 use super::market::{BAR_S, Market, START};
 use super::memory::Memory;
 use super::process::{Line, Process};
@@ -17,14 +17,15 @@ use crate::gateway::{Input, Link, RestReply};
 use crate::live::Outlet as _;
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_MS, NS_PER_SEC, TimeNs};
 use crate::risk::config::{ExitPrice, OnUnknownPosition, Settings};
-use crate::sim::server::{Desk, Disturbance, ServerConfig};
+use crate::sim::server::{Desk, Disturbance, ServerConfig, SocketId};
 use crate::sim::venue::{Venue, VenueConfig};
 
 /// How often the gateway is told of nothing but time.
 const TICK_NS: i64 = 50 * NS_PER_MS;
 /// What happens at one instant, at most.
 const AT_ONCE_MAX: u32 = 10_000;
-/// What two clocks may disagree on the length of a ban.
+/// What two clocks may disagree on the length of a ban, beside their drift: a tick of the gateway's, which
+/// counts in milliseconds.
 const DRIFT_NS: i64 = NS_PER_SEC / 10;
 /// Words on orders remembered, to be told again.
 const ECHOES: usize = 32;
@@ -76,6 +77,8 @@ pub struct World {
     /// No more signals: what is under way comes to its end.
     pub quiet: bool,
     pub(super) muted: std::collections::BTreeSet<String>,
+    /// Connections that are gone for the venue, or say nothing any more, and stand for us.
+    pub(super) deaf: std::collections::BTreeSet<SocketId>,
     pub(super) calls: std::collections::BTreeMap<u64, super::network::Pending>,
     pub(super) attempts: u64,
     /// What reached the venue's door, if somebody watches.
@@ -194,7 +197,7 @@ impl World {
         let disk = Disk { journal: Memory::default(), snapshots: Vec::new(), epoch: 0, banned_until: None };
         let mut world = World {
             now: START,
-            audit: Audit::new(settings, market.table.clone()),
+            audit: Audit::new(market.table.clone()),
             settings,
             leverage,
             draws,
@@ -215,6 +218,7 @@ impl World {
             dying: false,
             quiet: false,
             muted: Default::default(),
+            deaf: Default::default(),
             calls: Default::default(),
             attempts: 0,
             door: None,
@@ -268,8 +272,9 @@ impl World {
                 if let Some(process) = &mut self.process {
                     process.lane(lane).take_if(|busy| *busy == request);
                 }
-                if let RestReply::Answer { status: 418 | 429, retry_after_s, .. } = reply {
-                    self.told_to_be_silent(i64::from(retry_after_s.unwrap_or(0)) * NS_PER_SEC);
+                if let RestReply::Answer { status: status @ (418 | 429), retry_after_s, .. } = reply {
+                    let for_ns = i64::from(retry_after_s.unwrap_or(0)) * NS_PER_SEC;
+                    self.told_to_be_silent(for_ns, status == 418);
                 }
                 self.tell_gateway(Input::Rest(request, reply.outcome()))?;
             }
@@ -291,14 +296,14 @@ impl World {
         let fair = |at| Kind::ALL.iter().all(|kind| markets.contains(kind) || !self.weather.is(*kind, at));
         let blows =
             self.weather.blows.iter().all(|(at, _)| !(0..5 * NS_PER_SEC).contains(&self.now.since(*at)));
-        blows && lately.into_iter().all(fair) && self.patience.is_over(self.now)
+        blows && lately.into_iter().all(fair) && self.silent_until().is_none_or(|until| self.now >= until)
     }
 
-    /// The gateway is told to be silent for so long. What another request has brought about meanwhile it
-    /// is not told yet.
-    pub(super) fn told_to_be_silent(&mut self, for_ns: i64) {
-        let until = self.now + (for_ns - DRIFT_NS);
-        self.audit.told_to_be_silent(self.patience.ends().map(|ends| ends.min(until)));
+    /// The gateway is told to be silent for so long, by the storm or by the venue itself.
+    pub(super) fn told_to_be_silent(&mut self, for_ns: i64, banned: bool) {
+        let for_ns = for_ns - DRIFT_NS - for_ns / 1_000_000 * DRIFT_PPM_MAX;
+        let ours = self.ours() + for_ns;
+        self.audit.told_to_be_silent(self.now + for_ns, banned.then_some(ours));
     }
 
     /// What our clock shows.
@@ -529,7 +534,10 @@ impl World {
             Blow::HalfOpenUser => self.cut(Line::User, true),
             Blow::CloseAll => self.desk.disturb(Disturbance::Close),
             Blow::ExpireKey => self.desk.disturb(Disturbance::ExpireListenKey),
-            Blow::ExpireKeySilently => self.desk.expire_silently(),
+            Blow::ExpireKeySilently => {
+                self.desk.expire_silently();
+                self.deaf.extend(self.process.as_ref().and_then(|process| process.user.socket));
+            }
             Blow::VenueClock => self.clocks.jump_venue(&mut self.draws.network),
             Blow::Kill | Blow::LosePower | Blow::LoseJournal => self.kill(blow)?,
             Blow::Restart => {
@@ -548,6 +556,7 @@ impl World {
                 }
             }
             Blow::TradeByHand => self.trade_at_random(),
+            Blow::OthersAsk => self.others_ask(),
         }
         Ok(())
     }

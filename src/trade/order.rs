@@ -206,18 +206,6 @@ impl LiveOrder {
 mod tests {
     use super::*;
 
-    const STATUSES: [OrderStatus; 9] = [
-        OrderStatus::Accepted,
-        OrderStatus::Rejected,
-        OrderStatus::Filled,
-        OrderStatus::Canceled,
-        OrderStatus::Expired,
-        OrderStatus::Triggered,
-        OrderStatus::Unknown,
-        OrderStatus::NotFound,
-        OrderStatus::CancelRejected,
-    ];
-
     /// Every (state, status) pair: `.` is no change.
     #[test]
     fn every_pair_is_decided() {
@@ -235,7 +223,7 @@ mod tests {
         ];
         assert_eq!(table.map(|row| row.0), OrderState::ALL);
         for (state, row) in table {
-            for (status, expected) in STATUSES.iter().zip(row.chars()) {
+            for (status, expected) in OrderStatus::ALL.iter().zip(row.chars()) {
                 let next = match state.after(*status) {
                     None => '.',
                     Some(Working) => 'W',

@@ -69,24 +69,13 @@ fn fill(dice: &mut Dice, now: TimeNs, order: OrderId) -> EventBody {
 }
 
 fn update(dice: &mut Dice, now: TimeNs, order: OrderId) -> EventBody {
-    let statuses = [
-        OrderStatus::Accepted,
-        OrderStatus::Rejected,
-        OrderStatus::Filled,
-        OrderStatus::Canceled,
-        OrderStatus::Expired,
-        OrderStatus::Triggered,
-        OrderStatus::Unknown,
-        OrderStatus::NotFound,
-        OrderStatus::CancelRejected,
-    ];
     EventBody::OrderUpdate(OrderUpdate {
         order,
         venue_id: int(dice),
         filled: Lots(int(dice)),
         event_ms: time(dice, now),
         code: dice.pick(&[0, -2021, -2022, -4118, -1, i32::MIN]),
-        status: dice.pick(&statuses),
+        status: dice.pick(&OrderStatus::ALL),
         pad: [0; 3],
     })
 }

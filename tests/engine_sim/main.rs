@@ -1,5 +1,6 @@
 //! The engine against the simulated venue in random markets, from seeds. `QT_SEEDS` sets how many
 //! seeds each test runs, `QT_SEED` runs a single one.
+#![cfg(feature = "server")] // its market is the soak's
 
 mod audit;
 mod figures;

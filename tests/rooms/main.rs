@@ -59,8 +59,10 @@ const ROOMS: [(&str, &[&str]); 21] = [
 ];
 
 /// What the engine must never see, whatever the table says.
-const OUTSIDE_ENGINE: [&str; 10] =
-    ["wire", "gateway", "journal", "replay", "host", "observe", "sim", "live", "evaluate", "cli"];
+const OUTSIDE_ENGINE: [&str; 12] = [
+    "wire", "gateway", "journal", "replay", "host", "observe", "sim", "live", "evaluate", "export", "soak",
+    "cli",
+];
 /// Rooms in which no float stands.
 const EXACT: [&str; 10] =
     ["num", "event", "market", "signal", "risk", "trade", "engine", "gateway", "evaluate", "export"];

@@ -104,13 +104,7 @@ fn held(world: &mut World, id: InstrumentId) -> i64 {
 
 /// For how much of a position stops rest at the venue, or work.
 fn stopped(world: &mut World, id: InstrumentId) -> i64 {
-    let held = held(world, id);
-    let open = world.desk().venue().open_orders().iter();
-    let stops = open.filter(|open| {
-        let closes = open.order.side.sign() * held < 0;
-        open.instrument == id && open.order.kind == OrderKind::StopMarket && closes
-    });
-    stops.map(|open| open.remaining().0).sum()
+    world.desk().venue().stopped(id).0
 }
 
 /// Stops at the venue are for as much as is held there, or more.

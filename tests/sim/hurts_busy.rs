@@ -1,6 +1,6 @@
 //! Much to do at once: what is asked of the venue, and how it is written.
 
-use quantum_trader::soak;
+use quantum_trader::soak::{self, instruments_with};
 
 use super::*;
 
@@ -28,25 +28,6 @@ fn ban_on_default_settings() {
     assert!(orders > 5_000, "{orders} orders are few");
 }
 
-fn table(rows: [(&str, &str); 3]) -> InstrumentTable {
-    let symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT"];
-    let row = |(symbol, (tick, step))| {
-        Instrument::from_spec(&InstrumentSpec {
-            symbol,
-            tick,
-            step,
-            min_quantity: step,
-            max_quantity: "",
-            min_notional: "5",
-            taker_fee: "0.0005",
-            maintenance_margin: "0.004",
-            size_unit: SizeUnit::Base,
-        })
-    };
-    let rows = symbols.into_iter().zip(rows).map(row);
-    InstrumentTable::new(rows.collect::<Result<_, _>>().unwrap()).unwrap()
-}
-
 /// Whether it is a plain decimal number with no more places than the grid has, and on the grid.
 fn on_grid(text: &str, grid: &str) -> bool {
     let places = |text: &str| text.split_once('.').map_or(0, |(_, places)| places.len());
@@ -65,7 +46,7 @@ fn tick_and_step_rounding_errors() {
     let (mut quantities, mut prices) = (0, 0);
     for seed in 0..24 {
         let rows = grids[seed as usize % grids.len()];
-        let site = Site { instruments: table(rows), strict: false };
+        let site = Site { instruments: instruments_with(rows), strict: false };
         let mut world = World::at(seed, site, |dice| Weather::draw(START, 40 * NS_PER_SEC, dice)).unwrap();
         world.watch_door();
         world.run_until(world.weather.clears).unwrap();

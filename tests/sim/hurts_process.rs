@@ -109,13 +109,20 @@ fn restart_reconciliation_that_flattens_a_real_position() {
     // What the journal explains is known whatever is done with unknown positions.
     let cases = policies.into_iter().map(|policy| (policy, Blow::Kill));
     for (policy, blow) in cases.chain([(OnUnknownPosition::Adopt, Blow::LoseJournal)]) {
-        for mut world in worlds(5, fair) {
-            world.settings.on_unknown_position = policy;
+        // From before the first start: what is set later is not in force.
+        let with_policy = |settings| Settings { on_unknown_position: policy, ..settings };
+        for mut world in worlds_with(5, fair, with_policy) {
+            let in_force = |world: &World| {
+                let engine = world.process.as_ref().unwrap().intake.core.engine();
+                engine.settings().on_unknown_position
+            };
+            assert_eq!(in_force(&world), policy);
             let long = enter_and_settle(&mut world, BTC, Action::Long);
             let short = enter_and_settle(&mut world, ETH, Action::Short);
             let since = world.now;
             kill(&mut world, blow);
             begin_again(&mut world);
+            assert_eq!(in_force(&world), policy);
             for _ in 0..400 {
                 pass(&mut world, 50);
                 assert_eq!(

@@ -15,7 +15,7 @@ use super::config::{Disturbance, Faults, Pacing, ServerConfig};
 use super::core::{Core, Step};
 use super::params::Params;
 use crate::event::{Event, FillCause, InstrumentTable};
-use crate::num::{Dec, InstrumentId, Lots, Now, OrderId, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, Millis, Now, OrderId, TimeNs};
 use crate::sim::exchange::Exchange;
 use crate::sim::link::{Link, LinkConfig};
 use crate::sim::venue::Venue;
@@ -206,6 +206,11 @@ impl Desk {
     /// Requests refused with 429, and requests that came during a ban.
     pub fn turned_away(&self) -> (u64, u64) {
         (self.core.rates.over_limits, self.core.rates.during_ban)
+    }
+
+    /// Until when, by its own clock, the venue wants to hear nothing.
+    pub fn silent_until_ms(&self) -> Millis {
+        self.core.rates.silent_until_ms()
     }
 
     /// What it was asked and what it refused, from its start on.

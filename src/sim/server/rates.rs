@@ -160,6 +160,11 @@ impl Rates {
         Refusal { retry: Some(retry(now_ms, until_ms)), limited: Some(418), ..refusal }
     }
 
+    /// Until when nothing should be asked: everybody is banned, or was told to wait.
+    pub fn silent_until_ms(&self) -> Millis {
+        self.banned_until_ms.max(self.told_until_ms)
+    }
+
     /// For `exchangeInfo`.
     pub fn stated(&self) -> Value {
         let [ten_seconds, minute] = &self.orders;

@@ -40,8 +40,8 @@ pub use position::Position;
 pub use report::{Asked, EVENTS_MAX, OrderReport, Report, ReportBody, Reports};
 
 use crate::event::{
-    AccountReason, AccountUpdate, Event, EventBody, InstrumentTable, MarkPrice, Quote, Symbol, Trade,
-    VenuePosition, VenueSetup, WorkingType,
+    AccountReason, AccountUpdate, Event, EventBody, InstrumentTable, MarkPrice, OrderKind, Quote, Symbol,
+    Trade, VenuePosition, VenueSetup, WorkingType,
 };
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Side, TimeNs};
 use market::{Funding, Market, Touch};
@@ -210,6 +210,18 @@ impl Venue {
     /// Working and resting orders in the order of acceptance.
     pub fn open_orders(&self) -> &[OpenOrder] {
         &self.open
+    }
+
+    /// Whether an order is a stop of the position there is.
+    pub fn is_stop(&self, open: &OpenOrder) -> bool {
+        let held = self.position(open.instrument).quantity.0;
+        open.order.kind == OrderKind::StopMarket && open.order.side.sign() * held < 0
+    }
+
+    /// For how much of a position stops rest, or work.
+    pub fn stopped(&self, instrument: InstrumentId) -> Lots {
+        let stops = self.open.iter().filter(|open| open.instrument == instrument && self.is_stop(open));
+        Lots(stops.map(|open| open.remaining().0).sum())
     }
 
     /// Moves the clock to `now`, doing on the way what falls due, each at its own time.
