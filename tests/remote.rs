@@ -4,6 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use quantum_trader::event::record::Entry;
+use quantum_trader::event::{ExitSignal, OutputBody, TradeState};
+use quantum_trader::journal::JournalReader;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -76,6 +79,23 @@ impl Sim {
         let output = qtx(self.home(), &["ctl", "--journal", journal, "status", "--json"]).output().unwrap();
         serde_json::from_slice(&output.stdout).ok()
     }
+
+    /// Why exits fired, and how trades ended, by what a run that goes on has journaled so far.
+    fn ends(&self, journal: &str) -> (Vec<ExitSignal>, Vec<TradeState>) {
+        let (mut fired, mut closed) = (Vec::new(), Vec::new());
+        let mut reader = JournalReader::open(&self.home().join(journal)).unwrap();
+        while let Some(numbered) = reader.next_entry().unwrap() {
+            match numbered.entry {
+                Entry::Output { output, .. } => match output.body {
+                    OutputBody::ExitFired(exit) => fired.push(exit.signal),
+                    OutputBody::TradeClosed(account) => closed.push(account.state),
+                    _ => {}
+                },
+                Entry::Event(_) => {}
+            }
+        }
+        (fired, closed)
+    }
 }
 
 fn refused(output: &Output) -> String {
@@ -122,7 +142,7 @@ fn a_run_against_another_process_trades_and_is_the_only_one() {
 
 /// Starts again and again until one finds a position, for the market may close it in between; until what a
 /// start that found one has made of it is `done`.
-fn take_over(policy: &str, done: impl Fn(&Value) -> bool) {
+fn take_over(policy: &str, done: impl Fn(&Sim, &str, &Value) -> bool) {
     let sim = Sim::start();
     let setting = format!("QT_ON_UNKNOWN_POSITION={policy}");
     for attempt in 0..100 {
@@ -134,7 +154,7 @@ fn take_over(policy: &str, done: impl Fn(&Value) -> bool) {
             let covered = positions.iter().any(|position| position["covered"] == true);
             // Nothing lowers the state of a start that found nothing.
             match status["state"] == "REDUCING" {
-                true if done(&status) => Some(true),
+                true if done(&sim, &journal, &status) => Some(true),
                 true => (status["counts"]["trades_closed"] != 0 && positions.is_empty()).then_some(false),
                 false => covered.then_some(false),
             }
@@ -148,7 +168,7 @@ fn take_over(policy: &str, done: impl Fn(&Value) -> bool) {
 
 #[test]
 fn a_start_adopts_what_no_journal_explains_if_it_is_told_to() {
-    take_over("adopt", |status| {
+    take_over("adopt", |_, _, status| {
         let positions = status["positions"].as_array().unwrap();
         !positions.is_empty() && positions.iter().all(|position| position["covered"] == true)
     });
@@ -156,8 +176,14 @@ fn a_start_adopts_what_no_journal_explains_if_it_is_told_to() {
 
 #[test]
 fn or_closes_it() {
-    take_over("close", |status| {
-        status["positions"].as_array().unwrap().is_empty() && status["counts"]["trades_closed"] != 0
+    take_over("close", |sim, journal, status| {
+        let flat = status["positions"].as_array().unwrap().is_empty();
+        flat && status["counts"]["trades_closed"] != 0 && {
+            // Nobody's stop: the position was flat because it was told to be.
+            let (fired, closed) = sim.ends(journal);
+            assert!(fired.contains(&ExitSignal::Manual), "{fired:?}");
+            closed.contains(&TradeState::ClosedManual)
+        }
     });
 }
 

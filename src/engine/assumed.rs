@@ -22,7 +22,19 @@ impl Engine {
         if id.index() >= self.markets.len() || self.fills.knows(id, fill.trade_id) {
             return;
         }
+        self.count_of_finished(id, fill);
         self.explain(id, fill, at, out);
+        if let Some(t) = self.trade_index(id).filter(|t| self.trades[*t].finished) {
+            self.maintain(t, out);
+        }
+    }
+
+    /// What orders of a trade that is over owe moved the position for nobody.
+    fn count_of_finished(&mut self, id: InstrumentId, fill: &Fill) {
+        let Some(t) = self.trade_index(id).filter(|t| self.trades[*t].finished) else { return };
+        for (order, lots) in self.trades[t].owed(fill.side, fill.quantity) {
+            self.count_filled(id, order, fill.side, lots);
+        }
     }
 
     /// A fill that fits nothing of ours: of an order that is over here, or forced upon a position that we
@@ -92,20 +104,10 @@ impl Engine {
         ended
     }
 
-    /// Orders that have filled more than their fills tell, by the venue's word, and what of `fill` that is.
+    /// What of `fill` orders of ours owe by the venue's word.
     fn owed(&self, id: InstrumentId, fill: &Fill) -> ArrayVec<(OrderId, Lots), ORDERS_MAX> {
-        let mut left = fill.quantity;
         let trade = self.trade_index(id).map(|t| &self.trades[t]).filter(|trade| !trade.finished);
-        let orders = trade.into_iter().flat_map(|trade| &trade.orders);
-        let owing = orders.filter(|order| order.side == fill.side && order.reported > order.filled);
-        owing
-            .map(|order| {
-                let lots = (order.reported - order.filled).min(left);
-                left -= lots;
-                (order.id, lots)
-            })
-            .filter(|(_, lots)| lots.0 > 0)
-            .collect()
+        trade.map(|trade| trade.owed(fill.side, fill.quantity)).unwrap_or_default()
     }
 
     /// What of `fill` leaves a position of ours, once `paid` lots of it are booked and `ended` are others'.

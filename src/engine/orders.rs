@@ -6,7 +6,7 @@ use crate::event::{
     AlarmKind, Cancel, EntryFilled, ExitFired, ExitSignal, Fill, FillCause, Order, OrderKind, OrderStatus,
     OrderUpdate, OutputBody, Purpose, Query, TradingState,
 };
-use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Side, Ticks, TimeNs};
 use crate::risk::controller::LimitChanges;
 use crate::risk::exit::ExitState;
 use crate::risk::money;
@@ -78,6 +78,9 @@ impl Engine {
             // It counted as over, and rests after all: another has taken its place.
             out.push(id, OutputBody::Cancel(Cancel { id: update.order, kind: known.kind, pad: [0; 7] }));
         }
+        if update.code == OrderUpdate::NO_MORE_FILLS {
+            return self.on_no_more_fills(t, update.order, out);
+        }
         let absent = known.is_absent(update, now)
             || (update.status == OrderStatus::NotFound && self.is_lost_for_good(t, &known));
         let Some(order) = self.trades[t].order_mut(update.order) else { return };
@@ -108,9 +111,26 @@ impl Engine {
             _ => {}
         }
         if order.is_done() && !filled {
-            self.advance(t, Step::EntryEnded, out);
-            self.trades[t].finished = true;
+            self.end_unfilled(t, out);
         }
+    }
+
+    fn end_unfilled(&mut self, t: usize, out: &mut Outbox) {
+        self.advance(t, Step::EntryEnded, out);
+        self.trades[t].finished = true;
+    }
+
+    /// What an order owed is not missing from the position, and will not come.
+    fn on_no_more_fills(&mut self, t: usize, order: OrderId, out: &mut Outbox) {
+        let Some(order) = self.trades[t].order_mut(order).filter(|order| order.state.is_final()) else {
+            return;
+        };
+        order.settle();
+        let trade = &self.trades[t];
+        if !trade.finished && trade.entry.quantity == Lots::ZERO && !trade.entry_working() {
+            self.end_unfilled(t, out);
+        }
+        self.maintain(t, out);
     }
 
     fn on_stop_update(
@@ -198,7 +218,22 @@ impl Engine {
         };
         match found.filter(|t| self.accepts(*t, fill)) {
             Some(t) => self.book_accepted(t, fill, at, out),
-            None => self.on_unexpected_fill(id, fill, at, out),
+            None => {
+                self.count_filled(id, fill.order, fill.side, fill.quantity);
+                self.on_unexpected_fill(id, fill, at, out);
+                if let Some(t) = self.trade_index(id) {
+                    self.maintain(t, out);
+                }
+            }
+        }
+    }
+
+    /// An order does not owe what came, whoever it was booked to.
+    pub(super) fn count_filled(&mut self, id: InstrumentId, order: OrderId, side: Side, lots: Lots) {
+        if let Some(t) = self.find_order(id, order)
+            && let Some(order) = self.trades[t].order_mut(order).filter(|order| order.side == side)
+        {
+            order.filled += lots.min(order.unfilled());
         }
     }
 
@@ -228,11 +263,7 @@ impl Engine {
         } else {
             self.controller.book(-fill.fee);
         }
-        if let Some(t) = self.find_order(id, fill.order)
-            && let Some(order) = self.trades[t].order_mut(fill.order)
-        {
-            order.filled += excess;
-        }
+        self.count_filled(id, fill.order, fill.side, excess);
         excess
     }
 

@@ -49,6 +49,10 @@ impl OrderUpdate {
     /// the decision was committed. Positive, as all codes of ours, and beyond those of the gateway.
     pub const NEVER_SENT: i32 = 100;
 
+    /// `code` of an order that ended and owes fills by the venue's word, where the position shows that none is
+    /// missing: what undid them was not told either, and neither will come.
+    pub const NO_MORE_FILLS: i32 = 101;
+
     /// Nanoseconds after which an order that the venue does not know will not come any more: it acts on a
     /// request within its receive window of 5 s, or not at all. The rest is for one that is sent once more
     /// because its time stamp was refused.

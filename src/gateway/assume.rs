@@ -6,7 +6,7 @@ use super::machine::Gateway;
 use super::orders::Stage;
 use super::positions::{Verdict, assumed_id};
 use super::requests::What;
-use crate::event::{EventBody, Fill, FillCause, Instrument, OrderUpdate, VenuePosition};
+use crate::event::{EventBody, Fill, FillCause, Instrument, OrderStatus, OrderUpdate, VenuePosition};
 use crate::num::{Dec, InstrumentId, Lots, OrderId, Rounding, Side, Ticks, TimeNs};
 use crate::venue::binance::request::Service;
 
@@ -23,20 +23,36 @@ pub(super) struct Missing {
 
 impl Gateway {
     /// Compares every position with the sum of its fills, at the end of a round that began at `begun`.
-    pub(super) fn judge_positions(&mut self, now: TimeNs, begun: TimeNs) -> Missing {
+    pub(super) fn judge_positions(&mut self, now: TimeNs, begun: TimeNs, out: &mut Outputs) -> Missing {
         let mut missing = Missing::default();
         let ids: Vec<InstrumentId> = self.instruments.iter().map(|(id, _)| id).collect();
         for id in ids {
             let moving = self.is_moving(now, id);
             match self.positions.judge(now, id, begun, moving) {
                 Verdict::Agrees if moving => {}
-                Verdict::Agrees => self.limits.begin_at(id, self.positions.told(id)),
+                Verdict::Agrees => {
+                    self.limits.begin_at(id, self.positions.told(id));
+                    self.settle_orders(now, begun, id, out);
+                }
                 Verdict::Moves => missing.moves = true,
                 Verdict::Found => missing.unconfirmed = true,
                 Verdict::Confirmed(lots) => missing.confirmed.push((id, lots)),
             }
         }
         missing
+    }
+
+    /// Orders whose fills did not come, though the position lacks none: something undid them, of which nobody
+    /// told either, and the engine must not wait for them.
+    fn settle_orders(&mut self, now: TimeNs, begun: TimeNs, instrument: InstrumentId, out: &mut Outputs) {
+        let (settled, others) = self.orders.settle(now, begun, instrument);
+        if others {
+            self.positions.look_again(now);
+        }
+        for order in settled {
+            let update = self.update(order, OrderStatus::Expired, OrderUpdate::NO_MORE_FILLS);
+            out.event(now, instrument, EventBody::OrderUpdate(update));
+        }
     }
 
     /// Whether something of the instrument is on its way: everything but a stop that rests, and orders that

@@ -204,6 +204,10 @@ impl Gateway {
             Instruction::Cancel(cancel) => self.orders.service(id, cancel.kind),
             Instruction::Query(query) => self.orders.service(id, query.kind),
         };
+        if action == Action::Cancel {
+            // Whether or not it gets through: nobody may want it any more.
+            self.orders.change(id, |tracked| tracked.leaving = true);
+        }
         let cost = self.cost(action, service);
         if let Err(refusal) = self.admit(now, instrument, instruction, cost) {
             out.withheld += 1;
@@ -216,10 +220,7 @@ impl Gateway {
         }
         match action {
             Action::Place => self.counters.orders_sent += 1,
-            Action::Cancel => {
-                self.counters.cancels_sent += 1;
-                self.orders.change(id, |tracked| tracked.leaving = true);
-            }
+            Action::Cancel => self.counters.cancels_sent += 1,
             Action::Query => self.counters.queries_sent += 1,
         }
         let what = What::Order { action, order: id, service };
@@ -443,7 +444,7 @@ impl Gateway {
     }
 
     /// Of our own making, or a refusal: the venue put no time to it.
-    fn update(&self, order: OrderId, status: OrderStatus, code: i32) -> OrderUpdate {
+    pub(super) fn update(&self, order: OrderId, status: OrderStatus, code: i32) -> OrderUpdate {
         let known = self.orders.get(order);
         OrderUpdate {
             order,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::positions::SETTLE_NS;
 use crate::event::{Order, OrderKind, OrderStatus};
 use crate::num::{InstrumentId, Lots, NS_PER_SEC, OrderId, Side, TimeNs};
 use crate::venue::binance::request::Service;
@@ -48,6 +49,8 @@ pub struct Tracked {
     /// Of these, so many were concluded from a position. Fills that come for them after all are not new.
     pub assumed: Lots,
     pub sent_ns: TimeNs,
+    /// It ended, and so many fills have not come: seen at the end of a round, and when first.
+    pub owing: Option<(Lots, TimeNs)>,
     /// The engine has asked for its cancel: if it stands all the same, nobody may want it any more.
     pub leaving: bool,
 }
@@ -69,6 +72,7 @@ impl Tracked {
             summed: Lots::ZERO,
             assumed: Lots::ZERO,
             sent_ns: now,
+            owing: None,
             leaving: false,
         }
     }
@@ -240,6 +244,32 @@ impl OrderTable {
                 left -= owed;
             }
         }
+    }
+
+    /// Of an instrument whose position is what its fills add up to, at the end of a round that began at
+    /// `begun`: orders that ended and owe fills all the same. Those that did a second ago already owe nothing
+    /// any more, and are given; `true` if there are others.
+    pub fn settle(&mut self, now: TimeNs, begun: TimeNs, instrument: InstrumentId) -> (Vec<OrderId>, bool) {
+        let (mut settled, mut others) = (Vec::new(), false);
+        for (id, tracked) in &mut self.ended {
+            if tracked.instrument != instrument || tracked.order.is_none() {
+                continue;
+            }
+            let owed = Lots(tracked.filled.0.saturating_sub(tracked.summed.0).max(0));
+            let before = tracked.owing.take().filter(|(lots, _)| *lots == owed);
+            if owed == Lots::ZERO {
+                continue;
+            }
+            if before.is_some_and(|(_, since)| begun.since(since) >= SETTLE_NS) {
+                // Should they come after all, the position has them already.
+                (tracked.summed, tracked.assumed) = (tracked.summed + owed, tracked.assumed + owed);
+                settled.push(*id);
+            } else {
+                tracked.owing = Some(before.unwrap_or((owed, now)));
+                others = true;
+            }
+        }
+        (settled, others)
     }
 
     /// Live orders, by id.

@@ -151,6 +151,11 @@ impl Positions {
         self.unsettled.is_some_and(|at| now.since(at) >= SETTLE_NS)
     }
 
+    /// Something was found that has to be found again.
+    pub fn look_again(&mut self, now: TimeNs) {
+        self.unsettled = Some(now);
+    }
+
     /// A round begins, which looks at every difference.
     pub fn begin_round(&mut self) {
         self.unsettled = None;

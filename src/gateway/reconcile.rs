@@ -31,6 +31,8 @@ const MARGIN_NS: i64 = 60 * NS_PER_SEC;
 /// Trades an answer holds at most.
 pub(super) const TRADES_MAX: usize = 1_000;
 const RETRY_NS: i64 = NS_PER_SEC;
+/// Between an audit that failed and the next: what has to be found may wait for it already.
+const FAILED_NS: i64 = 5 * NS_PER_SEC;
 /// Between a round that found something on its way and the next.
 const MOVING_NS: i64 = 2 * NS_PER_SEC;
 /// An instrument is looked at for so long after it was last used.
@@ -157,16 +159,17 @@ impl Gateway {
         self.advance_reconciliation(now, out);
     }
 
-    /// A round that is not the stream's return need not be had: the next audit asks the same.
+    /// A round that is not the stream's return need not be had at once: the next audit asks the same.
     pub(super) fn fail_reconciliation(&mut self, now: TimeNs, failed: u32) {
         let Some(round) = self.session.round.as_mut().filter(|round| round.number == failed) else { return };
         if round.loud {
             round.retry_at = Some(now + RETRY_NS);
         } else {
+            let apart_ns = self.budget.quarter_apart_ns(Cost { weight: round.weight, orders: 0 });
             self.session.round = None;
             // What it found of orders waits for the fills of the next.
-            let wait = if self.session.held.is_empty() { self.config.reconcile_ns } else { RETRY_NS };
-            self.session.audit_at = now + wait;
+            let wait_ns = if self.session.held.is_empty() { FAILED_NS } else { RETRY_NS };
+            self.session.audit_at = now + wait_ns.min(self.config.reconcile_ns).max(apart_ns);
         }
     }
 
@@ -315,7 +318,7 @@ impl Gateway {
     /// it; before the stream is believed, once.
     fn end_round(&mut self, now: TimeNs, out: &mut Outputs) {
         let Some(round) = self.session.round.take() else { return };
-        let missing = self.judge_positions(now, round.begun);
+        let missing = self.judge_positions(now, round.begun, out);
         self.session.known_ns = round.begun;
         // What is on its way is soon there: an order that turned out to be ours is asked for then.
         let wait_ns = if missing.moves { MOVING_NS } else { self.config.reconcile_ns };

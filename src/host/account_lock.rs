@@ -28,6 +28,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::ban::BanFile;
+use super::kept;
 use crate::num::{NS_PER_SEC, TimeNs};
 
 /// A day: the epochs lost with a damaged file were ahead of the clock by fewer seconds than there were
@@ -35,8 +36,8 @@ use crate::num::{NS_PER_SEC, TimeNs};
 pub const DAMAGED_MARGIN_S: u32 = 86_400;
 const FOLDER: &str = "qtx";
 const FORMAT: &str = "qtx-epoch-1";
-/// Longer than any file of the format.
-const EPOCH_FILE_BYTES_MAX: u64 = 64;
+/// Longer than any process id in a lock.
+const LOCK_BYTES_MAX: u64 = 64;
 /// Hex digits of a file's name: half of a SHA-256, which no two accounts share.
 const HASH_DIGITS: usize = 32;
 
@@ -205,19 +206,14 @@ impl AccountLock {
     }
 
     fn last(&self) -> Result<Stored, AccountLockError> {
-        let mut text = Vec::new();
-        let read = File::open(&self.epoch)
-            .and_then(|file| file.take(EPOCH_FILE_BYTES_MAX + 1).read_to_end(&mut text));
-        match read {
-            Ok(_) => Ok(parse(&text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Stored::None),
-            Err(error) => Err(AccountLockError::io(&self.epoch, "read the last epoch")(error)),
-        }
+        let bytes =
+            kept::read(&self.epoch).map_err(AccountLockError::io(&self.epoch, "read the last epoch"))?;
+        Ok(bytes.map_or(Stored::None, |bytes| parse(&bytes)))
     }
 
     fn store(&self, epoch: u32) -> Result<(), AccountLockError> {
         let written = self.epoch.with_extension("epoch-new");
-        replace(&self.epoch, &written, line(epoch).as_bytes())
+        kept::replace(&self.epoch, &written, line(epoch).as_bytes())
             .map_err(AccountLockError::io(&self.epoch, "write the epoch"))
     }
 
@@ -228,17 +224,6 @@ impl AccountLock {
     }
 }
 
-/// Writes a file anew: the new one takes the old one's place, so that a power loss leaves one of them
-/// whole. `written` is in the same folder, and nobody else's.
-pub(super) fn replace(path: &Path, written: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(written)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(written, path)?;
-    // The name is the folder's.
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-}
-
 enum Stored {
     /// Nothing was ever issued.
     None,
@@ -247,16 +232,13 @@ enum Stored {
 }
 
 fn line(epoch: u32) -> String {
-    let text = format!("{FORMAT} {epoch}");
-    format!("{text} {:08x}\n", crc32c::crc32c(text.as_bytes()))
+    kept::line(FORMAT, epoch.into())
 }
 
 fn parse(bytes: &[u8]) -> Stored {
-    // Writing it again is the check: one form, one checksum, no leading zeros or blanks.
-    let epoch = std::str::from_utf8(bytes).ok().and_then(|text| text.split(' ').nth(1)?.parse().ok());
-    match epoch {
-        Some(epoch) if line(epoch).as_bytes() == bytes => Stored::Epoch(epoch),
-        _ => Stored::Damaged(format!("damaged ({} bytes that are not an epoch)", bytes.len())),
+    match kept::parse(FORMAT, bytes).and_then(|epoch| u32::try_from(epoch).ok()) {
+        Some(epoch) => Stored::Epoch(epoch),
+        None => Stored::Damaged(format!("damaged ({} bytes that are not an epoch)", bytes.len())),
     }
 }
 
@@ -282,7 +264,7 @@ fn note_holder(lock: &mut File) -> io::Result<()> {
 /// Whoever holds the lock, in words. The file may be read between its locking and its writing.
 fn holder(lock: &mut File) -> String {
     let mut text = String::new();
-    let read = lock.take(EPOCH_FILE_BYTES_MAX).read_to_string(&mut text);
+    let read = lock.take(LOCK_BYTES_MAX).read_to_string(&mut text);
     match text.trim().parse::<u32>() {
         Ok(pid) if read.is_ok() => format!("process {pid}"),
         _ => "a process that is just starting".to_string(),
@@ -384,14 +366,12 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_is_noticed() {
-        let whole = line(WALL_S).into_bytes();
-        for bit in 0..whole.len() * 8 {
-            let mut damaged = whole.clone();
-            damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(matches!(parse(&damaged), Stored::Damaged(_)), "bit {bit}");
+    fn a_number_that_is_no_epoch_is_damage() {
+        for number in [-1, i64::from(u32::MAX) + 1] {
+            assert!(matches!(parse(kept::line(FORMAT, number).as_bytes()), Stored::Damaged(_)), "{number}");
         }
-        assert!(matches!(parse(&[whole.clone(), whole].concat()), Stored::Damaged(_)));
+        assert!(matches!(parse(kept::line("qtx-ban-1", 7).as_bytes()), Stored::Damaged(_)));
+        assert!(matches!(parse(line(u32::MAX).as_bytes()), Stored::Epoch(u32::MAX)));
     }
 
     /// A crash before the rename leaves the new file beside the old one: the old one counts.

@@ -87,6 +87,8 @@ pub struct LiveOrder {
     pub filled: Lots,
     /// Fills the venue's updates speak of; those not seen yet are on their way.
     pub reported: Lots,
+    /// Whatever those say, no more fills come.
+    pub settled: bool,
     pub trigger: Ticks,
     pub reference: Ticks,
     pub sent_ns: TimeNs,
@@ -108,6 +110,7 @@ impl LiveOrder {
             quantity: order.quantity,
             filled: Lots::ZERO,
             reported: Lots::ZERO,
+            settled: false,
             trigger: order.trigger,
             reference: order.reference,
             sent_ns: now,
@@ -146,7 +149,9 @@ impl LiveOrder {
     /// Takes the venue's word, which means that it does not have the order if it is `absent`; the state
     /// left, if it changed.
     pub fn hear(&mut self, update: &OrderUpdate, absent: bool) -> Option<OrderState> {
-        self.reported = self.reported.max(update.filled.min(self.quantity));
+        if !self.settled {
+            self.reported = self.reported.max(update.filled.min(self.quantity));
+        }
         let status = match (absent, self.acknowledged) {
             (false, _) => update.status,
             (true, true) => OrderStatus::Canceled,
@@ -156,6 +161,14 @@ impl LiveOrder {
         self.state = before.after(status)?;
         self.acknowledged |= self.rests();
         Some(before)
+    }
+
+    /// It ended, and the fills that it owes will not come, however often the venue speaks of them.
+    pub fn settle(&mut self) {
+        if self.state == OrderState::Filled && self.filled < self.quantity {
+            self.state = OrderState::Expired;
+        }
+        (self.reported, self.settled) = (self.filled, true);
     }
 
     /// Lots that can still come. A fill may be reported before or after the word that its order

@@ -208,6 +208,21 @@ impl Trade {
         self.live(Purpose::Entry).next().is_some()
     }
 
+    /// Which orders on a side have filled more, by the venue's word, than their fills tell, and what of so many
+    /// lots that is.
+    pub fn owed(&self, side: Side, lots: Lots) -> ArrayVec<(OrderId, Lots), ORDERS_MAX> {
+        let mut left = lots;
+        let owing = self.orders.iter().filter(|order| order.side == side && order.reported > order.filled);
+        owing
+            .map(|order| {
+                let lots = (order.reported - order.filled).min(left);
+                left -= lots;
+                (order.id, lots)
+            })
+            .filter(|(_, lots)| lots.0 > 0)
+            .collect()
+    }
+
     /// Lots that orders on their way will close: exits, and stops that were triggered.
     pub fn exiting(&self) -> Lots {
         let on_its_way = |order: &&LiveOrder| match order.purpose {

@@ -1,10 +1,13 @@
 //! Scenario lines: each is answered by lines of JSON; one that is refused changes nothing; what is approved
 //! keeps the limits.
 
+use std::collections::BTreeMap;
+
 use quantum_trader::evaluate::Scenario;
 use quantum_trader::num::Dec;
 use quantum_trader::risk::config::Settings;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::target::{Target, assert_one_line, bounded};
 
@@ -47,10 +50,15 @@ fn check_lines(bytes: &[u8]) -> bool {
     let mut refused = vec![false; lines.len() + 1];
     for (index, text) in said.iter().enumerate() {
         let read = |line: &str| serde_json::from_str::<Value>(line).unwrap();
-        let errors =
-            text.lines().filter(|line| check_answer(&settings, &read(line), index as u64 + 1)).count();
-        assert!(errors <= 1, "{text}");
-        refused[index] = errors == 1;
+        let said: Vec<Value> = text.lines().map(read).collect();
+        let errors: Vec<&Value> =
+            said.iter().filter(|said| check_answer(&settings, said, index as u64 + 1)).collect();
+        assert!(errors.len() <= 1, "{text}");
+        refused[index] = errors.len() == 1;
+        if let Some(expected) = lines.get(index).and_then(|line| no_object(line)) {
+            let error = errors.first().and_then(|said| said["error"].as_str());
+            assert_eq!(error, Some(expected.as_str()), "{}", lines[index].escape_ascii());
+        }
     }
     let others: Vec<&[u8]> =
         lines.iter().zip(&refused).filter(|(_, no)| !**no).map(|(line, _)| *line).collect();
@@ -62,6 +70,13 @@ fn check_lines(bytes: &[u8]) -> bool {
         assert_eq!(events(&answers(&settings, &others)), events(&said), "a refused line changed something");
     }
     !refused.contains(&true)
+}
+
+/// What is said of a line that is no JSON object, whatever else it is.
+fn no_object(line: &[u8]) -> Option<String> {
+    let Ok(text) = std::str::from_utf8(line) else { return Some("not UTF-8".to_string()) };
+    let read: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_str(text);
+    Some(format!("not a JSON object: {}", read.err()?))
 }
 
 /// `true` if the line was refused.
@@ -76,8 +91,12 @@ fn check_answer(settings: &Settings, said: &Value, number: u64) -> bool {
             true
         }
         "decision" if said["approved"] == true => {
-            assert!(decimal("notional") <= Some(settings.max_position_usd), "{said}");
-            assert!(decimal("quantity") > Some(Dec::ZERO) && decimal("entry") > Some(Dec::ZERO), "{said}");
+            let above_zero = |name: &str| decimal(name).is_some_and(|value| value > Dec::ZERO);
+            assert!(["quantity", "notional", "entry"].into_iter().all(above_zero), "{said}");
+            assert!(
+                decimal("notional").is_some_and(|notional| notional <= settings.max_position_usd),
+                "{said}"
+            );
             false
         }
         "decision" => {
@@ -115,6 +134,7 @@ fn evaluate() {
     ];
     let target = Target {
         name: "evaluate",
+        inputs: 4_000,
         seeds: right.into(),
         recorded: Vec::new(),
         words: vec![

@@ -68,6 +68,7 @@ fn files() {
     let packed = zstd::encode_all(frames.as_bytes(), 1).unwrap();
     let target = Target {
         name: "files",
+        inputs: 10_000,
         seeds: vec![frames.into_bytes(), packed, TRADES.into(), CANDLES.into()],
         recorded: Vec::new(),
         words: vec![

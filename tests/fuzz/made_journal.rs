@@ -25,6 +25,8 @@ const PRICE: Ticks = Ticks(600_000);
 
 pub struct Journal {
     pub records: Vec<Record>,
+    /// So many of them are there before there is an engine.
+    pub opening: usize,
     /// Names and bytes, in order.
     pub files: Vec<(String, Vec<u8>)>,
 }
@@ -147,6 +149,7 @@ fn fill(trade_id: i64, quantity: i64) -> EventBody {
 fn write() -> Journal {
     let Writer { records, snapshots, .. } = steps();
     assert!(records.iter().any(|record| record.kind_name() == "EntryFilled"), "it trades");
+    let opening = records.iter().rposition(|record| record.kind_name() == "ConfigText").unwrap() + 1;
     let home = tempfile::tempdir_in(ring_dir()).unwrap();
     let dir = home.path();
     let disk = Arc::new(Unsynced);
@@ -168,7 +171,7 @@ fn write() -> Journal {
         .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
         .collect();
     files.sort();
-    Journal { records, files }
+    Journal { records, opening, files }
 }
 
 fn write_ring(dir: &Path, records: &[Record], archived: u64) {

@@ -204,6 +204,7 @@ fn market() {
         FRAMES.iter().map(|members| format!(r#"{{"stream":"a@b","data":{}}}"#, frame(members)).into_bytes());
     let target = Target {
         name: "market",
+        inputs: 100_000,
         seeds: plain.chain(combined).collect(),
         recorded: recorded_frames(),
         words: WORDS.to_vec(),

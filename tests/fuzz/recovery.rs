@@ -171,19 +171,29 @@ fn check_folder(dir: &Path, forged: bool) -> bool {
             let (last, hash) = (recovery.resumed.last_sequence, recovery.engine.state_hash());
             drop(recovery);
             if !forged {
+                let read = before.last().map_or(0, |record| record.sequence);
+                assert!(last >= read, "gone on behind {last}, and {read} could be read");
                 check_recovered(dir, complaint.as_deref(), last, hash);
             }
             true
         }
-        Err(RecoveryError::NoState(_)) => false,
         Err(error) => {
-            // A difference is told in several lines.
-            assert!(!error.to_string().is_empty());
-            assert!(forged || !matches!(error, RecoveryError::Diverges(_)), "{error}");
+            match &error {
+                RecoveryError::Diverges(_) => assert!(forged && !error.to_string().is_empty(), "{error}"),
+                _ => assert_one_line(&error.to_string()),
+            }
+            let anew = matches!(error, RecoveryError::NoState(_));
+            drop(error);
             let (after, _) = recover(dir);
             assert!(
                 forged || as_written(&after) && after.len() >= before.len(),
                 "a refused journal has lost something"
+            );
+            // The next start begins anew behind it, as if there were nothing to go on with.
+            assert!(
+                forged || !anew || before.len() < journal().opening,
+                "{} records are passed over",
+                before.len()
             );
             false
         }
@@ -225,8 +235,14 @@ fn recovery() {
         step(1, ring, 6_000),
         step(2, last, journal().files[usize::from(last)].1.len() as u16 - 200),
     ];
-    let target =
-        Target { name: "recovery", seeds, recorded: Vec::new(), words: Vec::new(), check: check_journal };
+    let target = Target {
+        name: "recovery",
+        inputs: 1_000,
+        seeds,
+        recorded: Vec::new(),
+        words: Vec::new(),
+        check: check_journal,
+    };
     target.run();
 }
 

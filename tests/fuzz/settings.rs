@@ -85,6 +85,7 @@ fn settings() {
     ];
     let target = Target {
         name: "settings",
+        inputs: 4_000,
         seeds,
         recorded: Vec::new(),
         words: SETTINGS.iter().map(|setting| setting.name).chain(forms).collect(),

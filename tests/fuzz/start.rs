@@ -184,6 +184,7 @@ fn start() {
     seeds.extend(HONEST.iter().map(|(call, body)| format!("{call} 200 {body}").into_bytes()));
     let target = Target {
         name: "start",
+        inputs: 3_000,
         seeds,
         recorded: Vec::new(),
         words: vec![

@@ -1,20 +1,20 @@
 //! The shape every target has: inputs that are right, words, and what must hold of any input.
 //!
-//! In `cargo test` the seeds come first, then for some seconds inputs made from them: a word exchanged for
-//! another, bytes changed, lines added and left out, parts repeated, the rest taken from another seed. With
-//! `FUZZ_DIR` set, as `scripts/fuzz` sets it, seeds and words are written there for a coverage-guided engine,
+//! In `cargo test` the seeds come first, then so many inputs as the target asks for. Most are made from the seeds:
+//! a word exchanged for another, bytes changed, lines added and left out, parts repeated, the rest taken from
+//! another seed. Of eight one is any bytes, and one words of the dialect in any order. With `FUZZ_DIR` set, as `scripts/fuzz` sets it, seeds and words are written there for a coverage-guided engine,
 //! which makes the inputs. With `FUZZ_INPUT` set, that file is the only input.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bolero::check;
 use bolero::generator::bolero_generator::TypeGenerator;
 use quantum_trader::host::alloc::most_held;
 
-/// In `cargo test`; `BOLERO_RANDOM_TEST_TIME_MS` asks for another.
-const TEST_TIME: Duration = Duration::from_secs(2);
+/// How long or how often instead of [`Target::inputs`].
+const ASKED_FOR: [&str; 2] = ["BOLERO_RANDOM_TEST_TIME_MS", "BOLERO_RANDOM_ITERATIONS"];
 const EDITS_MAX: u8 = 3;
 const INPUT_BYTES_MAX: usize = 1 << 16;
 
@@ -49,6 +49,8 @@ const WORDS: [&str; 24] = [
 pub struct Target {
     /// Of the test, and of its folder in `FUZZ_DIR`.
     pub name: &'static str,
+    /// How many `cargo test` makes.
+    pub inputs: usize,
     /// Inputs that are right.
     pub seeds: Vec<Vec<u8>>,
     /// Recorded ones, where there are any.
@@ -75,12 +77,23 @@ impl Target {
                     (self.check)(bytes);
                 });
             }
-            None => {
-                let made = check!().with_test_time(TEST_TIME).with_type::<Made>();
-                made.map(|made| Shown(self.make(&made))).for_each(|input| {
-                    (self.check)(&input.0);
-                });
-            }
+            None => self.check_made(),
+        }
+    }
+
+    fn check_made(&self) {
+        let tried = [const { AtomicUsize::new(0) }; Kind::COUNT];
+        let asked_for = ASKED_FOR.iter().any(|name| std::env::var_os(name).is_some());
+        let test = check!().with_iterations(if asked_for { usize::MAX } else { self.inputs });
+        test.with_type::<Made>().map(|made| self.make(&made)).for_each(|input| {
+            tried[input.kind as usize].fetch_add(1, Ordering::Relaxed);
+            (self.check)(&input.bytes);
+        });
+        let tried = tried.map(AtomicUsize::into_inner);
+        println!("{}: {} edited, {} raw, {} soup", self.name, tried[0], tried[1], tried[2]);
+        if !asked_for {
+            assert!(tried.iter().sum::<usize>() >= self.inputs, "{tried:?} of {}", self.inputs);
+            assert!(tried.iter().all(|count| *count > 0), "{tried:?}: a kind of inputs was never made");
         }
     }
 
@@ -104,13 +117,38 @@ impl Target {
         fs::write(dir.join("words"), self.all_words().map(line).collect::<String>())
     }
 
-    fn make(&self, made: &Made) -> Vec<u8> {
-        let mut bytes = self.source(made.seed).clone();
-        for edit in made.edits.iter().take(usize::from(made.count % EDITS_MAX) + 1) {
-            self.apply(edit, &mut bytes);
-            bytes.truncate(INPUT_BYTES_MAX);
-        }
-        bytes
+    fn make(&self, made: &Made) -> Input {
+        let kind = match made.kind % 8 {
+            0 => Kind::Raw,
+            1 => Kind::Soup,
+            _ => Kind::Edited,
+        };
+        let bytes = match kind {
+            Kind::Raw => made.picks.iter().flat_map(|pick| pick.to_le_bytes()).collect(),
+            Kind::Soup => self.soup(made),
+            Kind::Edited => {
+                let mut bytes = self.source(made.seed).clone();
+                for edit in made.edits.iter().take(usize::from(made.count % EDITS_MAX) + 1) {
+                    self.apply(edit, &mut bytes);
+                    bytes.truncate(INPUT_BYTES_MAX);
+                }
+                bytes
+            }
+        };
+        Input { kind, bytes }
+    }
+
+    /// Words, and the parts of a seed, in any order.
+    fn soup(&self, made: &Made) -> Vec<u8> {
+        let seed = self.source(made.seed);
+        let words = self.all_words().map(str::as_bytes);
+        let parts = seed.chunk_by(|one, next| of_word(one) && of_word(next));
+        let (words, parts): (Vec<&[u8]>, Vec<&[u8]>) = (words.collect(), parts.collect());
+        let pick = |pick: &u16| {
+            let from = if parts.is_empty() || pick % 4 == 0 { &words } else { &parts };
+            from[usize::from(pick / 4) % from.len()]
+        };
+        made.picks.iter().flat_map(pick).copied().collect()
     }
 
     fn source(&self, pick: u16) -> &Vec<u8> {
@@ -150,21 +188,37 @@ impl Target {
     }
 }
 
-/// An input, printed as text.
-struct Shown(Vec<u8>);
+#[derive(Clone, Copy)]
+enum Kind {
+    Edited,
+    Raw,
+    Soup,
+}
 
-impl std::fmt::Debug for Shown {
+impl Kind {
+    const COUNT: usize = 3;
+}
+
+/// An input, printed as text.
+struct Input {
+    kind: Kind,
+    bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Input {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "\"{}\"", self.0.escape_ascii())
+        write!(f, "\"{}\"", self.bytes.escape_ascii())
     }
 }
 
-/// An input made from a seed, mostly by few edits: more leave little that is right.
+/// What an input is made by: of a seed mostly by few edits, for more leave little that is right.
 #[derive(Debug, TypeGenerator)]
 struct Made {
+    kind: u8,
     seed: u16,
     count: u8,
     edits: [Edit; EDITS_MAX as usize],
+    picks: Vec<u16>,
 }
 
 #[derive(Debug, TypeGenerator)]
@@ -186,10 +240,13 @@ fn line_at(bytes: &[u8], at: usize) -> std::ops::Range<usize> {
 
 /// The name or number at a place.
 fn word_at(bytes: &[u8], at: usize) -> std::ops::Range<usize> {
-    let of_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-+".contains(byte);
     let before = bytes[..at].iter().rev().take_while(|byte| of_word(byte)).count();
     let behind = bytes[at..].iter().take_while(|byte| of_word(byte)).count();
     at - before..at + behind
+}
+
+fn of_word(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_.-+".contains(byte)
 }
 
 /// Does what is to be done with an input of `length` bytes, and asks that it hold no more memory at once than
@@ -208,11 +265,19 @@ pub fn assert_one_line(text: &str) {
 }
 
 /// Lines of a recording below `QT_TEST_DATA` (default `../shared/data`), spread evenly over it; none where
-/// it is not there.
+/// it is not there, which is said.
 pub fn recorded_lines(file: &str, count: usize) -> Vec<Vec<u8>> {
     let root =
         std::env::var_os("QT_TEST_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
-    let Ok(bytes) = fs::read(root.join(file)) else { return Vec::new() };
+    let path = root.join(file);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            eprintln!("skipped: {} (QT_TEST_DATA): {error}", path.display());
+            return Vec::new();
+        }
+    };
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    assert!(!lines.is_empty(), "{} holds nothing", path.display());
     lines.iter().step_by(lines.len().div_ceil(count).max(1)).map(|line| line.to_vec()).collect()
 }

@@ -120,6 +120,7 @@ fn user_stream() {
     ];
     let target = Target {
         name: "user_stream",
+        inputs: 2_000,
         seeds,
         recorded: recorded(),
         words: vec![

@@ -1,18 +1,20 @@
 //! A hostile server: whatever bytes come, upgrade or frames, the connection answers with messages or one
 //! typed end, keeps no more than its limits allow, and the way the bytes are cut changes nothing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bolero::check;
 use bolero::generator::bolero_generator::TypeGenerator;
 use quantum_trader::num::NS_PER_SEC;
-use quantum_trader::wire::{CloseReason, Connection, Connector, Limits, State, Violation};
+use quantum_trader::wire::{
+    CloseReason, Connection, Connector, Limits, State, UpgradeError, Violation, WireError, accept,
+};
 
 use crate::target::{Target, assert_one_line, bounded};
 use crate::wire_support::*;
 
-/// Of the structured tests.
-const INPUTS: usize = 2_000;
+/// Of each test.
+const INPUTS: usize = 8_000;
 const LIMITS: Limits =
     Limits { frame_bytes_max: 400, send_bytes_max: 400, frames_per_poll: 3, closing_ns_max: NS_PER_SEC };
 
@@ -22,24 +24,28 @@ const ACCEPT: &[u8] = b"ACCEPT";
 thread_local! {
     static CONNECTOR: Connector = connector(LIMITS);
     static ANSWER: RefCell<Vec<u8>> = const { RefCell::new(vec![]) };
+    /// Whether the answer that was sent has the right value somewhere.
+    static AGREED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }
 
 /// The answer in `ANSWER`, to a client with this key.
 fn answer(key: &str) -> Vec<u8> {
-    let right = agree(key);
-    let value =
-        right.windows(ACCEPT.len() + 2).position(|part| part == b"Accept: ").unwrap() + ACCEPT.len() + 2;
-    let value = right[value..].split(|byte| *byte == b'\r').next().unwrap();
-    ANSWER.with_borrow(|bytes| match bytes.windows(ACCEPT.len()).position(|part| part == ACCEPT) {
-        Some(at) => [&bytes[..at], value, &bytes[at + ACCEPT.len()..]].concat(),
+    let value = accept(key);
+    let sent = ANSWER.with_borrow(|bytes| match find(bytes, ACCEPT) {
+        Some(at) => [&bytes[..at], value.as_bytes(), &bytes[at + ACCEPT.len()..]].concat(),
         None => bytes.clone(),
-    })
+    });
+    AGREED.set(find(&sent, value.as_bytes()).is_some());
+    sent
 }
 
-/// What a stream of these bytes, read `read_max` at a time, amounts to. Bytes that begin as an answer to
-/// the upgrade are that one, with frames behind it; before all others stands a right one.
-fn run(bytes: &[u8], read_max: usize) -> Option<(Messages, Option<CloseReason>, Vec<u8>)> {
-    let whole = bytes.starts_with(b"HTTP/");
+/// What a stream of these bytes, read `read_max` at a time, amounts to. The `whole` of it is the answer to the
+/// upgrade and the frames behind it; else a right answer stands before them.
+fn run(bytes: &[u8], read_max: usize, whole: bool) -> Option<(Messages, Option<CloseReason>, Vec<u8>)> {
     let mut script = if whole {
         ANSWER.set(bytes.to_vec());
         Script::new(answer, [Step::End])
@@ -56,6 +62,7 @@ fn run(bytes: &[u8], read_max: usize) -> Option<(Messages, Option<CloseReason>, 
             return None;
         }
     };
+    assert!(!whole || AGREED.get(), "opened by a server that does not answer our key");
     let mut connection = Connection::new(open, T0);
     if !whole && !bytes.is_empty() {
         connection.stream().then(bytes);
@@ -71,17 +78,23 @@ fn run(bytes: &[u8], read_max: usize) -> Option<(Messages, Option<CloseReason>, 
     Some((messages, reason, std::mem::take(&mut connection.stream().written)))
 }
 
-/// `true` if at least one message came out of it.
+/// Bytes that begin as an answer are one; others are tried as one too, and are frames as well.
 fn check_stream(bytes: &[u8]) -> bool {
-    let whole = bounded(bytes.len(), 160 << 10, 64, || run(bytes, usize::MAX));
+    let answered = check_bytes(bytes, true);
+    if bytes.starts_with(b"HTTP/") { answered } else { check_bytes(bytes, false) }
+}
+
+/// `true` if at least one message came out of it.
+fn check_bytes(bytes: &[u8], whole: bool) -> bool {
+    let at_once = bounded(bytes.len(), 160 << 10, 64, || run(bytes, usize::MAX, whole));
     for read_max in [1, 7] {
-        let cut = run(bytes, read_max);
+        let cut = run(bytes, read_max, whole);
         let told = |run: &Option<(Messages, Option<CloseReason>, Vec<u8>)>| {
             run.as_ref().map(|(messages, reason, _)| (messages.clone(), reason.clone()))
         };
-        assert_eq!(told(&cut), told(&whole), "reads of {read_max}");
+        assert_eq!(told(&cut), told(&at_once), "reads of {read_max}");
     }
-    let Some((messages, _, written)) = whole else { return false };
+    let Some((messages, _, written)) = at_once else { return false };
     // Parses what was written: frames of a client, or it panics.
     client_frames(&written);
     !messages.is_empty()
@@ -105,6 +118,7 @@ fn wire() {
     let upgraded = frames.iter().map(|frames| [&upgrade[..], frames].concat());
     let target = Target {
         name: "wire",
+        inputs: INPUTS,
         seeds: upgraded.chain(frames.iter().cloned()).collect(),
         recorded: Vec::new(),
         words: vec![
@@ -131,6 +145,30 @@ fn wire() {
         check: check_stream,
     };
     target.run();
+}
+
+/// The right answer but for one bit of the value that answers our key.
+fn nearly(key: &str) -> Vec<u8> {
+    let mut sent = agree(key);
+    let value = find(&sent, accept(key).as_bytes()).unwrap();
+    let bit = BIT.get();
+    sent[value + bit / 8] ^= 1 << (bit % 8);
+    sent
+}
+
+thread_local! {
+    static BIT: Cell<usize> = const { Cell::new(0) };
+}
+
+#[test]
+fn an_accept_that_is_nearly_right_is_refused() {
+    for bit in 0..accept("").len() * 8 {
+        BIT.set(bit);
+        let refused = try_open(Script::new(nearly, []), LIMITS).map(drop).unwrap_err();
+        // Some bits make it a byte that no header has.
+        let named = matches!(refused, WireError::Upgrade(UpgradeError::Accept | UpgradeError::NotHttp(_)));
+        assert!(named, "bit {bit}: {refused}");
+    }
 }
 
 /// A frame whose every field may lie.

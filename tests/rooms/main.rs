@@ -1,5 +1,5 @@
 //! What the source promises about itself: which room may use which, where `unsafe` and floats may
-//! stand, how long a file may be. Each check is a function over text, shown here to refuse a bad
+//! stand, how long a file may be, what the documentation names. Each check is a function over text, shown here to refuse a bad
 //! sample before it is believed about the good one.
 
 mod source;
@@ -225,6 +225,42 @@ fn listing(lib: &str, rooms: &[&str]) -> Vec<String> {
     bad
 }
 
+/// Files of the list in `docs/ARCHITECTURE.md`: names between backquotes. A name without a folder stands in the
+/// folder of the name before it.
+fn mapped(map: &str) -> Vec<String> {
+    let mut folder = "";
+    let mut files = Vec::new();
+    for name in map.split('`').skip(1).step_by(2) {
+        let (within, file) = name.rsplit_once('/').unwrap_or((folder, name));
+        if file.ends_with(".rs") || (file.is_empty() && !within.is_empty()) {
+            folder = within;
+        }
+        if file.ends_with(".rs") {
+            files.push(format!("{folder}/{file}"));
+        }
+    }
+    files
+}
+
+/// The list against the tree: no file twice, none that is not there, none left out.
+fn unmapped(map: &str, files: &[&str]) -> Vec<String> {
+    let mapped = mapped(map);
+    let mut bad = Vec::new();
+    for (index, file) in mapped.iter().enumerate() {
+        if mapped[..index].contains(file) {
+            bad.push(format!("{file} stands in the list twice"));
+        }
+        if !files.contains(&file.as_str()) {
+            bad.push(format!("{file} is in the list and not in the tree"));
+        }
+    }
+    let left_out = files.iter().filter(|file| !mapped.iter().any(|named| named == *file));
+    bad.extend(
+        left_out.filter(|file| !file.ends_with("/mod.rs")).map(|file| format!("{file} is not in the list")),
+    );
+    bad
+}
+
 fn lines_with(code: &str, test: impl Fn(&str) -> bool) -> impl Iterator<Item = usize> {
     code.lines().enumerate().filter(move |(_, line)| test(line)).map(|(i, _)| i + 1)
 }
@@ -275,6 +311,18 @@ fn lib_lists_the_rooms_in_the_order_of_the_flow() {
     for (room, _) in ROOMS {
         assert!(files.iter().any(|file| file.room() == room), "{room} has no file");
     }
+}
+
+#[test]
+fn the_list_of_files_is_the_tree() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ARCHITECTURE.md");
+    let text = fs::read_to_string(path).unwrap();
+    let (_, map) = text.split_once("\nFiles, a room after the other.").unwrap();
+    let (_, map) = map.split_once("\n\n").unwrap();
+    let (map, _) = map.split_once("\n\n").unwrap();
+    let files = sources();
+    let shipped = files.iter().filter(|file| !file.is_test() && file.path.contains('/'));
+    none(unmapped(map, &shipped.map(|file| file.path.as_str()).collect::<Vec<_>>()));
 }
 
 #[test]
@@ -358,4 +406,19 @@ fn a_listing_out_of_order_or_without_words_is_found() {
     assert_eq!(listing(good, &["event", "num"]).len(), 1);
     assert_eq!(listing("// Numbers.\npub mod num;\npub mod event;\n", &["num", "event"]).len(), 1);
     assert_eq!(listing("// Numbers.\npub mod num;\n", &["num", "event"]).len(), 1);
+}
+
+#[test]
+fn a_list_that_is_not_the_tree_is_found() {
+    let files = ["num/id.rs", "num/time.rs", "num/mod.rs", "sim/venue/orders.rs", "sim/venue/market.rs"];
+    let good = "- `num/id.rs` ids as `Id` · `time.rs`\n- `sim/venue/` what `qtx` asks: `orders.rs`, `market.rs` a `check`.";
+    assert_eq!(unmapped(good, &files), Vec::<String>::new());
+    for (wrong, found) in [
+        (good.replace("time", "times"), 2),
+        (good.replace("`time.rs`", ""), 1),
+        (good.replace("time", "id"), 2),
+        (good.replace("sim/venue/", "sim/"), 4),
+    ] {
+        assert_eq!(unmapped(&wrong, &files).len(), found, "{wrong}");
+    }
 }

@@ -1,20 +1,34 @@
 //! Just enough of a lexer to look at code without its comments, texts and tests.
 
+use std::ops::Range;
+
 /// `text` with every comment, string and character literal blanked; lines and columns stay.
 pub fn without_literals(text: &str) -> String {
+    blanked(text, |_| true)
+}
+
+/// `text` with every comment blanked; lines and columns stay.
+fn without_comments(text: &str) -> String {
+    blanked(text, |literal| literal.starts_with(b"//") || literal.starts_with(b"/*"))
+}
+
+/// `text` without those of its comments and literals that are `unwanted`.
+fn blanked(text: &str, unwanted: impl Fn(&[u8]) -> bool) -> String {
     let bytes = text.as_bytes();
     let mut out = bytes.to_vec();
     let mut at = 0;
     while at < bytes.len() {
         let end = literal_end(bytes, at);
-        for byte in &mut out[at..end] {
-            if *byte != b'\n' {
-                *byte = b' ';
-            }
+        if unwanted(&bytes[at..end]) {
+            blank(&mut out[at..end]);
         }
         at = end.max(at + 1);
     }
     String::from_utf8(out).expect("whole literals were blanked")
+}
+
+fn blank(bytes: &mut [u8]) {
+    bytes.iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b' ');
 }
 
 /// Where the comment or literal that begins at `at` ends; `at` if none begins there.
@@ -74,14 +88,22 @@ fn block_comment(rest: &[u8]) -> usize {
     rest.len()
 }
 
-/// Blanks every item of `code` that begins with `marker`: up to its `;`, or through its braces.
-/// `code` has no literals any more.
+/// Blanks every item of `code` that begins with `marker`. `code` has no literals any more.
 pub fn without_items(code: &str, marker: &str) -> String {
-    let mut out = code.to_string();
-    let mut from = 0;
-    while let Some(begin) = out[from..].find(marker).map(|found| from + found) {
+    let mut out = code.as_bytes().to_vec();
+    items(code, marker).into_iter().for_each(|item| blank(&mut out[item]));
+    String::from_utf8(out).expect("whole items were blanked")
+}
+
+/// Where items begin with `marker` and end: with their `;`, or with their braces.
+fn items(code: &str, marker: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for (begin, _) in code.match_indices(marker) {
+        if found.last().is_some_and(|item| item.contains(&begin)) {
+            continue;
+        }
         let mut depth = 0;
-        let length = out[begin..].find(|c: char| {
+        let length = code[begin..].find(|c: char| {
             match c {
                 '{' => depth += 1,
                 '}' => depth -= 1,
@@ -89,18 +111,23 @@ pub fn without_items(code: &str, marker: &str) -> String {
             }
             depth == 0 && matches!(c, '}' | ';')
         });
-        let end = length.map_or(out.len(), |length| begin + length + 1);
-        let blank: String = out[begin..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
-        // Blanks are shorter than what they replace where that is not ASCII; lines stay.
-        out.replace_range(begin..end, &blank);
-        from = begin + blank.len();
+        found.push(begin..length.map_or(code.len(), |length| begin + length + 1));
     }
-    out
+    found
 }
+
+const TEST: &str = "#[cfg(test)]";
 
 /// Code that ships: no literals, no tests.
 pub fn shipped(text: &str) -> String {
-    without_items(&without_literals(text), "#[cfg(test)]")
+    without_items(&without_literals(text), TEST)
+}
+
+/// Code that ships, with what it says: no comments, no tests.
+pub fn shipped_with_texts(text: &str) -> String {
+    let mut out = without_comments(text).into_bytes();
+    items(&without_literals(text), TEST).into_iter().for_each(|item| blank(&mut out[item]));
+    String::from_utf8(out).expect("whole items were blanked")
 }
 
 #[test]
@@ -125,4 +152,18 @@ fn test_items_vanish_and_what_follows_stays() {
     );
     assert!(code.contains("fn a") && code.contains("fn c") && code.contains("fn e"));
     assert!(!code.contains("fn b") && !code.contains("mod d") && !code.contains("f64"));
+}
+
+#[test]
+fn texts_stay_where_comments_and_tests_vanish() {
+    let text = "// é \"comment\"\nconst A: &str = \"text // of é\"; /* b */\n\
+                #[cfg(test)]\nmod tests { const C: &str = \"test }\"; }\nconst D: &str = r\"raw\";";
+    let code = shipped_with_texts(text);
+    assert_eq!(code.len(), text.len());
+    for gone in ["comment", "/*", "test", "const C"] {
+        assert!(!code.contains(gone), "{gone} in {code}");
+    }
+    for kept in ["\"text // of é\"", "const D: &str = r\"raw\";"] {
+        assert!(code.contains(kept), "{kept} not in {code}");
+    }
 }

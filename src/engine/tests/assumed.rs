@@ -419,6 +419,57 @@ fn what_is_left_alone_adds_up_and_ends_with_the_run() {
     assert_eq!(desk.engine.disputed(BTC), None, "the gateway begins with what the engine has");
 }
 
+/// The stop filled after its trade was closed elsewhere; what it owed is told in every way there is.
+#[test]
+fn an_order_of_a_trade_that_is_over_owes_nothing_once_its_fills_came() {
+    let owing = || {
+        let mut desk = Desk::on_unknown(OnUnknownPosition::Halt);
+        let (_, stop) = desk.long();
+        desk.assumed(-10, 500_000);
+        desk.update_filled(stop, OrderStatus::Filled, 10);
+        assert!(desk.only_trade().finished, "it waits for the stop's fills");
+        (desk, stop)
+    };
+    let (mut desk, stop) = owing();
+    assert_eq!(alarms(&desk.fill(stop, Side::Sell, 477_500, 10)), [AlarmKind::UnexpectedFill]);
+    assert!(desk.engine.trades().is_empty());
+    let (mut desk, _) = owing();
+    assert_eq!(alarms(&desk.assumed(-10, 500_000)), [AlarmKind::UnexpectedFill]);
+    assert!(desk.engine.trades().is_empty());
+    let (mut desk, stop) = owing();
+    assert!(desk.update(stop, OrderStatus::Expired, OrderUpdate::NO_MORE_FILLS).is_empty());
+    assert!(desk.engine.trades().is_empty());
+}
+
+/// The venue says that all of an entry filled, and has less: somebody else took the rest, unheard.
+#[test]
+fn fills_that_will_not_come_are_not_waited_for() {
+    let mut desk = Desk::on_unknown(OnUnknownPosition::Halt);
+    let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+    desk.update_filled(entry, OrderStatus::Filled, 10);
+    let stop = order(&desk.assumed(6, 500_000)).id;
+    desk.update(stop, OrderStatus::Accepted, 0);
+    assert!(desk.only_trade().entry_working());
+    desk.update(entry, OrderStatus::Expired, OrderUpdate::NO_MORE_FILLS);
+    assert!(!desk.only_trade().entry_working());
+    // The answer to a question that was under way.
+    desk.update_filled(entry, OrderStatus::Filled, 10);
+    assert!(!desk.only_trade().entry_working());
+    assert!(Engine::restore(&desk.engine.snapshot(1)).is_ok());
+    assert_eq!(closed(&desk.fill(stop, Side::Sell, 477_500, 6)).quantity, Lots(6));
+    assert!(desk.engine.trades().is_empty());
+    // None of it is left: there was no trade.
+    let mut desk = Desk::on_unknown(OnUnknownPosition::Halt);
+    let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+    desk.update_filled(entry, OrderStatus::Filled, 10);
+    desk.update(entry, OrderStatus::Expired, OrderUpdate::NO_MORE_FILLS);
+    assert!(desk.engine.trades().is_empty());
+    // Of an order that may still fill it says nothing.
+    let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+    desk.update(entry, OrderStatus::Expired, OrderUpdate::NO_MORE_FILLS);
+    assert_eq!(desk.only_trade().id, entry);
+}
+
 /// Somebody closed a part, and then the venue says that the stop filled: it owes what its trade has not.
 #[test]
 fn what_an_order_owes_goes_no_further_than_its_trade() {

@@ -267,6 +267,16 @@ fn an_order_the_engine_does_not_know_is_told_until_it_is_gone() {
     venue.orders.get_mut(&9).unwrap().open = false;
     assert_eq!(desk.audited(15, &venue), ["Canceled 9"]);
     assert_eq!(desk.audited(15, &venue), [""; 0]);
+    // One that the engine wants gone, and that could not be cancelled: it may have forgotten it by then.
+    desk.on(Input::TurnedAway(429, Some(1)));
+    desk.cancel(2, OrderKind::StopMarket);
+    assert_eq!(desk.said(), ["Orders Down", "CancelRejected 2 1"]);
+    desk.audited(1, &venue);
+    for _ in 0..2 {
+        assert_eq!(desk.audited(15, &venue), ["Accepted 2"]);
+    }
+    venue.orders.get_mut(&2).unwrap().open = false;
+    assert_eq!(desk.audited(15, &venue), ["Canceled 2"]);
     // Somebody else's are nobody's here.
     venue.place(FOREIGN, "web_1", &stop(FOREIGN));
     assert_eq!(desk.audited(15, &venue), [""; 0]);
@@ -436,6 +446,33 @@ fn a_fill_that_comes_for_what_was_assumed_is_not_new() {
     assert_eq!(desk.audited(15, &venue), [""; 0]);
 }
 
+/// The stop filled, and somebody bought back as much: of both nobody told.
+#[test]
+fn fills_that_come_to_nothing_are_not_waited_for() {
+    let (mut desk, mut venue) = held();
+    venue.fill(2, 1);
+    let late = std::mem::take(&mut venue.trades);
+    venue.moves(1);
+    desk.user(&order_message(2, "FILLED", "FILLED", "0.001", None));
+    assert_eq!(desk.said(), ["Filled 2"]);
+    assert_eq!(desk.audited(15, &venue), [""; 0], "they may be on their way");
+    assert_eq!(desk.audited(1, &venue), ["Expired 2 101"]);
+    assert_eq!(desk.audited(15, &venue), [""; 0], "once");
+    // The position has them already.
+    venue.trades = late;
+    assert_eq!(desk.audited(15, &venue), [""; 0]);
+    assert_eq!(desk.gateway.positions.told(BTC), Lots(1));
+    // What comes in time is not given up.
+    let (mut desk, mut venue) = held();
+    venue.fill(2, 1);
+    let late = std::mem::take(&mut venue.trades);
+    venue.moves(1);
+    desk.user(&order_message(2, "FILLED", "FILLED", "0.001", None));
+    desk.audited(15, &venue);
+    venue.trades = late;
+    assert_eq!(desk.audited(1, &venue), ["Fill 2 1@600000"]);
+}
+
 #[test]
 fn an_audit_that_fails_is_left_to_the_next() {
     let (mut desk, venue) = held();
@@ -443,7 +480,7 @@ fn an_audit_that_fails_is_left_to_the_next() {
     let asked = desk.out.rest.pop_front().unwrap();
     desk.on(Input::Rest(asked.request, RestOutcome::Lost));
     desk.answered_by(&venue);
-    assert_eq!(desk.audited(14, &venue), [""; 0]);
+    assert_eq!(desk.audited(4, &venue), [""; 0]);
     assert_eq!(desk.gateway.counters().reconciliation_rounds, 1);
     desk.audited(1, &venue);
     assert_eq!(desk.gateway.counters().reconciliation_rounds, 2);
