@@ -53,6 +53,12 @@ impl Followed {
         if update.venue_id != 0 {
             self.venue_id.get_or_insert(update.venue_id);
         }
+        if update.code == OrderUpdate::NO_MORE_FILLS {
+            if self.live.state.is_final() {
+                self.live.settle();
+            }
+            return;
+        }
         let absent = self.live.is_absent(update, at);
         if self.live.hear(update, absent).is_some() && self.live.state.is_final() {
             self.ended_ns = Some(at);

@@ -28,7 +28,7 @@ pub enum Booked {
         trade: OrderId,
         fill: Fill,
     },
-    /// What an exit filled beyond the position it left: its order's, and no trade's.
+    /// What an order filled beyond what its trade could take: the order's, and no trade's result.
     Beyond {
         fill: Fill,
     },
@@ -215,6 +215,12 @@ impl Book {
         let Some(order) = self.trades.values_mut().find_map(|trade| trade.order_mut(update.order)) else {
             return;
         };
+        if update.code == OrderUpdate::NO_MORE_FILLS {
+            if order.state.is_final() {
+                order.settle();
+            }
+            return;
+        }
         let absent = order.is_absent(update, now);
         order.hear(update, absent);
     }
@@ -238,9 +244,24 @@ impl Book {
         };
         let rest = match found.filter(|(_, trade)| trade.accepts(fill)).map(|(trade, _)| *trade) {
             Some(trade) => self.settle(now, trade, fill),
-            None => Some(*fill),
+            None => {
+                self.count(fill);
+                Some(*fill)
+            }
         };
         self.unexplained = rest.map(|rest| (id, rest));
+    }
+
+    /// An order does not owe what came, whoever it is booked to.
+    fn count(&mut self, fill: &Fill) {
+        let order = self.trades.values_mut().find_map(|trade| trade.order_mut(fill.order));
+        if let Some(order) = order.filter(|order| order.side == fill.side) {
+            let quantity = fill.quantity.min(order.unfilled());
+            order.filled += quantity;
+            if quantity.0 > 0 {
+                self.booked.push(Booked::Beyond { fill: Fill { quantity, fee: Dec::ZERO, ..*fill } });
+            }
+        }
     }
 
     /// Books a fill to its trade; what of it goes beyond the position it leaves.
