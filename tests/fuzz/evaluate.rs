@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::target::{Target, assert_one_line, bounded};
 
+/// Refused whatever was before it.
+const NO_LINE: &[u8] = b"no line";
 /// A first line that asks for settings which let nearly everything through.
 const LENIENT: &[u8] = b"lenient\n";
 
@@ -60,9 +62,10 @@ fn check_lines(bytes: &[u8]) -> bool {
             assert_eq!(error, Some(expected.as_str()), "{}", lines[index].escape_ascii());
         }
     }
+    // Exits that are due fill at any line, and may cause others: so another refused line in its place.
     let others: Vec<&[u8]> =
-        lines.iter().zip(&refused).filter(|(_, no)| !**no).map(|(line, _)| *line).collect();
-    if others.len() < lines.len() {
+        lines.iter().zip(&refused).map(|(line, no)| if *no { NO_LINE } else { *line }).collect();
+    if others != lines {
         let events = |said: &[String]| {
             let lines = said.iter().flat_map(|text| text.lines());
             lines.filter(|line| !line.starts_with(r#"{"type":"error""#)).map(String::from).collect::<Vec<_>>()
@@ -172,4 +175,13 @@ fn evaluate() {
         check: check_lines,
     };
     target.run();
+}
+
+/// Found by this target: the fill of an exit trips the breaker, whose exits are due a line later, and that line
+/// is refused.
+#[test]
+fn exits_that_exits_cause_are_due_at_a_refused_line() {
+    let apart = LOWER.replace(r#""price":"40000""#, r#""price":"80000""#);
+    let lines = ["lenient", ACCOUNT, BTC, SOL, LONG, SHORT, FILL, FILL, &apart, "x", RESET];
+    assert!(!check_lines(lines.join("\n").as_bytes()));
 }
