@@ -23,7 +23,7 @@ const WAY_NS: i64 = 150 * NS_PER_MS;
 
 /// In fair weather the engine's part of a position has its stop by then: a stop that is refused or unanswered
 /// is followed by a close within the protection deadline.
-const BARE_MS_MAX: i64 = 10_000_000;
+const BARE_MS_MAX: i64 = 5_000;
 
 /// Counted over a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

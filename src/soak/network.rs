@@ -364,6 +364,7 @@ impl World {
         for _ in 0..self.draws.people.between(2_300, 2_500) {
             self.desk.call("GET", "/fapi/v1/ping", "", "");
         }
+        self.others_asked = Some(self.now).filter(|_| self.has_limits).or(self.others_asked);
     }
 
     /// The account's owner sends an order of his own, whatever it is.

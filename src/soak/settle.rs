@@ -13,6 +13,9 @@ use crate::venue::binance::ClientIds;
 /// An order that the venue can't find is given up after a minute: until then both sides may rightly
 /// have an open question. With what a question and its answer take.
 const IN_QUESTION_NS: i64 = 65 * NS_PER_SEC;
+/// What others used up is told until the venue's minute ends, and counts with the gateway for a minute and a
+/// second from then on: its windows slide.
+const OTHERS_NS: i64 = 122 * NS_PER_SEC;
 /// The venue rounds the cost that a partial close releases at its eighth place.
 const PART_ROUNDING: i128 = 10i128.pow(10);
 
@@ -179,7 +182,8 @@ impl World {
 
     /// Whether nothing more can go wrong by itself: spells, blows, silences and restarts are over.
     pub fn clears_at(&self) -> TimeNs {
-        self.weather.clears.max(self.silent_until().unwrap_or(self.weather.clears))
+        let others = self.others_asked.map(|at| at + OTHERS_NS);
+        [self.silent_until(), others].into_iter().flatten().fold(self.weather.clears, TimeNs::max)
     }
 
     /// Until when the venue wants to hear nothing: by the storm's word, or by its own limits.

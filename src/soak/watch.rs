@@ -6,9 +6,10 @@ use super::world::World;
 use super::{Failure, Outcome, START};
 use crate::event::record::Entry;
 use crate::event::{
-    Action, Ballot, Consensus, Event, EventBody, InstrumentTable, SEATS, Signal, SignalSource,
+    Action, Ballot, Consensus, Event, EventBody, InstrumentTable, OrderStatus, OrderUpdate, SEATS, Signal,
+    SignalSource,
 };
-use crate::num::{Dec, InstrumentId, Lots, Side, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, OrderId, Side, TimeNs};
 use crate::sim::server::Desk;
 use crate::venue::binance::SIMULATED_KEY;
 use crate::venue::binance::sign::Signer;
@@ -80,6 +81,17 @@ impl World {
         let signature = signer.sign(&query);
         let query = format!("{query}&signature={signature}");
         self.desk.call("POST", crate::venue::binance::path::ORDER, &query, SIMULATED_KEY);
+    }
+
+    /// The engine hears a word on an order by hand, as it may come late or from a gateway of another start.
+    ///
+    /// # Errors
+    /// The first thing that must not be.
+    pub fn say(&mut self, id: InstrumentId, order: OrderId, status: OrderStatus) -> Result<(), Failure> {
+        let update =
+            OrderUpdate { order, venue_id: 0, filled: Lots::ZERO, event_ms: 0, code: 0, status, pad: [0; 3] };
+        let body = EventBody::OrderUpdate(update);
+        self.tell_engine(&Event { recv_ns: self.ours(), instrument: id, body })
     }
 
     /// The venue, from its own side.

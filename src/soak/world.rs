@@ -81,6 +81,10 @@ pub struct World {
     pub(super) deaf: std::collections::BTreeSet<SocketId>,
     pub(super) calls: std::collections::BTreeMap<u64, super::network::Pending>,
     pub(super) attempts: u64,
+    /// The venue has its own limits.
+    pub(super) has_limits: bool,
+    /// When others used them up.
+    pub(super) others_asked: Option<TimeNs>,
     /// What reached the venue's door, if somebody watches.
     pub(super) door: Option<Vec<Knock>>,
 }
@@ -177,7 +181,8 @@ impl World {
         let venue = Venue::new(market.table.clone(), VenueConfig { wallet, leverage, funding: true });
         let clock = Box::new(clocks.venue.clone());
         // The venue's own limits, for those who look at them.
-        let config = match dice.one_in(2) || site.strict {
+        let has_limits = dice.one_in(2) || site.strict;
+        let config = match has_limits {
             true => ServerConfig {
                 weight_per_minute: 2_400,
                 orders_per_10_s: 300,
@@ -221,6 +226,8 @@ impl World {
             deaf: Default::default(),
             calls: Default::default(),
             attempts: 0,
+            has_limits,
+            others_asked: None,
             door: None,
         };
         world.schedule.plan(START, Item::Market);

@@ -2,7 +2,7 @@
 //! seeds as it takes. `soak::RARE` names these tests.
 
 use quantum_trader::event::OrderStatus as Word;
-use quantum_trader::num::NS_PER_SEC;
+use quantum_trader::num::{InstrumentId, NS_PER_MS, NS_PER_SEC, OrderId};
 use quantum_trader::soak::{self, Blow, Coverage, Kind, RARE, START, Weather, World};
 use quantum_trader::trade::OrderState as State;
 
@@ -62,12 +62,48 @@ fn given_up_and_there_all_the_same() {
     });
 }
 
+/// Words that the gateway of these storms hardly ever lets through, said by hand as soon as there is an order
+/// in that state.
+#[test]
+fn a_word_that_comes_late_changes_nothing() {
+    let test = "a_word_that_comes_late_changes_nothing";
+    for (state, word, _) in RARE.iter().filter(|(.., of)| *of == test) {
+        let said = (0..SEEDS_MAX).find(|seed| {
+            let weather = storm(&[Kind::Refuse, Kind::ShuffleReports]);
+            let mut world = World::new(*seed, |_| weather).unwrap();
+            let Some((id, order)) = first_order_in(*state, &mut world) else { return false };
+            world.say(id, order, *word).unwrap();
+            world.run_until(at(STORM_S)).unwrap();
+            let outcome = soak::finish(&mut world);
+            let outcome =
+                outcome.unwrap_or_else(|failure| panic!("{state:?} {word:?}: seed {seed}: {failure}"));
+            outcome.coverage.pair(*state, *word) > 0
+        });
+        assert!(said.is_some(), "no order was {state:?} to hear {word:?}");
+    }
+}
+
+/// Lets time pass until the engine has such an order.
+fn first_order_in(state: State, world: &mut World) -> Option<(InstrumentId, OrderId)> {
+    while world.now < at(STORM_S - 5) {
+        world.run_until(world.now + 10 * NS_PER_MS).unwrap();
+        let Some(process) = &world.process else { continue };
+        let trades = process.intake.core.engine().trades().iter();
+        let mut orders = trades.flat_map(|trade| trade.orders.iter().map(|order| (trade.instrument, order)));
+        if let Some((id, order)) = orders.find(|(_, order)| order.state == state) {
+            return Some((id, order.id));
+        }
+    }
+    None
+}
+
 #[test]
 fn each_rare_pair_has_its_test_and_is_not_impossible() {
     let tests = [
         "a_report_before_every_answer",
         "unknown_is_said_again_when_it_is_known",
         "given_up_and_there_all_the_same",
+        "a_word_that_comes_late_changes_nothing",
     ];
     for (state, word, test) in RARE {
         assert!(tests.contains(test), "{state:?} {word:?}: no test {test}");
