@@ -333,7 +333,7 @@ impl Gateway {
             }
             self.end_reconciliation(now, out);
         }
-        if std::mem::take(&mut self.session.deaf) && !round.loud {
+        if self.is_deaf(now) && !round.loud {
             out.close_user = true;
             self.lose_session(now, out);
         }

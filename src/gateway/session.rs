@@ -60,8 +60,8 @@ pub(super) struct Session {
     pub reconcile_also: BTreeSet<InstrumentId>,
     /// When the stream last said anything.
     pub heard_ns: TimeNs,
-    /// A routine round found fills that the stream should have told long ago.
-    pub deaf: bool,
+    /// When that was filled which a routine round found, and of which the stream has said nothing since.
+    pub unheard: Option<TimeNs>,
     /// Whether the engine was told that the stream is down.
     told_down: bool,
 }
@@ -78,7 +78,7 @@ impl Session {
             held: VecDeque::new(),
             audit_at: now + reconcile_ns,
             heard_ns: now,
-            deaf: false,
+            unheard: None,
             known_ns: now,
             floor_ns: now,
             reconcile_also: BTreeSet::new(),
@@ -119,7 +119,7 @@ impl Gateway {
             self.session.told_down = true;
             say_feed(now, Feed::User, FeedState::Down, out);
         }
-        self.session.round = None;
+        (self.session.round, self.session.unheard) = (None, None);
         // A loss that is already being dealt with is the same loss.
         if !matches!(self.session.state, SessionState::Down { .. } | SessionState::Asking) {
             let retry_at = self.session.reconnect.ended(now);

@@ -21,7 +21,7 @@ const DEAF_NS: i64 = 5 * NS_PER_SEC;
 impl Gateway {
     pub(super) fn on_user_text(&mut self, now: TimeNs, text: &[u8], out: &mut Outputs) {
         self.counters.user_messages += 1;
-        self.session.heard_ns = now;
+        (self.session.heard_ns, self.session.unheard) = (now, None);
         let read = match UserMessage::parse(text) {
             Ok(UserMessage::Order(update)) => self.on_order_update(now, &update, out),
             Ok(UserMessage::Algo(update)) => {
@@ -144,19 +144,24 @@ impl Gateway {
                 return;
             }
         }
-        self.note_unheard(now, fill.event_ms);
+        self.note_unheard(fill.event_ms);
         self.count_fill(instrument, &fill);
         self.positions.filled(now, instrument, fill.quantity.0.saturating_mul(fill.side.sign()));
         out.event(now, instrument, EventBody::Fill(fill));
     }
 
     /// A fill that is passed on and that no message told, though the stream is believed and was silent since.
-    fn note_unheard(&mut self, now: TimeNs, event_ms: Millis) {
+    fn note_unheard(&mut self, event_ms: Millis) {
         let routine = self.session.round.as_ref().is_some_and(|round| !round.loud);
         let at = TimeNs::from_ms(event_ms.saturating_sub(self.clock_offset_ms));
-        // One just filled is on its way to us as well.
-        let overdue = now.since(at) > DEAF_NS;
-        self.session.deaf |= routine && overdue && at.since(self.session.heard_ns) > DEAF_NS;
+        if routine && at.since(self.session.heard_ns) > DEAF_NS {
+            self.session.unheard.get_or_insert(at);
+        }
+    }
+
+    /// Whether the stream had its time to tell such a fill, and did not: one just filled is on its way.
+    pub(super) fn is_deaf(&self, now: TimeNs) -> bool {
+        self.session.unheard.is_some_and(|at| now.since(at) > DEAF_NS)
     }
 
     fn count_fill(&mut self, instrument: InstrumentId, fill: &Fill) {

@@ -230,6 +230,20 @@ fn a_stream_that_keeps_a_fill_to_itself_is_given_up() {
         assert_eq!(desk.gateway.positions.told(BTC), Lots(3));
         assert_eq!(desk.out.close_user, deaf, "{traded_ms}");
     }
+    // One that has had five seconds by the next round is given up then, unless it spoke.
+    for speaks in [false, true] {
+        let (mut desk, mut venue) = held();
+        desk.placed_at(entry(3), &mut venue);
+        venue.fill(3, 2);
+        venue.traded_ms = 14_000;
+        desk.audited(15, &venue);
+        assert!(!desk.out.close_user);
+        if speaks {
+            desk.user(&order_message(3, "TRADE", "FILLED", "0.002", Some((101, "0.002"))));
+        }
+        desk.audited(15, &venue);
+        assert_eq!(desk.out.close_user, !speaks);
+    }
 }
 
 #[test]
