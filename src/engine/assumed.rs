@@ -3,6 +3,7 @@
 
 use arrayvec::ArrayVec;
 
+use super::orders::send_cancel;
 use super::{Engine, Outbox, TRADES_MAX, alarm};
 use crate::event::{
     AlarmKind, Consensus, ExitSignal, Fill, Order, OrderKind, Purpose, TradingState, WorkingType,
@@ -132,9 +133,8 @@ impl Engine {
     /// A position that is nobody's becomes a trade, or a part of the one there is.
     fn take_over(&mut self, id: InstrumentId, fill: &Fill, at: TimeNs, out: &mut Outbox) {
         let found = match self.trade_index(id) {
-            // What of it may still rest is an orphan now, and goes as one.
             Some(t) if self.trades[t].finished => {
-                self.remove_trade(t);
+                self.make_way(t, out);
                 None
             }
             // Nothing of it is open, and its entry may never fill on: should it, that is a fill like this one.
@@ -145,7 +145,7 @@ impl Engine {
                 } else {
                     self.finish(t, out);
                 }
-                self.remove_trade(t);
+                self.make_way(t, out);
                 None
             }
             found => found,
@@ -165,6 +165,16 @@ impl Engine {
         if self.settings.on_unknown_position == OnUnknownPosition::Close {
             self.close_surplus(t, fill.quantity, out);
         }
+    }
+
+    /// Removes a trade that is over before its orders are. Who waits for their cancels no longer asks again, so
+    /// they are sent once more; what rests all the same is an orphan, and goes as one.
+    fn make_way(&mut self, t: usize, out: &mut Outbox) {
+        let (now, trade) = (self.now, &mut self.trades[t]);
+        for order in trade.orders.iter_mut().filter(|order| !order.is_done()) {
+            send_cancel(order, now, trade.instrument, out);
+        }
+        self.remove_trade(t);
     }
 
     fn close_surplus(&mut self, t: usize, lots: Lots, out: &mut Outbox) {

@@ -42,19 +42,26 @@ impl Gateway {
                 (AccountReason::Funding, Some((instrument, _))) => *instrument,
                 _ => InstrumentId::NONE,
             };
-            let wallet = Dec::parse(&balance.wallet)?;
+            let stated = Dec::parse(&balance.wallet)?;
+            // One that a newer message has overtaken tells of its change alone.
+            let newer = self.wallet.filter(|_| changed_ms < self.wallet_ms);
+            let wallet = newer.unwrap_or(stated);
             // What an order earned and paid is in its fills.
             let change =
                 if reason == AccountReason::Order { Dec::ZERO } else { parse_change(&balance.change)? };
             (self.wallet_ms, self.wallet) = (self.wallet_ms.max(changed_ms), Some(wallet));
             let update = AccountUpdate { wallet, change, event_ms, reason, pad: [0; 7] };
-            out.event(now, instrument, EventBody::AccountUpdate(update));
+            if newer.is_none() || reason != AccountReason::Order {
+                out.event(now, instrument, EventBody::AccountUpdate(update));
+            }
         }
         for (instrument, position) in stated {
             // Funding names what it was paid for, and changes no position.
             let told = reason != AccountReason::Funding;
+            if !self.positions.stated(now, instrument, position, told) {
+                continue;
+            }
             self.limits.stated(instrument, position.quantity);
-            self.positions.stated(now, instrument, position, told);
             if told {
                 out.event(now, instrument, EventBody::VenuePosition(position));
             }

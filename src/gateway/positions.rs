@@ -77,17 +77,25 @@ impl Positions {
         self.note(now);
     }
 
-    /// The venue's word, of its user stream.
-    pub fn stated(&mut self, now: TimeNs, instrument: InstrumentId, position: VenuePosition, said: bool) {
-        if let Some(held) = self.held.get_mut(instrument.index()) {
-            let event_ms = position.event_ms.max(held.stated.event_ms);
-            held.stated = VenuePosition { event_ms, ..position };
-            (held.stated_ns, held.used_ns) = (now, Some(now));
-            if said {
-                held.said = position.quantity;
-            }
+    /// The venue's word, of its user stream. `false` if a newer one has overtaken it.
+    pub fn stated(
+        &mut self,
+        now: TimeNs,
+        instrument: InstrumentId,
+        position: VenuePosition,
+        said: bool,
+    ) -> bool {
+        let Some(held) = self.held.get_mut(instrument.index()) else { return false };
+        held.used_ns = Some(now);
+        if position.event_ms < held.stated.event_ms {
+            return false;
+        }
+        (held.stated, held.stated_ns) = (position, now);
+        if said {
+            held.said = position.quantity;
         }
         self.note(now);
+        true
     }
 
     /// An answer to a question asked at `asked`: what to take for the venue's word now, and whether the

@@ -187,6 +187,10 @@ impl Gateway {
             (Answer::Success(body), Action::Query) => {
                 let update = self.read_state(now, waiting.instrument, order, service, body)?;
                 self.tell_found(now, waiting.instrument, update, out);
+                if self.orders.get(order).is_some_and(|tracked| tracked.filled > tracked.summed) {
+                    // Fills that the stream has not told: a round asks for them, unless they come first.
+                    self.positions.look_again(now);
+                }
                 Ok(())
             }
             (Answer::Refused { http_status, code }, Action::Place) => {

@@ -14,7 +14,7 @@ use crate::event::{
     Purpose, TradingState,
 };
 use crate::live::Intake;
-use crate::num::{InstrumentId, Lots, NS_PER_MS, OrderId, TimeNs};
+use crate::num::{InstrumentId, NS_PER_MS, OrderId, TimeNs};
 use crate::risk::config::{OnUnknownPosition, Settings};
 use crate::sim::server::Desk;
 
@@ -112,8 +112,6 @@ pub struct Audit {
     quoted: Vec<Option<TimeNs>>,
     bare_since: BTreeMap<InstrumentId, TimeNs>,
     strange_since: BTreeMap<InstrumentId, TimeNs>,
-    /// Lots that the newest alarm of an unexpected fill told of.
-    unexpected: BTreeMap<InstrumentId, i64>,
     /// The process was told to be silent until then.
     silent_until: Option<TimeNs>,
     /// A ban that a process was told of, by our clock: it is remembered for the starts after it.
@@ -139,7 +137,6 @@ impl Audit {
             to_close: BTreeSet::new(),
             bare_since: BTreeMap::new(),
             strange_since: BTreeMap::new(),
-            unexpected: BTreeMap::new(),
             silent_until: None,
             banned_until_ours: None,
             started_ours: TimeNs(0),
@@ -239,9 +236,6 @@ impl Audit {
             OutputBody::Alarm(alarm) if alarm.kind == AlarmKind::UnknownPosition => {
                 self.told.unknown = settings.on_unknown_position == OnUnknownPosition::Close;
             }
-            OutputBody::Alarm(alarm) if alarm.kind == AlarmKind::UnexpectedFill => {
-                self.unexpected.insert(output.instrument, alarm.value.abs());
-            }
             OutputBody::ExitFired(fired) => {
                 let asked = match fired.signal {
                     ExitSignal::Flatten => self.told.flatten || self.to_close.contains(&fired.trade),
@@ -287,11 +281,6 @@ impl Audit {
     /// Whether a start can know that the venue wants to hear nothing.
     pub fn is_known_ban(&self, ours: TimeNs) -> bool {
         self.banned_until_ours.is_some_and(|until| ours < until)
-    }
-
-    /// How much in an instrument the operator was last told to be nobody's, where unknown positions halt.
-    pub fn told_of(&self, id: InstrumentId) -> Lots {
-        Lots(self.unexpected.get(&id).copied().unwrap_or(0))
     }
 
     /// A start was turned away before it sent anything, or by the venue.

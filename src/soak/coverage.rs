@@ -179,6 +179,10 @@ impl Coverage {
         if update.code == OrderUpdate::NEVER_SENT {
             self.reach(Row::NeverSent);
         }
+        // The gateway's own conclusion, and no word of the venue's.
+        if update.code == OrderUpdate::NO_MORE_FILLS {
+            return;
+        }
         let known = engine.trades().iter().find_map(|trade| trade.order(update.order));
         let Some(order) = known else {
             if matches!(update.status, OrderStatus::Accepted | OrderStatus::Triggered) {

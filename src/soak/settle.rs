@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::world::World;
 use super::{Failure, LOOK_NS, START};
+use crate::event::OrderKind;
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, TimeNs};
 use crate::risk::config::OnUnknownPosition;
 use crate::sim::venue::Stage;
@@ -87,7 +88,7 @@ impl World {
             }
             let unknown = position.0 != ours;
             let open = trade.filter(|trade| trade.closing.is_some() && trade.open() > Lots::ZERO);
-            if unknown && self.is_left_to_the_operator(id, position, Lots(ours)) {
+            if unknown && self.is_left_to_the_operator(id, position) {
                 left_alone.push(id);
             } else if unknown {
                 found.push(format!("{symbol}: {} held, {ours} believed", position.0));
@@ -123,14 +124,11 @@ impl World {
         (found, in_question)
     }
 
-    /// Whether what is held is nobody's, by the engine's own word: it disputes just that, or has told the
-    /// operator of just as much.
-    fn is_left_to_the_operator(&self, id: InstrumentId, held: Lots, ours: Lots) -> bool {
+    /// Whether what is held is nobody's, by the engine's own word.
+    fn is_left_to_the_operator(&self, id: InstrumentId, held: Lots) -> bool {
         let Some(process) = &self.process else { return false };
-        let disputed = process.intake.core.engine().disputed(id);
-        let said =
-            disputed == Some(held) || (disputed.is_none() && self.audit.told_of(id) == (held - ours).abs());
-        self.settings.on_unknown_position == OnUnknownPosition::Halt && said
+        let disputes_it = process.intake.core.engine().disputed(id) == Some(held);
+        self.settings.on_unknown_position == OnUnknownPosition::Halt && disputes_it
     }
 
     /// Whether the process has not both connections, or listens to one that says nothing any more.
@@ -156,8 +154,9 @@ impl World {
             let Some(id) = ids.parse(self.desk.client_id(order.order.id)) else { continue };
             let known = engine.trades().iter().find_map(|trade| trade.order(id));
             match known {
-                // It may be the only stop of what is held there.
-                None if left_alone.contains(&order.instrument) && self.desk.venue().is_stop(order) => {}
+                // It may be the only stop of what is held there: the engine knows no more of it than its id.
+                None if left_alone.contains(&order.instrument)
+                    && order.order.kind == OrderKind::StopMarket => {}
                 None => found.push(format!("{id} is open, and no trade has it")),
                 Some(known) if known.is_done() => found.push(format!("{id} is open, and believed done")),
                 Some(known) if order.stage == Stage::Resting && known.cancel_sent.is_some() => {

@@ -246,6 +246,19 @@ fn a_stream_that_keeps_a_fill_to_itself_is_given_up() {
     }
 }
 
+/// The engine asked for an exit without an answer: it has filled, and the stream is silent about it.
+#[test]
+fn fills_that_an_answer_speaks_of_are_asked_for() {
+    let (mut desk, mut venue) = held();
+    desk.placed_at(Order { side: Side::Sell, reduce_only: true, quantity: Lots(1), ..entry(3) }, &mut venue);
+    venue.fill(3, 1);
+    desk.query(3, OrderKind::Market);
+    let (request, _) = desk.written().pop().unwrap();
+    desk.response(&success(request, &order_result(3, "FILLED", "0.001")));
+    assert_eq!(desk.said(), ["Filled 3"]);
+    assert_eq!(desk.audited(1, &venue)[0], "Fill 3 1@600000");
+}
+
 #[test]
 fn a_stop_that_triggered_unheard_is_followed_to_its_fills() {
     let (mut desk, mut venue) = held();

@@ -284,6 +284,23 @@ fn wallet_changes_count_once() {
     assert_eq!(desk.gateway.counters().duplicates, 1);
 }
 
+/// Wallet and position are states: the newer one counts, whichever comes first. A change is a change.
+#[test]
+fn a_message_that_another_has_overtaken_states_nothing() {
+    let mut desk = Desk::new();
+    let at = |ms: i64, mut message: Value| {
+        message["T"] = json!(T0_MS + ms);
+        message
+    };
+    desk.user(&at(5, account_message("ORDER", "90", "0", Some("0.003"))));
+    desk.user(&at(4, account_message("ORDER", "95", "0", Some("0.002"))));
+    assert_eq!(desk.said(), ["Order 90", "Position 3"]);
+    desk.user(&at(4, account_message("DEPOSIT", "105", "10", None)));
+    assert_eq!(desk.said(), ["Transfer 90"]);
+    desk.user(&at(5, account_message("ORDER", "89", "0", Some("0.004"))));
+    assert_eq!(desk.said(), ["Order 89", "Position 4"], "of the same moment the later one counts");
+}
+
 #[test]
 fn settings_changed_behind_our_back_are_told() {
     let mut desk = Desk::new();
