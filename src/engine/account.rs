@@ -10,6 +10,7 @@ use crate::event::{
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
 use crate::risk::controller::LimitChanges;
 use crate::risk::money;
+use crate::trade::Trade;
 
 /// Equity is said at most this often.
 const EQUITY_EVERY_NS: i64 = NS_PER_SEC;
@@ -99,10 +100,9 @@ impl Engine {
     /// rounds while parts of a position are closed; a difference is taken over, said, and no drawdown.
     pub(super) fn check_wallet(&mut self, out: &mut Outbox) {
         let (now, ours) = (self.now, self.wallet_with_parts());
-        // What the venue can't find any more moves nothing.
-        let mut orders = self.trades.iter().flat_map(|trade| &trade.orders);
-        let moving = self.recovering || orders.any(|order| order.is_in_flight() && !self.is_lost(order));
-        let rounded: i128 = self.trades.iter().map(|trade| trade.exited.wide() * ROUNDED_A_PART.0).sum();
+        let moving = self.recovering || self.trades.iter().any(|trade| self.moves_wallet(trade));
+        let rounded: i128 =
+            self.trades.iter().filter(|t| !t.finished).map(|t| t.exited.wide() * ROUNDED_A_PART.0).sum();
         let differs = |stated: &Dec| ours.is_none_or(|ours| (ours.0 - stated.0).abs() > rounded);
         let Some(stated) = self.stated_wallet.filter(|stated| !moving && differs(stated)) else {
             self.wallet_differs = None;
@@ -190,6 +190,13 @@ impl Engine {
                 return self.fault(kind, to, OrderId::NONE, difference, id, out);
             }
         }
+    }
+
+    /// Whether what a trade has on its way may move the wallet: not what the venue can't find any more, nor,
+    /// once nothing is left to reduce, what only reduces and has not filled.
+    fn moves_wallet(&self, trade: &Trade) -> bool {
+        let mut in_flight = trade.orders.iter().filter(|order| order.is_in_flight() && !self.is_lost(order));
+        in_flight.any(|order| !trade.finished || order.reported > order.filled)
     }
 
     pub(super) fn on_reconcile(&mut self, id: InstrumentId, found: &Reconcile, out: &mut Outbox) {

@@ -491,3 +491,23 @@ fn what_an_order_owes_goes_no_further_than_its_trade() {
         assert!(Engine::restore(&desk.engine.snapshot(1)).is_ok());
     }
 }
+
+/// What only reduces moves no wallet once nothing is left to reduce.
+#[test]
+fn a_wallet_is_compared_though_a_stop_of_a_trade_that_is_over_is_not_gone_yet() {
+    let wallet = |desk: &Desk| desk.engine.controller().wallet().unwrap();
+    for fills in [false, true] {
+        let mut desk = Desk::on_unknown(OnUnknownPosition::Halt);
+        let (_, stop) = desk.long();
+        desk.assumed(-10, 500_000);
+        assert!(desk.only_trade().finished);
+        if fills {
+            desk.update_filled(stop, OrderStatus::Filled, 10);
+        }
+        let before = wallet(&desk);
+        desk.wallet(9_000, AccountReason::Order);
+        desk.tick(100);
+        desk.tick(3_000);
+        assert_eq!(wallet(&desk), if fills { before } else { Dec::int(9_000) });
+    }
+}
