@@ -13,7 +13,7 @@ use crate::num::{
 };
 use crate::risk::config::{ExitPrice, Settings};
 use crate::risk::exit::PartLimits;
-use crate::trade::{Closing, OrderState, STOPS_MAX, Step, Trade};
+use crate::trade::{Closing, LiveOrder, OrderState, STOPS_MAX, Step, Trade};
 
 /// A trailing stop follows at most this often, and by at least a tenth of the ATR.
 const REPLACE_EVERY_NS: i64 = NS_PER_SEC;
@@ -315,9 +315,23 @@ impl Engine {
             // It may rest or not; another does no harm, and whichever is older goes.
             Some(newest) if self.is_lost(&newest) && self.stop_rested(t) => {
                 self.place_stop(t, exit.stop, open, out);
+                self.cancel_superseded_stops(t, out);
             }
             // Unanswered, unknown or triggering: wait for the venue's word.
-            Some(_) => {}
+            Some(_) => self.cancel_superseded_stops(t, out),
+        }
+    }
+
+    /// Of stops that rest, one for all of the position is enough: the newest, while a newer one is in question.
+    fn cancel_superseded_stops(&mut self, t: usize, out: &mut Outbox) {
+        let trade = &self.trades[t];
+        let stands = |order: &&LiveOrder| {
+            let rests = order.state == OrderState::Working && order.cancel_sent.is_none();
+            rests && order.outstanding() >= trade.open()
+        };
+        let newest = trade.live(Purpose::Stop).rfind(stands).map(|order| order.id);
+        if let Some(newest) = newest {
+            self.cancel_stops_before(t, newest, out);
         }
     }
 
@@ -378,11 +392,17 @@ impl Engine {
 
     /// The newest stop stands: the ones before it go.
     fn cancel_older_stops(&mut self, t: usize, out: &mut Outbox) {
+        let newest = self.trades[t].live(Purpose::Stop).next_back().map(|order| order.id);
+        if let Some(newest) = newest {
+            self.cancel_stops_before(t, newest, out);
+        }
+    }
+
+    fn cancel_stops_before(&mut self, t: usize, newest: OrderId, out: &mut Outbox) {
         let trade = &mut self.trades[t];
-        let Some(newest) = trade.live(Purpose::Stop).next_back().map(|order| order.id) else { return };
         for order in &mut trade.orders {
             let older =
-                order.purpose == Purpose::Stop && order.id != newest && order.state == OrderState::Working;
+                order.purpose == Purpose::Stop && order.id < newest && order.state == OrderState::Working;
             if older && order.cancel_sent.is_none() {
                 send_cancel(order, self.now, trade.instrument, out);
             }

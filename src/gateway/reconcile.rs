@@ -321,7 +321,9 @@ impl Gateway {
         let missing = self.judge_positions(now, round.begun, out);
         self.session.known_ns = round.begun;
         // What is on its way is soon there: an order that turned out to be ours is asked for then.
-        let wait_ns = if missing.moves { MOVING_NS } else { self.config.reconcile_ns };
+        // And what rests may be an orphan only now that the position is explained.
+        let soon = missing.moves || !missing.confirmed.is_empty();
+        let wait_ns = if soon { MOVING_NS } else { self.config.reconcile_ns };
         // With many instruments they are further apart, or entries would find no room.
         let apart_ns = self.budget.quarter_apart_ns(Cost { weight: round.weight, orders: 0 });
         self.session.audit_at = now + wait_ns.min(self.config.reconcile_ns).max(apart_ns);

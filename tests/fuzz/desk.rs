@@ -316,6 +316,9 @@ impl Desk {
             EventBody::AccountUpdate(_) | EventBody::VenueSetup(_) => {
                 assert!(known(event.instrument) || event.instrument == InstrumentId::NONE);
             }
+            EventBody::ClockRead(read) => {
+                assert!(event.instrument == InstrumentId::NONE && read.error_ns >= 0, "{read:?}");
+            }
             EventBody::FeedStatus(status) => {
                 assert!(matches!(status.feed, Feed::Orders | Feed::User));
                 if status.feed == Feed::User && status.state != FeedState::Down {

@@ -76,7 +76,7 @@ impl Desk {
         };
         let prepared = prepare(config, Credentials::new("sim", "sim").unwrap(), &clock).unwrap();
         let said: Vec<String> = prepared.reading.events.iter().map(|event| words(&event.body)).collect();
-        assert_eq!(said, ["Leverage 5", "Snapshot"]);
+        assert_eq!(said, ["Leverage 5", "Snapshot", "Clock"]);
         assert_eq!(
             *prepared.reading.instruments.get(BTC).unwrap(),
             *instruments().get(BTC).unwrap(),
@@ -151,6 +151,7 @@ fn words(body: &EventBody) -> String {
         EventBody::VenuePosition(position) => format!("Position {}", position.quantity.0),
         EventBody::VenueSetup(setup) => format!("Leverage {}", setup.leverage),
         EventBody::FeedStatus(status) => format!("{:?} {:?}", status.feed, status.state),
+        EventBody::ClockRead(_) => "Clock".to_string(),
         other => format!("{other:?}"),
     }
 }

@@ -138,7 +138,10 @@ impl Model {
             Fault::MarketDown => ("feed_down", Active),
             Fault::FramesDropped => ("queue_full", Reducing),
             Fault::UserStreamDown | Fault::OrdersStale => ("feed_down", Reducing),
-            Fault::ForeignFill => ("unexpected_fill", Halted),
+            Fault::ForeignFill => {
+                self.markets[0].foreign = true;
+                ("unexpected_fill", Halted)
+            }
             Fault::AbsurdMoney => ("arithmetic", Halted),
             Fault::HedgeMode => ("venue_setup", Halted),
             Fault::ShadowDisagrees => ("divergence", Halted),

@@ -81,6 +81,7 @@ impl Model {
         let spread = spread(line, market);
         let positive = |value: &Option<Q>| value.as_ref().is_some_and(|v| v.is_positive());
         let ready = positive(&atr) && positive(&ema) && volume.is_some() && spread.is_some();
+        let ready = ready && !market.foreign;
         checks.check("not_ready", ready && market.price.is_some() && self.cash.is_some())?;
         let ((width, bps), atr, ema, volume) = (spread?, atr?, ema?, volume?);
         let (price, priced_ms) = market.price.clone()?;

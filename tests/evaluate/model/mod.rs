@@ -27,6 +27,8 @@ pub struct Market {
     mark: Q,
     ema: Option<Q>,
     feed: Feed,
+    /// Somebody else has a position there.
+    foreign: bool,
 }
 
 pub struct Position {
@@ -274,6 +276,7 @@ impl Model {
             mark: int(0),
             ema: None,
             feed: Feed::default(),
+            foreign: false,
         });
     }
 
