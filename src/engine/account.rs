@@ -29,6 +29,14 @@ pub(super) struct Dispute {
     pub said: bool,
 }
 
+/// The venue states another wallet than ours.
+#[derive(Clone, Copy, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
+pub(super) struct WalletDispute {
+    since: TimeNs,
+    stated: Dec,
+    ours: Option<Dec>,
+}
+
 /// The venue rounds what a closed part cost at its eighth place; a part is a lot at least.
 const ROUNDED_A_PART: Dec = Dec::new(1, 8);
 
@@ -64,12 +72,13 @@ impl Engine {
         if !money::is_money(update.wallet) || !money::is_money(update.change) {
             return self.fault(AlarmKind::Arithmetic, TradingState::Halted, OrderId::NONE, 0, id, out);
         }
-        self.stated_wallet = Some(update.wallet);
+        (self.stated_wallet, self.stated_ms) = (Some(update.wallet), update.event_ms);
         match update.reason {
             AccountReason::Snapshot => self.take_wallet(update.wallet, true, out),
             // It is the owner's money that moved, and nobody's mistake.
             AccountReason::Transfer => self.take_wallet(update.wallet, false, out),
             AccountReason::Funding => {
+                self.booked_ms = self.booked_ms.max(update.event_ms);
                 self.controller.book(update.change);
                 if let Some(t) = self.trade_index(id) {
                     let trade = &mut self.trades[t];
@@ -104,14 +113,17 @@ impl Engine {
         let rounded: i128 =
             self.trades.iter().filter(|t| !t.finished).map(|t| t.exited.wide() * ROUNDED_A_PART.0).sum();
         let differs = |stated: &Dec| ours.is_none_or(|ours| (ours.0 - stated.0).abs() > rounded);
-        let Some(stated) = self.stated_wallet.filter(|stated| !moving && differs(stated)) else {
+        let Some(stated) = self.stated_wallet.filter(differs) else {
             self.wallet_differs = None;
             return;
         };
-        // The report that would settle it may be a moment behind.
-        let same = self.wallet_differs.filter(|(_, was)| Some(*was) == ours);
-        let (since, _) = *self.wallet_differs.insert(same.unwrap_or((now, ours.unwrap_or(Dec::ZERO))));
-        if now.since(since) >= WALLET_DISPUTE_NS {
+        // It may be of before the newest fills; and the report that would settle it may be a moment behind.
+        if moving || self.stated_ms < self.booked_ms {
+            return;
+        }
+        let same = self.wallet_differs.filter(|dispute| (dispute.stated, dispute.ours) == (stated, ours));
+        let dispute = *self.wallet_differs.insert(same.unwrap_or(WalletDispute { since: now, stated, ours }));
+        if now.since(dispute.since) >= WALLET_DISPUTE_NS {
             self.wallet_differs = None;
             self.take_wallet(stated, true, out);
             self.refresh_equity(out);

@@ -19,7 +19,7 @@ pub use outbox::{OUTBOX_MAX, Outbox};
 pub use restart::{SettingsChange, SettingsPieces, SettingsPiecesError};
 pub use snapshot::{SNAPSHOT_HEADER_BYTES, SNAPSHOT_VERSION, SnapshotError};
 
-use account::{Dispute, say_limits};
+use account::{Dispute, WalletDispute, say_limits};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::event::{
@@ -28,7 +28,7 @@ use crate::event::{
     TradingState, TradingStateChanged, VenueSetup,
 };
 use crate::market::{MarketParams, MarketState, Smoothing};
-use crate::num::{Dec, InstrumentId, Lots, OrderId, TimeNs};
+use crate::num::{Dec, InstrumentId, Lots, Millis, OrderId, TimeNs};
 use crate::risk::check::Checks;
 use crate::risk::config::{AtrSmoothing, Settings};
 use crate::risk::controller::{Controller, LimitChanges};
@@ -70,7 +70,10 @@ pub struct Engine {
     /// The wallet as the venue last stated it.
     stated_wallet: Option<Dec>,
     /// Since when that has differed from ours, and what ours is.
-    wallet_differs: Option<(TimeNs, Dec)>,
+    wallet_differs: Option<WalletDispute>,
+    /// The venue's times of that statement, and of the newest fill or funding that ours has in it.
+    stated_ms: Millis,
+    booked_ms: Millis,
     /// The breaker tripped at this event, and closes everything.
     flatten_due: bool,
     /// When the newest start began that was not the first.
@@ -115,6 +118,8 @@ impl Engine {
             left_alone: vec![Lots::ZERO; markets_count],
             stated_wallet: None,
             wallet_differs: None,
+            stated_ms: 0,
+            booked_ms: 0,
             flatten_due: false,
             restarted: None,
             recovering: false,

@@ -17,9 +17,9 @@ impl Gateway {
         digest: u64,
         out: &mut Outputs,
     ) -> Result<(), Unreadable> {
-        let (fields, event_ms) = (&message.account, message.event_ms);
+        let fields = &message.account;
         // What an answer by REST states may be newer than a message that was sent later.
-        let changed_ms = message.changed_ms.unwrap_or(event_ms);
+        let changed_ms = message.changed_ms.unwrap_or(message.event_ms);
         let reason = fields.reason();
         // Changes add up, so a repetition must not count; states may be stated twice.
         if reason != AccountReason::Order && !self.wallet_changes_seen.insert(digest) {
@@ -50,7 +50,7 @@ impl Gateway {
             let change =
                 if reason == AccountReason::Order { Dec::ZERO } else { parse_change(&balance.change)? };
             (self.wallet_ms, self.wallet) = (self.wallet_ms.max(changed_ms), Some(wallet));
-            let update = AccountUpdate { wallet, change, event_ms, reason, pad: [0; 7] };
+            let update = AccountUpdate { wallet, change, event_ms: changed_ms, reason, pad: [0; 7] };
             if newer.is_none() || reason != AccountReason::Order {
                 out.event(now, instrument, EventBody::AccountUpdate(update));
             }

@@ -233,7 +233,7 @@ fn raw_fill<'a>(update: &'a OrderTradeUpdate<'_>, order: OrderId, cause: FillCau
         quantity: &fields.last_quantity,
         fee: fields.fee.as_deref(),
         fee_asset: fields.fee_asset.as_deref(),
-        event_ms: update.event_ms,
+        event_ms: update.traded_ms.unwrap_or(update.event_ms),
         maker: fields.maker,
         cause,
     }

@@ -24,6 +24,9 @@ const WAY_NS: i64 = 150 * NS_PER_MS;
 /// In fair weather the engine's part of a position has its stop by then: a stop that is refused or unanswered
 /// is followed by a close within the protection deadline.
 const BARE_MS_MAX: i64 = 5_000;
+/// Where the user stream has died without a word, what ended a stop or filled an entry is found by the next
+/// audit, 15 s later at most, or by the question about an entry's answer.
+const UNHEARD_MS_MAX: i64 = 20_000;
 
 /// Counted over a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -48,6 +51,8 @@ pub struct Figures {
     /// Longest a position of the engine's stood at the venue without stops for all of it while nothing was in
     /// the way.
     pub bare_ms_max: i64,
+    /// The same where the user stream had died without a word.
+    pub unheard_ms_max: i64,
     /// The same with what no trade explains: what the owner has added by hand, and fills nobody has told of.
     pub strange_ms_max: i64,
     /// Longest that engine and venue were apart again after they had agreed.
@@ -81,6 +86,7 @@ impl Figures {
         sums.into_iter().for_each(|(sum, more)| *sum += more);
         self.unprotected_ms_max = self.unprotected_ms_max.max(other.unprotected_ms_max);
         self.bare_ms_max = self.bare_ms_max.max(other.bare_ms_max);
+        self.unheard_ms_max = self.unheard_ms_max.max(other.unheard_ms_max);
         self.strange_ms_max = self.strange_ms_max.max(other.strange_ms_max);
         self.apart_ms_max = self.apart_ms_max.max(other.apart_ms_max);
     }
@@ -111,6 +117,8 @@ pub struct Audit {
     /// The venue's time of the newest quote of each instrument that reached the engine.
     quoted: Vec<Option<TimeNs>>,
     bare_since: BTreeMap<InstrumentId, TimeNs>,
+    /// Of these, where the stream was dead meanwhile.
+    bare_unheard: BTreeSet<InstrumentId>,
     strange_since: BTreeMap<InstrumentId, TimeNs>,
     /// The process was told to be silent until then.
     silent_until: Option<TimeNs>,
@@ -136,6 +144,7 @@ impl Audit {
             told: Told::default(),
             to_close: BTreeSet::new(),
             bare_since: BTreeMap::new(),
+            bare_unheard: BTreeSet::new(),
             strange_since: BTreeMap::new(),
             silent_until: None,
             banned_until_ours: None,
@@ -340,7 +349,7 @@ impl Audit {
 
     /// Looks at the venue's side: a position without stops for all of it, though nothing is in the way of
     /// one. Who closes is left to it: how long that takes is the market's.
-    pub fn cover(&mut self, now: TimeNs, desk: &mut Desk, process: Option<&Process>, fair: bool) {
+    pub fn cover(&mut self, now: TimeNs, desk: &mut Desk, process: Option<&Process>, fair: bool, deaf: bool) {
         let engine = process.map(|process| process.intake.core.engine());
         let venue = desk.venue();
         for (id, row) in self.table.clone().iter() {
@@ -353,8 +362,17 @@ impl Audit {
             let same_side = ours.signum() == held.signum();
             let (held, ours) = (held.abs(), if same_side { ours.abs().min(held.abs()) } else { 0 });
             let bare_ms = lasts_ms(&mut self.bare_since, id, covered < ours, now);
-            self.figures.bare_ms_max = self.figures.bare_ms_max.max(bare_ms);
-            self.require(bare_ms <= BARE_MS_MAX, || {
+            if covered >= ours {
+                self.bare_unheard.remove(&id);
+            } else if deaf {
+                self.bare_unheard.insert(id);
+            }
+            let (longest, limit_ms) = match self.bare_unheard.contains(&id) {
+                true => (&mut self.figures.unheard_ms_max, UNHEARD_MS_MAX),
+                false => (&mut self.figures.bare_ms_max, BARE_MS_MAX),
+            };
+            *longest = (*longest).max(bare_ms);
+            self.require(bare_ms <= limit_ms, || {
                 format!("{} bare for {bare_ms} ms in fair weather", row.symbol)
             });
             // What no trade explains is looked for by the audits.

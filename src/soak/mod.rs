@@ -40,10 +40,10 @@ use settle::Unsettled;
 /// By then after the weather has cleared engine and venue agree.
 pub const SETTLE_NS: i64 = 30 * NS_PER_SEC;
 /// And so long they do from then on. What comes apart, as a position does while its fill is on its way, is
-/// together again after so long: an exit without an answer is given up after six seconds, and a wallet is
+/// together again after so long: an audit finds within 15 seconds what no message told, and a wallet is
 /// believed when nothing has moved for three.
 const LAST_NS: i64 = 30 * NS_PER_SEC;
-const PASSING_NS: i64 = 10 * NS_PER_SEC;
+const PASSING_NS: i64 = 20 * NS_PER_SEC;
 /// And by then nothing is in question any more: an order may still be lost on a connection that is dead and
 /// not known to be, and is given up a minute later.
 const ANSWERED_NS: i64 = 110 * NS_PER_SEC;

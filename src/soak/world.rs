@@ -333,7 +333,8 @@ impl World {
         let event = self.market.next(venue_now, dice);
         self.desk.market(&event);
         let fair = self.is_fair();
-        self.audit.cover(self.now, &mut self.desk, self.process.as_ref(), fair);
+        let deaf = self.is_deaf();
+        self.audit.cover(self.now, &mut self.desk, self.process.as_ref(), fair, deaf);
         // On its way it has the time it was sent.
         self.send_frame(Event { recv_ns: self.now, ..event });
     }

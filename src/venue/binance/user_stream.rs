@@ -69,6 +69,9 @@ impl From<SideName> for Side {
 pub struct OrderTradeUpdate<'a> {
     #[serde(rename = "E")]
     pub event_ms: Millis,
+    /// When it happened: the time that trades have in a list as well.
+    #[serde(rename = "T")]
+    pub traded_ms: Option<Millis>,
     #[serde(borrow, rename = "o")]
     pub order: OrderFields<'a>,
 }
