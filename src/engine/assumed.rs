@@ -171,7 +171,8 @@ impl Engine {
     /// they are sent once more; what rests all the same is an orphan, and goes as one.
     fn make_way(&mut self, t: usize, out: &mut Outbox) {
         let (now, trade) = (self.now, &mut self.trades[t]);
-        for order in trade.orders.iter_mut().filter(|order| !order.is_done()) {
+        let unasked = |order: &&mut LiveOrder| !order.is_done() && order.cancel_sent != Some(now);
+        for order in trade.orders.iter_mut().filter(unasked) {
             send_cancel(order, now, trade.instrument, out);
         }
         self.remove_trade(t);

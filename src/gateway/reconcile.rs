@@ -326,7 +326,10 @@ impl Gateway {
         let wait_ns = if soon { MOVING_NS } else { self.config.reconcile_ns };
         // With many instruments they are further apart, or entries would find no room.
         let apart_ns = self.budget.quarter_apart_ns(Cost { weight: round.weight, orders: 0 });
-        self.session.audit_at = now + wait_ns.min(self.config.reconcile_ns).max(apart_ns);
+        let after_ns = wait_ns.min(self.config.reconcile_ns).max(apart_ns);
+        // Whether the stream is deaf shows when its time is over.
+        let suspect_at = self.deaf_at().filter(|at| *at > now);
+        self.session.audit_at = suspect_at.map_or(now + after_ns, |at| at.min(now + after_ns));
         self.session.reconcile_also.clear();
         if round.loud {
             if round.tells_all && missing.unconfirmed {

@@ -159,9 +159,14 @@ impl Gateway {
         }
     }
 
-    /// Whether the stream had its time to tell such a fill, and did not: one just filled is on its way.
+    /// When the stream has had its time to tell such a fill: one just filled is on its way.
+    pub(super) fn deaf_at(&self) -> Option<TimeNs> {
+        self.session.unheard.map(|at| at + DEAF_NS)
+    }
+
+    /// Whether that has passed, and it did not.
     pub(super) fn is_deaf(&self, now: TimeNs) -> bool {
-        self.session.unheard.is_some_and(|at| now.since(at) > DEAF_NS)
+        self.deaf_at().is_some_and(|at| now >= at)
     }
 
     fn count_fill(&mut self, instrument: InstrumentId, fill: &Fill) {

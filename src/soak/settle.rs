@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::world::World;
 use super::{Failure, LOOK_NS, START};
-use crate::event::OrderKind;
+use crate::event::{OrderKind, Purpose};
 use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, TimeNs};
 use crate::risk::config::OnUnknownPosition;
 use crate::sim::venue::Stage;
-use crate::trade::OrderState;
+use crate::trade::{LiveOrder, OrderState};
 use crate::venue::binance::ClientIds;
 
 /// An order that the venue can't find is given up after a minute: until then both sides may rightly
@@ -100,8 +100,15 @@ impl World {
             // What is there of ours has its stop, whatever else is there.
             let needs =
                 if position.0.signum() == ours.signum() { ours.abs().min(position.0.abs()) } else { 0 };
-            // While a part of it goes its stop is for more.
-            let exact = !unknown && trade.is_none_or(|trade| trade.exiting() == Lots::ZERO);
+            // While a part of it goes its stop is for more, and while one is in question others stand for it.
+            let asked = |order: &LiveOrder| {
+                let unknown = matches!(order.state, OrderState::Unknown | OrderState::Sent);
+                unknown && engine.now().since(order.sent_ns) < IN_QUESTION_NS
+            };
+            let exact = !unknown
+                && trade.is_none_or(|trade| {
+                    trade.exiting() == Lots::ZERO && !trade.live(Purpose::Stop).any(asked)
+                });
             if covered < needs || (covered > needs && exact) {
                 found.push(format!("{symbol}: stops for {covered}, of {needs} to be protected"));
             }

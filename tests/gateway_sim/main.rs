@@ -250,7 +250,7 @@ fn routine_rounds_find_what_is_known_and_say_nothing() {
         desk.pass(100);
         thread::yield_now();
     }
-    assert!(desk.events.try_recv().is_err());
+    assert!(desk.events.try_iter().all(|event| matches!(event.body, EventBody::ClockRead(_))));
     // Time passes by the look here: a call that a busy machine delays is refused for its time stamp, and
     // its round begins again.
     let counters = desk.stop().counters;

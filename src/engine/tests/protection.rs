@@ -323,6 +323,86 @@ fn a_wallet_that_differs_is_taken_over_after_three_seconds() {
     assert_eq!(m.desk.engine.controller().wallet(), Some(Dec::int(9_900)));
 }
 
+/// A statement of before the newest fill lacks it.
+#[test]
+fn a_wallet_of_before_the_newest_fill_is_no_difference() {
+    let wallet = |m: &Mirror| m.desk.engine.controller().wallet().unwrap();
+    let stated = |m: &mut Mirror, event_ms: i64| {
+        let (wallet, reason) = (Dec::int(9_900), AccountReason::Order);
+        let update = AccountUpdate { wallet, change: Dec::ZERO, event_ms, reason, pad: [0; 7] };
+        m.desk.send(EventBody::AccountUpdate(update));
+        for _ in 0..2 {
+            m.timer();
+            m.desk.pass_ms(3_000);
+        }
+        m.timer();
+    };
+    let (mut m, stop) = Mirror::held(Side::Buy);
+    let fill = |event_ms: i64, lots: i64| Fill {
+        order: stop,
+        trade_id: 900 + event_ms,
+        fee: Dec::ZERO,
+        price: Ticks(500_000),
+        quantity: Lots(lots),
+        event_ms,
+        side: Side::Sell,
+        maker: false,
+        cause: FillCause::Order,
+        pad: [0; 5],
+    };
+    m.desk.send(EventBody::Fill(fill(8, 10)));
+    m.desk.update(stop, OrderStatus::Filled, 0);
+    let before = wallet(&m);
+    stated(&mut m, 7);
+    assert_eq!(wallet(&m), before);
+    stated(&mut m, 8);
+    assert_eq!(wallet(&m), Dec::int(9_900));
+}
+
+/// Something on its way does not begin the three seconds anew.
+#[test]
+fn a_comparison_of_wallets_goes_on_after_what_interrupts_it() {
+    let mut m = Mirror::new(Side::Buy);
+    m.desk.wallet(9_900, AccountReason::Order);
+    m.timer();
+    m.desk.pass_ms(2_000);
+    let entry = m.enter();
+    m.timer();
+    m.desk.update(entry, OrderStatus::Canceled, 0);
+    m.desk.pass_ms(1_000);
+    m.timer();
+    assert_eq!(m.desk.engine.controller().wallet(), Some(Dec::int(9_900)));
+}
+
+/// The newest is in question; of those that rest, the newest that is for all of it is enough.
+#[test]
+fn stops_that_a_newer_one_covers_go_while_the_newest_is_in_question() {
+    for side in SIDES {
+        let mut m = Mirror::new(side);
+        let entry = m.enter();
+        let stops: Vec<OrderId> = [4, 4, 2].map(|lots| order(&m.entered(entry, lots)).id).to_vec();
+        for stop in &stops[..2] {
+            m.desk.update(*stop, OrderStatus::Accepted, 0);
+        }
+        let said = m.desk.update(stops[2], OrderStatus::Unknown, -1007);
+        assert!(cancels(&said).is_empty(), "{side:?}: none of them is for all ten");
+        // Two are closed: eight is all of it.
+        let fill = Fill {
+            order: OrderId::NONE,
+            trade_id: -7,
+            fee: Dec::ZERO,
+            price: Ticks(500_000),
+            quantity: Lots(2),
+            event_ms: 0,
+            side: side.opposite(),
+            maker: false,
+            cause: FillCause::Assumed,
+            pad: [0; 5],
+        };
+        assert_eq!(cancels(&m.desk.send(EventBody::Fill(fill))), [stops[0]], "{side:?}");
+    }
+}
+
 #[test]
 fn no_exit_is_tested_at_a_crossed_quote() {
     for side in SIDES {

@@ -221,7 +221,7 @@ fn a_lost_fill_is_found_by_the_difference_it_leaves() {
 /// to, or have told it just before it fell silent.
 #[test]
 fn a_stream_that_keeps_a_fill_to_itself_is_given_up() {
-    for (traded_ms, deaf) in [(5_000, false), (5_001, true), (9_999, true), (10_000, false)] {
+    for (traded_ms, deaf) in [(5_000, false), (5_001, true), (10_000, true), (10_001, false)] {
         let (mut desk, mut venue) = held();
         desk.placed_at(entry(3), &mut venue);
         venue.fill(3, 2);
@@ -230,7 +230,7 @@ fn a_stream_that_keeps_a_fill_to_itself_is_given_up() {
         assert_eq!(desk.gateway.positions.told(BTC), Lots(3));
         assert_eq!(desk.out.close_user, deaf, "{traded_ms}");
     }
-    // One that has had five seconds by the next round is given up then, unless it spoke.
+    // One that has not had its five seconds is looked at again when it has, and is given up unless it spoke.
     for speaks in [false, true] {
         let (mut desk, mut venue) = held();
         desk.placed_at(entry(3), &mut venue);
@@ -241,7 +241,9 @@ fn a_stream_that_keeps_a_fill_to_itself_is_given_up() {
         if speaks {
             desk.user(&order_message(3, "TRADE", "FILLED", "0.002", Some((101, "0.002"))));
         }
-        desk.audited(15, &venue);
+        desk.audited(3, &venue);
+        assert!(!desk.out.close_user);
+        desk.audited(1, &venue);
         assert_eq!(desk.out.close_user, !speaks);
     }
 }
