@@ -7,7 +7,8 @@ use crate::event::{
     AccountReason, AccountUpdate, AlarmKind, Equity, LimitChanged, OutputBody, Reconcile, TradingState,
     VenuePosition,
 };
-use crate::num::{Dec, InstrumentId, Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
+use crate::market::SKEW_NS_MAX;
+use crate::num::{Dec, InstrumentId, Lots, Millis, NS_PER_SEC, OrderId, Ticks, TimeNs};
 use crate::risk::controller::LimitChanges;
 use crate::risk::money;
 use crate::trade::Trade;
@@ -78,7 +79,7 @@ impl Engine {
             // It is the owner's money that moved, and nobody's mistake.
             AccountReason::Transfer => self.take_wallet(update.wallet, false, out),
             AccountReason::Funding => {
-                self.booked_ms = self.booked_ms.max(update.event_ms);
+                self.note_booked(update.event_ms);
                 self.controller.book(update.change);
                 if let Some(t) = self.trade_index(id) {
                     let trade = &mut self.trades[t];
@@ -127,6 +128,14 @@ impl Engine {
             self.wallet_differs = None;
             self.take_wallet(stated, true, out);
             self.refresh_equity(out);
+        }
+    }
+
+    /// Our wallet has in it what happened then. A time from beyond an hour ahead is no clock's, and must not
+    /// keep every statement after it from being compared.
+    pub(super) fn note_booked(&mut self, event_ms: Millis) {
+        if TimeNs::from_ms(event_ms).since(self.now) <= SKEW_NS_MAX {
+            self.booked_ms = self.booked_ms.max(event_ms);
         }
     }
 

@@ -216,7 +216,7 @@ impl Engine {
             FillCause::Order | FillCause::Assumed => self.find_order(id, fill.order),
             FillCause::Liquidation | FillCause::Adl | FillCause::Settlement => self.trade_index(id),
         };
-        self.booked_ms = self.booked_ms.max(fill.event_ms);
+        self.note_booked(fill.event_ms);
         match found.filter(|t| self.accepts(*t, fill)) {
             Some(t) => self.book_accepted(t, fill, at, out),
             None => {

@@ -102,6 +102,7 @@ pub struct Fill {
     pub fee: Dec,
     pub price: Ticks,
     pub quantity: Lots,
+    /// When it happened, by the venue's clock; of an assumed one, when its position changed.
     pub event_ms: Millis,
     pub side: Side,
     pub maker: bool,
@@ -128,6 +129,7 @@ pub struct AccountUpdate {
     pub wallet: Dec,
     /// By how much this update changed it: funding (negative is paid) and transfers.
     pub change: Dec,
+    /// When the wallet changed, by the venue's clock.
     pub event_ms: Millis,
     pub reason: AccountReason,
     pub pad: [u8; 7],
@@ -140,6 +142,7 @@ pub struct VenuePosition {
     pub entry: Dec,
     /// Signed: negative is short.
     pub quantity: Lots,
+    /// When it changed, by the venue's clock.
     pub event_ms: Millis,
 }
 

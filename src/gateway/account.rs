@@ -8,6 +8,9 @@ use crate::event::{AccountReason, AccountUpdate, EventBody, VenuePosition, Venue
 use crate::num::{Dec, DecError, InstrumentId, Millis, TimeNs};
 use crate::venue::binance::user_stream::{AccountMessage, ConfigUpdate, Position};
 
+/// By how much the venue's clock may be ahead of what we think it is.
+const CLOCKS_APART_MS: Millis = 60_000;
+
 impl Gateway {
     /// `digest` tells a message from its repetition.
     pub(super) fn on_account_message(
@@ -18,8 +21,10 @@ impl Gateway {
         out: &mut Outputs,
     ) -> Result<(), Unreadable> {
         let fields = &message.account;
-        // What an answer by REST states may be newer than a message that was sent later.
-        let changed_ms = message.changed_ms.unwrap_or(message.event_ms);
+        // What an answer by REST states may be newer than a message that was sent later. A time that is yet to
+        // come is none, and would make everything after it old.
+        let ahead_ms = self.server_ms(now).saturating_add(CLOCKS_APART_MS);
+        let changed_ms = message.changed_ms.unwrap_or(message.event_ms).min(ahead_ms);
         let reason = fields.reason();
         // Changes add up, so a repetition must not count; states may be stated twice.
         if reason != AccountReason::Order && !self.wallet_changes_seen.insert(digest) {

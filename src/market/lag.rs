@@ -22,7 +22,7 @@ pub struct LagTracker {
 const HALF_WINDOW_NS: i64 = 300 * NS_PER_SEC;
 /// Clocks an hour apart are not clocks: one stamp from the future would be the best lag for minutes
 /// and make every right frame after it look late.
-const SKEW_NS_MAX: u64 = 3_600 * NS_PER_SEC as u64;
+pub const SKEW_NS_MAX: i64 = 3_600 * NS_PER_SEC;
 
 impl LagTracker {
     /// A frame sent at `event_ms`; 0 means the frame carries no time.
@@ -43,7 +43,7 @@ impl LagTracker {
 
     /// Takes into the minimum what could be a lag.
     fn take(&mut self, recv_ns: TimeNs, lag: i64) -> bool {
-        if lag.unsigned_abs() > SKEW_NS_MAX {
+        if lag.unsigned_abs() > SKEW_NS_MAX.unsigned_abs() {
             return false;
         }
         let half = recv_ns.0.div_euclid(HALF_WINDOW_NS);

@@ -11,6 +11,6 @@ mod volume;
 pub use bars::{BarSeries, Closed, OHLC};
 pub use correlation::{CORRELATION_SLACK_BARS, Correlation, ReturnWindow};
 pub use indicator::{Atr, Ema, Fx, Smoothing, fx_to_dec};
-pub use lag::LagTracker;
+pub use lag::{LagTracker, SKEW_NS_MAX};
 pub use state::{BarUpdate, Counts, MarketParams, MarketState, Tape};
 pub use volume::DayVolume;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::order::owed;
 use super::{FillMemory, LiveOrder, Trade};
 use crate::event::{
     Alarm, AlarmKind, EntryFilled, Event, EventBody, Fill, FillCause, InstrumentTable, Order, OrderUpdate,
@@ -305,16 +306,11 @@ impl Book {
         let (mut left, mut beyond) = (lots, Lots::ZERO);
         let found = self.trades.iter().find(|(_, trade)| trade.instrument == id);
         if let Some((trade, held)) = found.map(|(id, trade)| (*id, trade)) {
-            let owing =
-                held.orders.iter().filter(|order| order.side == fill.side && order.reported > order.filled);
-            let owed: Vec<_> = owing.map(|order| (order.id, order.reported - order.filled)).collect();
-            for (order, owed) in owed {
-                let lots = owed.min(left);
-                if lots.0 > 0 {
-                    left -= lots;
-                    let rest = self.settle(now, trade, &Fill { order, ..part(lots) });
-                    beyond += rest.map_or(Lots::ZERO, |rest| rest.quantity);
-                }
+            let owed: Vec<_> = owed(&held.orders, fill.side, left).collect();
+            for (order, lots) in owed {
+                left -= lots;
+                let rest = self.settle(now, trade, &Fill { order, ..part(lots) });
+                beyond += rest.map_or(Lots::ZERO, |rest| rest.quantity);
             }
             left -= self.reduce(trade, &part(left));
         }

@@ -202,6 +202,19 @@ impl LiveOrder {
     }
 }
 
+/// Which orders on a side have filled more, by the venue's word, than their fills tell, and what of so many
+/// lots that is: the first of them first.
+pub(super) fn owed(orders: &[LiveOrder], side: Side, lots: Lots) -> impl Iterator<Item = (OrderId, Lots)> {
+    let mut left = lots;
+    let owing = orders.iter().filter(move |order| order.side == side && order.reported > order.filled);
+    let parts = owing.map(move |order| {
+        let lots = (order.reported - order.filled).min(left);
+        left -= lots;
+        (order.id, lots)
+    });
+    parts.filter(|(_, lots)| lots.0 > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -211,16 +211,7 @@ impl Trade {
     /// Which orders on a side have filled more, by the venue's word, than their fills tell, and what of so many
     /// lots that is.
     pub fn owed(&self, side: Side, lots: Lots) -> ArrayVec<(OrderId, Lots), ORDERS_MAX> {
-        let mut left = lots;
-        let owing = self.orders.iter().filter(|order| order.side == side && order.reported > order.filled);
-        owing
-            .map(|order| {
-                let lots = (order.reported - order.filled).min(left);
-                left -= lots;
-                (order.id, lots)
-            })
-            .filter(|(_, lots)| lots.0 > 0)
-            .collect()
+        super::order::owed(&self.orders, side, lots).collect()
     }
 
     /// Lots that orders on their way will close: exits, and stops that were triggered.

@@ -357,6 +357,13 @@ fn a_wallet_of_before_the_newest_fill_is_no_difference() {
     assert_eq!(wallet(&m), before);
     stated(&mut m, 8);
     assert_eq!(wallet(&m), Dec::int(9_900));
+    // A fill of next year is no reason to compare nothing before then.
+    let (mut m, stop) = Mirror::held(Side::Buy);
+    let next_year = Fill { order: stop, ..fill(m.desk.now.ms() + 31_536_000_000, 10) };
+    m.desk.send(EventBody::Fill(next_year));
+    m.desk.update(stop, OrderStatus::Filled, 0);
+    stated(&mut m, 9);
+    assert_eq!(wallet(&m), Dec::int(9_900));
 }
 
 /// Something on its way does not begin the three seconds anew.

@@ -299,6 +299,11 @@ fn a_message_that_another_has_overtaken_states_nothing() {
     assert_eq!(desk.said(), ["Transfer 90"]);
     desk.user(&at(5, account_message("ORDER", "89", "0", Some("0.004"))));
     assert_eq!(desk.said(), ["Order 89", "Position 4"], "of the same moment the later one counts");
+    // One from next year does not make all that follows old.
+    desk.user(&at(31_536_000_000, account_message("ORDER", "88", "0", Some("0.005"))));
+    desk.now = desk.now + 61 * NS_PER_SEC;
+    desk.user(&at(61_000, account_message("ORDER", "87", "0", Some("0.006"))));
+    assert_eq!(desk.said(), ["Order 88", "Position 5", "Order 87", "Position 6"]);
 }
 
 #[test]
