@@ -90,7 +90,7 @@ fn fragments_with_control_frames_between_them_are_one_message() {
     assert_eq!(client_frames(&connection.stream().written), answers);
     let counters = connection.counters();
     assert_eq!((counters.frames, counters.fragmented, counters.frame_bytes), (2, 2, 6));
-    assert_eq!((counters.pings, counters.pongs, counters.pongs_unsolicited), (2, 2, 1));
+    assert_eq!((counters.pings, counters.pongs, counters.pongs_received), (2, 2, 1));
     assert_eq!(connection.state(), State::Open);
 }
 

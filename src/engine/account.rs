@@ -34,12 +34,14 @@ pub(super) struct Dispute {
 #[derive(Clone, Copy, Debug, PartialEq, BorshSerialize, BorshDeserialize)]
 pub(super) struct WalletDispute {
     since: TimeNs,
-    stated: Dec,
-    ours: Option<Dec>,
+    /// By how much more than ours. What moves both leaves it as it is.
+    by: Option<Dec>,
 }
 
 /// The venue rounds what a closed part cost at its eighth place; a part is a lot at least.
 const ROUNDED_A_PART: Dec = Dec::new(1, 8);
+/// Parts that count: no trade is closed in more, and of many lots rounding must not hide what is missing.
+const ROUNDED_PARTS_MAX: i64 = 1_000;
 
 impl Engine {
     /// The instrument's price moved: values its trade, raises peaks, latches limits.
@@ -110,9 +112,10 @@ impl Engine {
     /// rounds while parts of a position are closed; a difference is taken over, said, and no drawdown.
     pub(super) fn check_wallet(&mut self, out: &mut Outbox) {
         let (now, ours) = (self.now, self.wallet_with_parts());
+        let parts = |trade: &Trade| i128::from(trade.exited.0.min(ROUNDED_PARTS_MAX));
         let moving = self.recovering || self.trades.iter().any(|trade| self.moves_wallet(trade));
         let rounded: i128 =
-            self.trades.iter().filter(|t| !t.finished).map(|t| t.exited.wide() * ROUNDED_A_PART.0).sum();
+            self.trades.iter().filter(|t| !t.finished).map(|t| parts(t) * ROUNDED_A_PART.0).sum();
         let differs = |stated: &Dec| ours.is_none_or(|ours| (ours.0 - stated.0).abs() > rounded);
         let Some(stated) = self.stated_wallet.filter(differs) else {
             self.wallet_differs = None;
@@ -122,8 +125,9 @@ impl Engine {
         if moving || self.stated_ms < self.booked_ms {
             return;
         }
-        let same = self.wallet_differs.filter(|dispute| (dispute.stated, dispute.ours) == (stated, ours));
-        let dispute = *self.wallet_differs.insert(same.unwrap_or(WalletDispute { since: now, stated, ours }));
+        let by = ours.map(|ours| money::add(stated, -ours));
+        let same = self.wallet_differs.filter(|dispute| dispute.by == by);
+        let dispute = *self.wallet_differs.insert(same.unwrap_or(WalletDispute { since: now, by }));
         if now.since(dispute.since) >= WALLET_DISPUTE_NS {
             self.wallet_differs = None;
             self.take_wallet(stated, true, out);

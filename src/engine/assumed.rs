@@ -114,8 +114,8 @@ impl Engine {
     /// What of `fill` leaves a position of ours, once `paid` lots of it are booked and `ended` are others'.
     fn reducible(&self, id: InstrumentId, fill: &Fill, paid: Lots, ended: Lots) -> Lots {
         let trade = self.trade_index(id).map(|t| &self.trades[t]).filter(|trade| !trade.finished);
-        let open = trade.filter(|trade| fill.side != trade.side()).map_or(Lots::ZERO, Trade::open);
-        Lots((open - paid).0.max(0)).min(fill.quantity - paid - ended)
+        let held = trade.filter(|trade| fill.side != trade.side()).map_or(Lots::ZERO, Trade::held);
+        Lots((held - paid).0.max(0)).min(fill.quantity - paid - ended)
     }
 
     /// It was closed, or a part of it, by somebody else.
@@ -138,7 +138,7 @@ impl Engine {
                 None
             }
             // Nothing of it is open, and its entry may never fill on: should it, that is a fill like this one.
-            Some(t) if self.trades[t].open().0 <= 0 && self.trades[t].side() != fill.side => {
+            Some(t) if self.trades[t].held().0 <= 0 && self.trades[t].side() != fill.side => {
                 self.cancel_entry(t, out);
                 if self.trades[t].entry.quantity == Lots::ZERO {
                     self.advance(t, Step::EntryEnded, out);

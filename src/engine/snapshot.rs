@@ -12,7 +12,7 @@ use crate::risk::{money, off};
 const MAGIC: [u8; 8] = *b"QTXSNAP\0";
 /// Raised with every change of the state's layout. There is no reading of other versions: the journal
 /// has it all.
-pub const SNAPSHOT_VERSION: u32 = 4;
+pub const SNAPSHOT_VERSION: u32 = 5;
 /// Bytes before the payload.
 pub const SNAPSHOT_HEADER_BYTES: usize = 32;
 /// The checksum covers everything from here on; what is before it is compared.

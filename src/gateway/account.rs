@@ -55,7 +55,9 @@ impl Gateway {
             let change =
                 if reason == AccountReason::Order { Dec::ZERO } else { parse_change(&balance.change)? };
             (self.wallet_ms, self.wallet) = (self.wallet_ms.max(changed_ms), Some(wallet));
-            let update = AccountUpdate { wallet, change, event_ms: changed_ms, reason, pad: [0; 7] };
+            // As old as the wallet it states.
+            let event_ms = self.wallet_ms;
+            let update = AccountUpdate { wallet, change, event_ms, reason, pad: [0; 7] };
             if newer.is_none() || reason != AccountReason::Order {
                 out.event(now, instrument, EventBody::AccountUpdate(update));
             }

@@ -3,12 +3,13 @@
 //!
 //! Each limit is a window that slides. The venue's own are intervals of its clock, which a sliding window
 //! of the same length can never exceed; it is [`MARGIN_NS`] longer, since a network may bring requests
-//! closer together than they were sent. Where the venue says that more was used than we know of, by
-//! somebody else at this address or by a start before this one, the difference is spent here too.
+//! closer together than they were sent. Where the venue says that more of its present interval was used than
+//! we know of, by somebody else at this address or by a start before this one, the difference counts until
+//! that interval is over, and as much longer.
 
 use std::collections::VecDeque;
 
-use crate::num::{NS_PER_SEC, TimeNs};
+use crate::num::{Millis, NS_PER_MS, NS_PER_SEC, TimeNs};
 use crate::venue::binance::{RateKind, RateLimit, RateLimits};
 
 /// How much closer together than they were sent requests may arrive.
@@ -56,7 +57,10 @@ struct Window {
     limit: RateLimit,
     /// When how much was spent, oldest first.
     spent: VecDeque<(TimeNs, u64)>,
-    used: u64,
+    ours: u64,
+    /// What others used of the venue's interval, and until when that counts.
+    others: u64,
+    others_until: TimeNs,
 }
 
 impl Window {
@@ -66,17 +70,39 @@ impl Window {
             && now.since(at) >= length_ns
         {
             self.spent.pop_front();
-            self.used -= amount;
+            self.ours -= amount;
+        }
+        if now >= self.others_until {
+            self.others = 0;
         }
     }
 
+    fn used(&self) -> u64 {
+        self.ours.saturating_add(self.others)
+    }
+
     fn spend(&mut self, now: TimeNs, amount: u64) {
-        self.used += amount;
+        self.ours += amount;
         match self.spent.back_mut() {
             _ if amount == 0 => {}
             Some((at, before)) if *at == now => *before += amount,
             _ => self.spent.push_back((now, amount)),
         }
+    }
+
+    /// So much of the venue's interval is used at `venue_ms` of its clock, which is `now`.
+    fn state(&mut self, now: TimeNs, venue_ms: Millis, count: u64) {
+        let period_ns = self.limit.period_ns.max(NS_PER_MS);
+        let begun = now - venue_ms.rem_euclid(period_ns / NS_PER_MS) * NS_PER_MS;
+        // What was sent just before it began may have come after; it stays among ours throughout.
+        let since = begun - MARGIN_NS;
+        let ours: u64 = self.spent.iter().filter(|(at, _)| *at >= since).map(|(_, amount)| amount).sum();
+        let others = count.saturating_sub(ours);
+        let until = begun + period_ns.saturating_add(MARGIN_NS);
+        // Of one interval the most that was heard: answers overtake one another.
+        let anew = until.since(self.others_until) > period_ns / 2;
+        self.others = if anew { others } else { self.others.max(others) };
+        self.others_until = self.others_until.max(until);
     }
 }
 
@@ -88,7 +114,13 @@ pub struct Budget {
 
 impl Budget {
     pub fn new(limits: &RateLimits) -> Budget {
-        let window = |limit: &RateLimit| Window { limit: *limit, spent: VecDeque::new(), used: 0 };
+        let window = |limit: &RateLimit| Window {
+            limit: *limit,
+            spent: VecDeque::new(),
+            ours: 0,
+            others: 0,
+            others_until: TimeNs(0),
+        };
         Budget { windows: limits.0.iter().map(window).collect() }
     }
 
@@ -98,7 +130,7 @@ impl Budget {
             window.pass(now);
             let cost = cost.of(window.limit.kind);
             (cost == 0 && share != Share::Half)
-                || window.used + cost <= share.of(u64::from(window.limit.limit))
+                || window.used().saturating_add(cost) <= share.of(u64::from(window.limit.limit))
         })
     }
 
@@ -121,14 +153,15 @@ impl Budget {
         }
     }
 
-    /// The venue's own count of a limit, in place of the limit. It counts where it is larger than ours.
-    pub fn state(&mut self, now: TimeNs, count: RateLimit) {
+    /// The venue's own count of a limit, in place of the limit, at `venue_ms` of its clock. It counts where it
+    /// is larger than ours.
+    pub fn state(&mut self, now: TimeNs, venue_ms: Millis, count: RateLimit) {
         let same = |window: &&mut Window| {
             (window.limit.kind, window.limit.period_ns) == (count.kind, count.period_ns)
         };
         for window in self.windows.iter_mut().filter(same) {
             window.pass(now);
-            window.spend(now, u64::from(count.limit).saturating_sub(window.used));
+            window.state(now, venue_ms, u64::from(count.limit));
         }
     }
 }
@@ -191,32 +224,67 @@ mod tests {
     #[test]
     fn the_venues_count_is_believed_where_it_is_larger() {
         let mut budget = Budget::new(&RateLimits::of(40, 8, 8));
+        // The venue's interval of ten seconds is half over.
+        let venue_ms = |seconds: i64| 5_000 + seconds * 1_000;
         budget.spend(T0, ORDER);
-        budget.state(at(1), limit(RateKind::Orders, 10, 1));
-        budget.state(at(1), limit(RateKind::Orders, 7, 8));
+        budget.state(at(1), venue_ms(1), limit(RateKind::Orders, 10, 1));
+        budget.state(at(1), venue_ms(1), limit(RateKind::Orders, 7, 8));
         assert!(budget.has_room(at(1), ORDER, Share::Half), "nothing new, and a limit nobody has");
-        budget.state(at(1), limit(RateKind::Orders, 10, 8));
+        budget.state(at(1), venue_ms(1), limit(RateKind::Orders, 10, 8));
+        budget.state(at(2), venue_ms(2), limit(RateKind::Orders, 10, 2));
+        assert!(!budget.has_room(at(2), ORDER, Share::All), "an answer that was overtaken");
+        assert!(!budget.has_room(at(5), ORDER, Share::All), "its next may have begun, and may not");
+        assert!(budget.has_room(at(6), ORDER, Share::Half), "theirs is over");
+        budget.spend(at(6), Cost { orders: 3, ..ORDER });
+        assert!(!budget.has_room(at(6), ORDER, Share::Half), "our own is not");
+        budget.state(at(7), venue_ms(7), limit(RateKind::Orders, 10, 8));
+        assert!(budget.has_room(at(16), ORDER, Share::All), "theirs is over, ours not");
+        assert!(!budget.has_room(at(16), ORDER, Share::Half));
+        budget.state(at(17), venue_ms(17), limit(RateKind::Orders, 10, u32::MAX));
+        budget.spend(at(17), ORDER);
+        assert!(!budget.has_room(at(17), ORDER, Share::All), "whatever it says");
+    }
+
+    #[test]
+    fn a_count_of_the_next_interval_replaces_that_of_the_one_before() {
+        let mut budget = Budget::new(&RateLimits::of(40, 8, 8));
+        budget.state(at(0), 9_000, limit(RateKind::Orders, 10, 8));
         assert!(!budget.has_room(at(1), ORDER, Share::All));
-        assert!(budget.has_room(at(11), ORDER, Share::All), "our own is over");
-        assert!(!budget.has_room(at(11), ORDER, Share::Half), "theirs is not");
-        assert!(budget.has_room(at(12), ORDER, Share::Half));
-        budget.state(at(12), limit(RateKind::Orders, 10, u32::MAX));
-        budget.spend(at(12), ORDER);
-        assert!(!budget.has_room(at(12), ORDER, Share::All), "whatever it says");
+        budget.state(at(1), 10_000, limit(RateKind::Orders, 10, 3));
+        assert!(budget.has_room(at(1), ORDER, Share::Half));
+        assert!(!budget.has_room(at(1), Cost { orders: 2, ..ORDER }, Share::Half));
     }
 
     /// Everything that was ever spent, looked through each time.
     #[derive(Default)]
-    struct Model(Vec<(TimeNs, RateKind, i64, u64)>);
+    struct Model {
+        spent: Vec<(TimeNs, RateKind, u64)>,
+        /// Of which interval of a limit the venue said how much others used of it.
+        stated: Vec<(RateKind, i64, i64, u64)>,
+    }
 
     impl Model {
+        fn ours(&self, since: TimeNs, kind: RateKind) -> u64 {
+            let counts = |(at, of, _): &&(TimeNs, RateKind, u64)| *of == kind && *at >= since;
+            self.spent.iter().filter(counts).map(|(.., amount)| amount).sum()
+        }
+
+        fn state(&mut self, now: TimeNs, limit: &RateLimit) {
+            let interval = now.0 / limit.period_ns;
+            let ours = self.ours(TimeNs(interval * limit.period_ns - MARGIN_NS), limit.kind);
+            let others = u64::from(limit.limit).saturating_sub(ours);
+            self.stated.push((limit.kind, limit.period_ns, interval, others));
+        }
+
         fn used(&self, now: TimeNs, limit: &RateLimit) -> u64 {
-            let counts = |(at, kind, period_ns, _): &&(TimeNs, RateKind, i64, u64)| {
-                *kind == limit.kind
-                    && (*period_ns == 0 || *period_ns == limit.period_ns)
-                    && now.since(*at) < limit.period_ns + MARGIN_NS
-            };
-            self.0.iter().filter(counts).map(|(.., amount)| amount).sum()
+            let of_it = self.stated.iter().filter(|(kind, period_ns, ..)| {
+                (*kind, *period_ns) == (limit.kind, limit.period_ns)
+            });
+            let newest = of_it.clone().map(|(_, _, interval, _)| *interval).max().unwrap_or(0);
+            let lasts = now.0 < (newest + 1) * limit.period_ns + MARGIN_NS;
+            let most = of_it.filter(|(_, _, interval, _)| *interval == newest).map(|(.., others)| *others).max();
+            let since = now - limit.period_ns - MARGIN_NS;
+            self.ours(TimeNs(since.0 + 1), limit.kind) + most.filter(|_| lasts).unwrap_or(0)
         }
     }
 
@@ -239,13 +307,12 @@ mod tests {
                 prop_assert_eq!(budget.has_room(now, cost, share), fits);
                 if what == 0 {
                     let stated = RateLimit { limit: count, ..limits.0[which] };
-                    budget.state(now, stated);
-                    let more = u64::from(count).saturating_sub(model.used(now, &stated));
-                    model.0.push((now, stated.kind, stated.period_ns, more));
+                    budget.state(now, now.ms(), stated);
+                    model.state(now, &stated);
                 } else if fits {
                     budget.spend(now, cost);
-                    model.0.push((now, RateKind::Weight, 0, u64::from(weight)));
-                    model.0.push((now, RateKind::Orders, 0, u64::from(orders)));
+                    model.spent.push((now, RateKind::Weight, u64::from(weight)));
+                    model.spent.push((now, RateKind::Orders, u64::from(orders)));
                 }
             }
         }

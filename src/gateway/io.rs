@@ -24,10 +24,19 @@ pub enum Input<'a> {
     Rest(RequestId, RestOutcome<'a>),
     OrderLink(Link),
     UserLink(Link),
+    /// A ping was answered.
+    Pong(Stream),
     /// A websocket was refused with this HTTP status and `Retry-After`.
     TurnedAway(u16, Option<u32>),
     /// Nothing but time passed.
     Time,
+}
+
+/// The websockets of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Orders,
+    User,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +91,8 @@ pub struct Outputs {
     pub open_user: Option<String>,
     /// The user stream is of no use any more.
     pub close_user: bool,
+    /// Ping these.
+    pub pings: Vec<Stream>,
     /// The order websocket does not answer: open another.
     pub reopen_orders: bool,
     /// The venue wants to hear nothing for so long that a start after this one must know.

@@ -62,6 +62,7 @@ pub struct Line {
     /// An older connection gets a successor; `None`: never.
     age_ns: Option<i64>,
     turned_away: Option<TurnedAway>,
+    pongs_seen: u64,
     ended: Counters,
 }
 
@@ -81,6 +82,7 @@ impl Line {
             stale_ns,
             age_ns: Some(AGE_NS_MAX),
             turned_away: None,
+            pongs_seen: 0,
             ended: Counters::default(),
         }
     }
@@ -208,6 +210,19 @@ impl Line {
             // It was open, so some of it may be out.
             Err(SendError::NotOpen) => Sent::Perhaps,
         }
+    }
+
+    /// Asks the connection whether it lives, if it has room for that.
+    pub fn ping(&mut self) {
+        if let Some(socket) = self.socket.as_mut() {
+            let _ = socket.ping();
+        }
+    }
+
+    /// Whether a ping was answered since the last look, by whichever connection.
+    pub fn take_pong(&mut self) -> bool {
+        let pongs = self.counters().pongs_received;
+        std::mem::replace(&mut self.pongs_seen, pongs) < pongs
     }
 
     pub fn unsent_bytes(&self) -> usize {

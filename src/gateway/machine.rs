@@ -10,6 +10,7 @@ use super::limits::{LimitSettings, Limits, Prices};
 use super::orders::{NotTaken, OrderTable, Stage, Tracked};
 use super::own::{OwnRequest, cost};
 use super::positions::Positions;
+use super::pulse::Pulse;
 use super::recent::Recent;
 use super::refusal::Refusal;
 use super::requests::{Requests, Road, Waiting, What};
@@ -73,6 +74,7 @@ pub struct Gateway {
     /// As the engine was last told it.
     pub(super) wallet: Option<Dec>,
     order_link: Link,
+    pub(super) order_pulse: Pulse,
     orders_up: bool,
     silent_until: Option<TimeNs>,
     /// Server time − our time.
@@ -112,6 +114,7 @@ impl Gateway {
             wallet_ms: Millis::MIN,
             wallet: None,
             order_link: Link::Up,
+            order_pulse: Pulse::new(now),
             orders_up: true,
             silent_until: None,
             clock_offset_ms,
@@ -155,12 +158,19 @@ impl Gateway {
             Input::Instruction(instrument, instruction) => {
                 self.on_instruction(now, instrument, &instruction, out);
             }
-            Input::OrderText(text) => self.on_response(now, text, out),
-            Input::UserText(text) => self.on_user_text(now, text, out),
+            Input::OrderText(text) => {
+                self.order_pulse.heard(now);
+                self.on_response(now, text, out);
+            }
+            Input::UserText(text) => {
+                self.session.pulse.heard(now);
+                self.on_user_text(now, text, out);
+            }
             Input::NotSent(request) => self.on_not_sent(now, request, out),
             Input::Rest(request, outcome) => self.on_rest(now, request, outcome, out),
             Input::OrderLink(link) => self.on_order_link(now, link, out),
             Input::UserLink(link) => self.on_user_link(now, link, out),
+            Input::Pong(stream) => self.on_pong(now, stream),
             Input::TurnedAway(status, retry_after_s) => {
                 self.take_warning(now, status, 0, after(now, retry_after_s), out);
             }
@@ -181,6 +191,7 @@ impl Gateway {
         for waiting in overdue {
             self.on_lost(now, &waiting, out);
         }
+        self.feel_pulses(now, out);
         self.drive_session(now, out);
         self.drive_clock(now, out);
         self.release_own(now, out);
@@ -361,6 +372,7 @@ impl Gateway {
     fn on_order_link(&mut self, now: TimeNs, link: Link, out: &mut Outputs) {
         let before = std::mem::replace(&mut self.order_link, link);
         if link == Link::Up {
+            self.order_pulse.heard(now);
             if self.silent_until.is_none() {
                 self.say_orders_feed(now, true, out);
             }

@@ -34,6 +34,7 @@ mod machine;
 mod orders;
 mod own;
 mod positions;
+mod pulse;
 mod reading;
 mod recent;
 mod reconcile;
@@ -52,7 +53,7 @@ mod user;
 
 pub use counters::{AnswerClass, Counters, RoundTrip};
 pub use earlier::Earlier;
-pub use io::{Input, Link, OrderText, Outputs, RequestId, RestOutcome, RestRequest};
+pub use io::{Input, Link, OrderText, Outputs, RequestId, RestOutcome, RestRequest, Stream};
 pub use limits::{LimitSettings, Prices};
 pub use machine::{Gateway, GatewayConfig};
 pub use reading::{Reading, Rest};

@@ -339,8 +339,7 @@ impl Gateway {
             self.end_reconciliation(now, out);
         }
         if self.is_deaf(now) && !round.loud {
-            out.close_user = true;
-            self.lose_session(now, out);
+            self.give_up_session(now, out);
         }
         for (instrument, lots) in missing.confirmed {
             self.assume_fill(now, instrument, lots, out);

@@ -34,7 +34,7 @@ impl Gateway {
         };
         if let Some(counts) = response.rate_limits {
             for count in counts_of_answer(counts.get().as_bytes()) {
-                self.budget.state(now, count);
+                self.budget.state(now, self.server_ms(now), count);
             }
         }
         let request = response.id.as_deref().and_then(|id| id.parse::<RequestId>().ok());
@@ -75,7 +75,8 @@ impl Gateway {
             return;
         };
         if let RestOutcome::Answer { used, .. } = outcome {
-            used.counts().for_each(|count| self.budget.state(now, count));
+            let venue_ms = self.server_ms(now);
+            used.counts().for_each(|count| self.budget.state(now, venue_ms, count));
         }
         match outcome {
             RestOutcome::Answer { status: 200, body, .. } => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel as channel;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Error, Timeout, http};
+use ureq::{Agent, AsSendBody, Body, Error, Timeout, http};
 
 use super::io::{RequestId, RestOutcome, RestRequest};
 use super::reading::Rest;
@@ -16,9 +16,11 @@ use crate::venue::binance::request::{RestCall, Verb};
 use crate::venue::binance::{API_KEY_HEADER, UsedCounts};
 use crate::wire::{Roots, WireError};
 
-/// From the first byte sent to the last received. Twice the venue's receive window: what it has not
-/// begun by then it never will.
+/// From the first byte sent to the last received, at the start: its answers are long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// And from then on: the venue's receive window and a second. What it has not begun by then it never will,
+/// and others wait behind it.
+const LANE_TIMEOUT: Duration = Duration::from_secs(6);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// `exchangeInfo`, the longest answer, has 1 to 2 MB.
 const BODY_BYTES_MAX: u64 = 16 << 20;
@@ -29,6 +31,7 @@ pub struct RestClient {
     agent: Agent,
     base: Arc<str>,
     api_key: Option<Arc<str>>,
+    timeout: Duration,
 }
 
 /// What became of a call, owned.
@@ -83,15 +86,15 @@ impl RestClient {
             .max_redirects_will_error(false)
             // Orders go where the addresses say and nowhere else.
             .proxy(None)
-            .timeout_global(Some(CALL_TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .user_agent("qtx")
             .build();
         let agent = Agent::new_with_config(config);
-        Ok(RestClient { agent, base: Arc::from(base), api_key: api_key.map(Arc::from) })
+        let api_key = api_key.map(Arc::from);
+        Ok(RestClient { agent, base: Arc::from(base), api_key, timeout: CALL_TIMEOUT })
     }
 
-    /// One exchange, without a second try: [`CALL_TIMEOUT`] at most.
+    /// One exchange, without a second try: ten seconds at most.
     pub fn call(&self, call: &RestCall) -> RestReply {
         let question = if call.query.is_empty() { "" } else { "?" };
         let mut request = http::Request::builder()
@@ -107,14 +110,19 @@ impl RestClient {
         }
         // An empty text has a length, where no body at all would go out as chunks of none.
         let result = match call.verb {
-            Verb::Get | Verb::Delete => request.body(()).map(|request| self.agent.run(request)),
-            Verb::Post | Verb::Put => request.body("").map(|request| self.agent.run(request)),
+            Verb::Get | Verb::Delete => request.body(()).map(|request| self.run(request)),
+            Verb::Post | Verb::Put => request.body("").map(|request| self.run(request)),
         };
         match result {
             Ok(result) => reply(result),
             // Its words would repeat the address, and with it the signature.
             Err(_) => RestReply::Unsent("the address can't be asked for".to_owned()),
         }
+    }
+
+    fn run<S: AsSendBody>(&self, request: http::Request<S>) -> Result<http::Response<Body>, Error> {
+        let limited = self.agent.configure_request(request).timeout_global(Some(self.timeout)).build();
+        self.agent.run(limited)
     }
 }
 
@@ -177,6 +185,7 @@ pub struct Lane {
 
 impl Lane {
     pub fn spawn(name: &str, client: RestClient) -> std::io::Result<Lane> {
+        let client = RestClient { timeout: LANE_TIMEOUT, ..client };
         let (calls, calls_out) = channel::bounded::<RestRequest>(1);
         let (replies_in, replies) = std::sync::mpsc::channel();
         let work = move || serve(&client, &calls_out, &replies_in);
@@ -202,7 +211,7 @@ impl Lane {
     }
 }
 
-/// A call under way is waited for: [`CALL_TIMEOUT`] at most.
+/// A call under way is waited for: [`LANE_TIMEOUT`] at most.
 impl Drop for Lane {
     fn drop(&mut self) {
         self.calls = None;

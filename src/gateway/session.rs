@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::io::{Link, Outputs};
 use super::machine::{Gateway, say_feed};
+use super::pulse::Pulse;
 use super::reconcile::Reconciliation;
 use super::requests::What;
 use super::responses::{Answer, success};
@@ -58,6 +59,7 @@ pub(super) struct Session {
     pub floor_ns: TimeNs,
     /// Instruments to reconcile whether or not anything of them is known to be live.
     pub reconcile_also: BTreeSet<InstrumentId>,
+    pub pulse: Pulse,
     /// When the stream last said anything.
     pub heard_ns: TimeNs,
     /// When that was filled which a routine round found, and of which the stream has said nothing since.
@@ -77,6 +79,7 @@ impl Session {
             round: None,
             held: VecDeque::new(),
             audit_at: now + reconcile_ns,
+            pulse: Pulse::new(now),
             heard_ns: now,
             unheard: None,
             known_ns: now,
@@ -84,6 +87,11 @@ impl Session {
             reconcile_also: BTreeSet::new(),
             told_down: false,
         }
+    }
+
+    /// Whether there is a connection.
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, SessionState::Up | SessionState::Reconciling)
     }
 }
 
@@ -93,6 +101,7 @@ impl Gateway {
         match link {
             Link::Up => {
                 self.session.heard_ns = now;
+                self.session.pulse.heard(now);
                 self.session.reconnect.opened(now);
                 self.session.keep_alive_at = now + KEEP_ALIVE_NS;
                 self.reconcile(now);
@@ -102,7 +111,7 @@ impl Gateway {
             }
             Link::Down => {
                 self.counters.user_link_losses +=
-                    u64::from(matches!(self.session.state, SessionState::Up | SessionState::Reconciling));
+                    u64::from(self.session.is_open());
                 self.lose_session(now, out);
             }
         }
@@ -110,6 +119,11 @@ impl Gateway {
 
     pub(super) fn on_listen_key_expired(&mut self, now: TimeNs, out: &mut Outputs) {
         self.counters.listen_keys_expired += 1;
+        self.give_up_session(now, out);
+    }
+
+    /// The connection stands, and is of no use.
+    pub(super) fn give_up_session(&mut self, now: TimeNs, out: &mut Outputs) {
         out.close_user = true;
         self.lose_session(now, out);
     }

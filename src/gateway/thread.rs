@@ -16,7 +16,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use rtrb::Consumer;
 
 use super::counters::Counters;
-use super::io::{Input, Link, OrderText, Outputs, RequestId};
+use super::io::{Input, Link, OrderText, Outputs, RequestId, Stream};
 use super::line::{Change, Line, Sent};
 use super::machine::Gateway;
 use super::rest::Lane;
@@ -275,6 +275,11 @@ impl Shell {
         let (gateway, out) = (&mut self.gateway, &mut self.out);
         let answers = self.orders.poll(now, |text| gateway.on(Input::OrderText(text), now, out));
         let messages = self.user.poll(now, |text| gateway.on(Input::UserText(text), now, out));
+        for (line, stream) in [(&mut self.orders, Stream::Orders), (&mut self.user, Stream::User)] {
+            if line.take_pong() {
+                gateway.on(Input::Pong(stream), now, out);
+            }
+        }
         self.unheard += u64::from(answers + messages);
         answers + messages > 0
     }
@@ -379,6 +384,12 @@ impl Shell {
                 }
                 // A listen key that fits in no address: the next one may.
                 Err(_) => self.gateway.on(Input::UserLink(Link::Down), now, &mut self.out),
+            }
+        }
+        for stream in std::mem::take(&mut self.out.pings) {
+            match stream {
+                Stream::Orders => self.orders.ping(),
+                Stream::User => self.user.ping(),
             }
         }
         if std::mem::take(&mut self.out.reopen_orders) && self.orders.is_open() {

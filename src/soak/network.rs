@@ -14,7 +14,7 @@ use crate::venue::binance::request::{RestCall, Verb};
 use crate::venue::binance::{SIMULATED_KEY, UsedCounts};
 
 /// A REST call without an answer is given up.
-const CALL_TIMEOUT_NS: i64 = 10 * NS_PER_SEC;
+const CALL_TIMEOUT_NS: i64 = 6 * NS_PER_SEC;
 
 /// A call at the venue, and who waits for it.
 pub struct Pending {
@@ -33,6 +33,10 @@ pub(super) fn verb(verb: Verb) -> &'static str {
     }
 }
 
+fn latency_ns(slow: bool, dice: &mut Dice) -> i64 {
+    if slow { dice.between(50, 3_000) * NS_PER_MS } else { dice.between(NS_PER_MS, 20 * NS_PER_MS) }
+}
+
 /// Later than what went before it on the same way.
 fn in_order(last: &mut Option<TimeNs>, at: TimeNs) -> TimeNs {
     let at = last.map_or(at, |last| at.max(last));
@@ -43,8 +47,36 @@ fn in_order(last: &mut Option<TimeNs>, at: TimeNs) -> TimeNs {
 impl World {
     fn latency_ns(&mut self) -> i64 {
         let slow = self.weather.is(Kind::Slow, self.now);
-        let dice = &mut self.draws.network;
-        if slow { dice.between(50, 3_000) * NS_PER_MS } else { dice.between(NS_PER_MS, 20 * NS_PER_MS) }
+        latency_ns(slow, &mut self.draws.network)
+    }
+
+    fn ping_latency_ns(&mut self) -> i64 {
+        let slow = self.weather.is(Kind::Slow, self.now);
+        latency_ns(slow, &mut self.draws.pings)
+    }
+
+    fn send_pings(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        for line in std::mem::take(&mut process.out.pings) {
+            let socket = self.process.as_mut().and_then(|process| process.wire(line).socket);
+            if let Some(socket) = socket {
+                let at = self.now + self.ping_latency_ns();
+                self.schedule.plan(at, Item::Ping(self.life, line, socket));
+            }
+        }
+    }
+
+    /// A venue answers on a connection it has.
+    pub(super) fn answer_ping(&mut self, life: Life, line: Line, socket: SocketId) {
+        if self.desk.is_open(socket) {
+            let at = self.now + self.ping_latency_ns();
+            self.schedule.plan(at, Item::Pong(life, line, socket));
+        }
+    }
+
+    pub(super) fn pong(&mut self, line: Line, socket: SocketId) -> Result<(), Failure> {
+        let own = self.process.as_mut().and_then(|process| process.wire(line).socket);
+        if own == Some(socket) { self.tell_gateway(Input::Pong(line)) } else { Ok(()) }
     }
 
     /// Does what the gateway wants done, as its thread would.
@@ -66,6 +98,7 @@ impl World {
         if let Some(until) = self.process.as_mut().and_then(|process| process.out.banned_until.take()) {
             self.disk.banned_until = self.disk.banned_until.max(Some(until));
         }
+        self.send_pings();
         self.begin_calls();
         self.open_and_close()
     }

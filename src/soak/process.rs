@@ -10,11 +10,7 @@ use crate::sim::server::SocketId;
 use crate::wire::{Backoff, Reconnect};
 
 /// The two websockets to the venue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
-    Orders,
-    User,
-}
+pub use crate::gateway::Stream as Line;
 
 /// The two REST threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

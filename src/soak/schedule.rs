@@ -24,6 +24,9 @@ pub enum Item {
     ToVenue(Line, SocketId, String),
     /// A text reaches the gateway.
     ToUs(Life, Line, SocketId, String),
+    /// The gateway's ping reaches the venue, and the venue's answer the gateway.
+    Ping(Life, Line, SocketId),
+    Pong(Life, Line, SocketId),
     /// A connection's end is noticed by us.
     Lost(Life, Line, SocketId),
     /// And by the venue.

@@ -36,6 +36,7 @@ pub(super) struct Draws {
     pub network: Dice,
     pub people: Dice,
     pub process: Dice,
+    pub pings: Dice,
 }
 
 /// What outlives a process.
@@ -198,6 +199,7 @@ impl World {
             network: dice.split(),
             people: dice.split(),
             process: dice.split(),
+            pings: dice.split(),
         };
         let disk = Disk { journal: Memory::default(), snapshots: Vec::new(), epoch: 0, banned_until: None };
         let mut world = World {
@@ -269,6 +271,8 @@ impl World {
             Item::ToUs(life, line, socket, text) if life == self.life => {
                 self.at_gateway(line, socket, &text)?
             }
+            Item::Ping(life, line, socket) => self.answer_ping(life, line, socket),
+            Item::Pong(life, line, socket) if life == self.life => self.pong(line, socket)?,
             Item::Lost(life, line, socket) if life == self.life => self.line_lost(line, socket)?,
             Item::Gone(socket) => self.desk.close(socket),
             Item::Opened(life, line, attempt, key) if life == self.life => {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::order::owed;
+use super::order::{owed, owing};
 use super::{FillMemory, LiveOrder, Trade};
 use crate::event::{
     Alarm, AlarmKind, EntryFilled, Event, EventBody, Fill, FillCause, InstrumentTable, Order, OrderUpdate,
@@ -75,6 +75,11 @@ impl OpenTrade {
         self.entered - self.exited
     }
 
+    /// What the venue holds of it, as far as it has said.
+    fn held(&self) -> Lots {
+        self.open() + owing(&self.orders, self.side)
+    }
+
     /// Lots that acknowledged stops would close.
     pub fn stopped(&self) -> Lots {
         let stops = self.orders.iter().filter(|order| order.purpose == Purpose::Stop && order.rests());
@@ -125,7 +130,7 @@ impl OpenTrade {
                 let fits = order.purpose != Purpose::Entry || entered <= Lots::QUANTITY_MAX;
                 fill.side == order.side && fill.quantity <= order.unfilled() && fits
             }
-            None => fill.side == self.side.opposite() && fill.quantity <= self.open(),
+            None => fill.side == self.side.opposite() && fill.quantity <= self.held(),
         }
     }
 
@@ -323,7 +328,7 @@ impl Book {
         let Some(trade) = self.trades.get_mut(&id).filter(|trade| trade.side != fill.side) else {
             return Lots::ZERO;
         };
-        let quantity = Lots(trade.open().0.clamp(0, fill.quantity.0));
+        let quantity = Lots(trade.held().0.clamp(0, fill.quantity.0));
         if quantity.0 > 0 {
             trade.exited += quantity;
             self.booked.push(Booked::Exit { trade: id, fill: Fill { quantity, ..*fill } });

@@ -184,6 +184,12 @@ impl Trade {
         self.entry.quantity - self.exited
     }
 
+    /// What the venue holds of it, as far as it has said: with what the entry has still to report, of which
+    /// some may have been exited already.
+    pub fn held(&self) -> Lots {
+        self.open() + super::order::owing(&self.orders, self.side())
+    }
+
     /// Approved and not yet exited: what counts for exposure while the entry is working.
     pub fn committed(&self) -> Lots {
         let working = self.order(self.id).is_some_and(|order| !order.is_done());

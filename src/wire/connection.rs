@@ -205,7 +205,7 @@ impl<S: Read + Write> Connection<S> {
             }
             Message::Part => Ok(()),
             Message::Pong => {
-                self.counters.pongs_unsolicited += 1;
+                self.counters.pongs_received += 1;
                 Ok(())
             }
             Message::Ping(payload) => {
@@ -290,6 +290,23 @@ impl<S: Read + Write> Connection<S> {
         }
         self.outbound.text(payload)?;
         self.counters.sent += 1;
+        if let Err(reason) = self.flush() {
+            self.end(reason);
+            return Err(SendError::NotOpen);
+        }
+        Ok(())
+    }
+
+    /// Asks the server for a pong, counted when it comes, and writes as [`Connection::send_text`] does.
+    ///
+    /// # Errors
+    /// As those of [`Connection::send_text`].
+    pub fn ping(&mut self) -> Result<(), SendError> {
+        if !matches!(self.phase, Phase::Open) {
+            return Err(SendError::NotOpen);
+        }
+        self.outbound.ping()?;
+        self.counters.pings_sent += 1;
         if let Err(reason) = self.flush() {
             self.end(reason);
             return Err(SendError::NotOpen);

@@ -18,8 +18,10 @@ pub struct Counters {
     pub pongs: u64,
     /// Pings a newer one took the place of before they could be answered.
     pub pings_superseded: u64,
-    /// Pongs nobody asked for, ignored.
-    pub pongs_unsolicited: u64,
+    /// Pings of ours.
+    pub pings_sent: u64,
+    /// Pongs, whether or not they were asked for.
+    pub pongs_received: u64,
     /// Messages that came in fragments.
     pub fragmented: u64,
     /// Connections opened after the first.
@@ -51,7 +53,8 @@ impl Counters {
         self.pings += other.pings;
         self.pongs += other.pongs;
         self.pings_superseded += other.pings_superseded;
-        self.pongs_unsolicited += other.pongs_unsolicited;
+        self.pings_sent += other.pings_sent;
+        self.pongs_received += other.pongs_received;
         self.fragmented += other.fragmented;
         self.reconnects += other.reconnects;
         for (sum, count) in self.errors.iter_mut().zip(other.errors) {

@@ -40,6 +40,15 @@ impl Outbound {
     }
 
     pub fn text(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.message(OpCode::Text, payload)
+    }
+
+    /// An empty one: what comes back is of the newest.
+    pub fn ping(&mut self) -> Result<(), SendError> {
+        self.message(OpCode::Ping, &[])
+    }
+
+    fn message(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), SendError> {
         let needed = payload.len().saturating_add(HEADER_BYTES_MAX);
         if needed > self.bytes_max {
             return Err(SendError::TooLong);
@@ -47,7 +56,7 @@ impl Outbound {
         if self.pong.is_some() || needed > self.bytes_max.saturating_sub(self.pending().len()) {
             return Err(SendError::Full);
         }
-        self.push(OpCode::Text, payload);
+        self.push(opcode, payload);
         Ok(())
     }
 

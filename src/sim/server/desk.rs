@@ -96,6 +96,11 @@ impl Desk {
         self.core.take(Request::Closed(socket.0));
     }
 
+    /// Whether a connection stands.
+    pub fn is_open(&self, socket: SocketId) -> bool {
+        self.sockets.contains_key(&socket)
+    }
+
     /// A client's text.
     pub fn text(&mut self, socket: SocketId, text: &str) {
         if self.sockets.contains_key(&socket) {
