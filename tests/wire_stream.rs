@@ -71,6 +71,18 @@ fn an_answer_that_does_not_agree_opens_nothing() {
 }
 
 #[test]
+fn a_ping_of_ours_goes_out_and_its_pong_counts() {
+    let mut connection = open([bytes(frame(PONG, true, b""))]);
+    connection.ping().unwrap();
+    drain(&mut connection);
+    assert_eq!(client_frames(&connection.stream().written), [(PING, Vec::new())]);
+    assert_eq!((connection.counters().pings_sent, connection.counters().pongs_received), (1, 1));
+    assert_eq!(connection.counters().sent, 0, "no message");
+    connection.close(TimeNs(0));
+    assert_eq!(connection.ping(), Err(SendError::NotOpen));
+}
+
+#[test]
 fn fragments_with_control_frames_between_them_are_one_message() {
     let mut connection = open([
         bytes(frame(TEXT, false, "a\u{e9}".as_bytes().split_at(2).0)),

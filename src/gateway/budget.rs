@@ -93,12 +93,13 @@ impl Window {
     /// So much of the venue's interval is used at `venue_ms` of its clock, which is `now`.
     fn state(&mut self, now: TimeNs, venue_ms: Millis, count: u64) {
         let period_ns = self.limit.period_ns.max(NS_PER_MS);
-        let begun = now - venue_ms.rem_euclid(period_ns / NS_PER_MS) * NS_PER_MS;
-        // What was sent just before it began may have come after; it stays among ours throughout.
-        let since = begun - MARGIN_NS;
+        // What is heard as an interval begins is of the one before: an answer takes its time.
+        let heard_ms = venue_ms.saturating_sub(MARGIN_NS / NS_PER_MS);
+        let until = now + period_ns - heard_ms.rem_euclid(period_ns / NS_PER_MS) * NS_PER_MS;
+        // And what was sent just before it began may have come after; it stays among ours throughout.
+        let since = until - period_ns - 2 * MARGIN_NS;
         let ours: u64 = self.spent.iter().filter(|(at, _)| *at >= since).map(|(_, amount)| amount).sum();
         let others = count.saturating_sub(ours);
-        let until = begun + period_ns.saturating_add(MARGIN_NS);
         // Of one interval the most that was heard: answers overtake one another.
         let anew = until.since(self.others_until) > period_ns / 2;
         self.others = if anew { others } else { self.others.max(others) };
@@ -122,6 +123,15 @@ impl Budget {
             others_until: TimeNs(0),
         };
         Budget { windows: limits.0.iter().map(window).collect() }
+    }
+
+    /// How much of each limit counts as used, by us and by others.
+    pub fn describe(&self) -> String {
+        let window = |window: &Window| {
+            let Window { limit, ours, others, others_until, .. } = window;
+            format!("{:?} {ours} + {others} until {others_until} of {}", limit.kind, limit.limit)
+        };
+        self.windows.iter().map(window).collect::<Vec<_>>().join("; ")
     }
 
     /// Whether a request fits into its share of every limit that it uses.
@@ -250,9 +260,11 @@ mod tests {
         let mut budget = Budget::new(&RateLimits::of(40, 8, 8));
         budget.state(at(0), 9_000, limit(RateKind::Orders, 10, 8));
         assert!(!budget.has_room(at(1), ORDER, Share::All));
-        budget.state(at(1), 10_000, limit(RateKind::Orders, 10, 3));
-        assert!(budget.has_room(at(1), ORDER, Share::Half));
-        assert!(!budget.has_room(at(1), Cost { orders: 2, ..ORDER }, Share::Half));
+        budget.state(at(1), 10_000, limit(RateKind::Orders, 10, 8));
+        assert!(budget.has_room(at(2), ORDER, Share::Half), "it was on its way as the next began");
+        budget.state(at(2), 11_000, limit(RateKind::Orders, 10, 3));
+        assert!(budget.has_room(at(2), ORDER, Share::Half));
+        assert!(!budget.has_room(at(2), Cost { orders: 2, ..ORDER }, Share::Half));
     }
 
     /// Everything that was ever spent, looked through each time.
@@ -270,19 +282,21 @@ mod tests {
         }
 
         fn state(&mut self, now: TimeNs, limit: &RateLimit) {
-            let interval = now.0 / limit.period_ns;
+            let interval = (now.0 - MARGIN_NS) / limit.period_ns;
             let ours = self.ours(TimeNs(interval * limit.period_ns - MARGIN_NS), limit.kind);
             let others = u64::from(limit.limit).saturating_sub(ours);
             self.stated.push((limit.kind, limit.period_ns, interval, others));
         }
 
         fn used(&self, now: TimeNs, limit: &RateLimit) -> u64 {
-            let of_it = self.stated.iter().filter(|(kind, period_ns, ..)| {
-                (*kind, *period_ns) == (limit.kind, limit.period_ns)
-            });
+            let of_it = self
+                .stated
+                .iter()
+                .filter(|(kind, period_ns, ..)| (*kind, *period_ns) == (limit.kind, limit.period_ns));
             let newest = of_it.clone().map(|(_, _, interval, _)| *interval).max().unwrap_or(0);
             let lasts = now.0 < (newest + 1) * limit.period_ns + MARGIN_NS;
-            let most = of_it.filter(|(_, _, interval, _)| *interval == newest).map(|(.., others)| *others).max();
+            let most =
+                of_it.filter(|(_, _, interval, _)| *interval == newest).map(|(.., others)| *others).max();
             let since = now - limit.period_ns - MARGIN_NS;
             self.ours(TimeNs(since.0 + 1), limit.kind) + most.filter(|_| lasts).unwrap_or(0)
         }

@@ -140,7 +140,8 @@ impl Gateway {
     /// Where it is, for whoever looks for a fault.
     pub fn describe(&self) -> String {
         let waiting = self.own.len();
-        format!("{:?}, silent until {:?}, {waiting} own requests wait", self.session, self.silent_until)
+        let (session, budget) = (&self.session, self.budget.describe());
+        format!("{session:?}, silent until {:?}, {waiting} own requests wait, {budget}", self.silent_until)
     }
 
     pub fn counters(&self) -> &Counters {

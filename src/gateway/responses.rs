@@ -14,7 +14,7 @@ use crate::venue::binance::answer::{
     AlgoAnswer, ErrorBody, ErrorData, OrderAnswer, Response, ServerTime, algo_status, order_status,
 };
 use crate::venue::binance::request::{Action, Service};
-use crate::venue::binance::{code, counts_of_answer};
+use crate::venue::binance::{RateLimit, code, counts_of_answer};
 
 /// An answer of either road.
 pub(super) enum Answer<'a> {
@@ -32,12 +32,12 @@ impl Gateway {
             self.counters.unreadable += 1;
             return;
         };
-        if let Some(counts) = response.rate_limits {
-            for count in counts_of_answer(counts.get().as_bytes()) {
-                self.budget.state(now, self.server_ms(now), count);
-            }
-        }
         let request = response.id.as_deref().and_then(|id| id.parse::<RequestId>().ok());
+        let waiting = request.and_then(|request| self.requests.take(request));
+        if let Some(counts) = response.rate_limits {
+            let sent_ns = waiting.map_or(now, |waiting| waiting.sent_ns);
+            self.take_counts(sent_ns, counts_of_answer(counts.get().as_bytes()));
+        }
         let answer = match (&response.result, &response.error) {
             (Some(result), None) if response.status == 200 => Answer::Success(result.get().as_bytes()),
             (_, error) => {
@@ -47,10 +47,17 @@ impl Gateway {
                 Answer::Refused { http_status: response.status, code: error.code }
             }
         };
-        match request.and_then(|request| self.requests.take(request)) {
+        match waiting {
             Some(waiting) => self.on_answer(now, &waiting, &answer, out),
             None => self.counters.unmatched += 1,
         }
+    }
+
+    /// What the venue counts, by an answer: of the interval in which its request was sent, for the answer may
+    /// come in the next.
+    fn take_counts(&mut self, sent_ns: TimeNs, counts: impl IntoIterator<Item = RateLimit>) {
+        let venue_ms = self.server_ms(sent_ns);
+        counts.into_iter().for_each(|count| self.budget.state(sent_ns, venue_ms, count));
     }
 
     /// When a silence ends: by how long it is if the venue says that, for what we know of its clock may be
@@ -75,8 +82,7 @@ impl Gateway {
             return;
         };
         if let RestOutcome::Answer { used, .. } = outcome {
-            let venue_ms = self.server_ms(now);
-            used.counts().for_each(|count| self.budget.state(now, venue_ms, count));
+            self.take_counts(waiting.sent_ns, used.counts());
         }
         match outcome {
             RestOutcome::Answer { status: 200, body, .. } => {

@@ -110,8 +110,7 @@ impl Gateway {
                 }
             }
             Link::Down => {
-                self.counters.user_link_losses +=
-                    u64::from(self.session.is_open());
+                self.counters.user_link_losses += u64::from(self.session.is_open());
                 self.lose_session(now, out);
             }
         }

@@ -14,9 +14,9 @@ use crate::venue::binance::ClientIds;
 /// An order that the venue can't find is given up after a minute: until then both sides may rightly
 /// have an open question. With what a question and its answer take.
 const IN_QUESTION_NS: i64 = 65 * NS_PER_SEC;
-/// What others used up is told until the venue's minute ends, and counts with the gateway for a minute and a
-/// second from then on: its windows slide.
-const OTHERS_NS: i64 = 122 * NS_PER_SEC;
+/// What others used up counts with the gateway until the venue's minute ends, by its clock as last read, and a
+/// second longer.
+const OTHERS_NS: i64 = 70 * NS_PER_SEC;
 /// The venue rounds the cost that a partial close releases at its eighth place.
 const PART_ROUNDING: i128 = 10i128.pow(10);
 

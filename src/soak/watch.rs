@@ -72,8 +72,10 @@ impl World {
         let Some(row) = self.market.table.get(instrument).copied() else { return };
         let quantity = row.format_quantity(lots);
         let stamp = crate::num::Now::now(&self.clocks.venue).ms();
+        self.by_hand += 1;
+        let number = self.by_hand;
         let query = format!(
-            "symbol={}&side={}&type=MARKET&quantity={quantity}&newClientOrderId=hand-{stamp}&timestamp={stamp}",
+            "symbol={}&side={}&type=MARKET&quantity={quantity}&newClientOrderId=hand-{number}&timestamp={stamp}",
             row.symbol,
             side.as_str()
         );

@@ -86,6 +86,8 @@ pub struct World {
     pub(super) has_limits: bool,
     /// When others used them up.
     pub(super) others_asked: Option<TimeNs>,
+    /// Orders that the owner sent by hand.
+    pub(super) by_hand: u64,
     /// What reached the venue's door, if somebody watches.
     pub(super) door: Option<Vec<Knock>>,
 }
@@ -230,6 +232,7 @@ impl World {
             attempts: 0,
             has_limits,
             others_asked: None,
+            by_hand: 0,
             door: None,
         };
         world.schedule.plan(START, Item::Market);

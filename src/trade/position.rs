@@ -323,6 +323,16 @@ impl Trade {
         }
     }
 
+    /// Gross result once nothing is left, in tick-lots. What was exited before its entry was told cost what the
+    /// rest of the entry did.
+    fn closed_tick_lots(&self) -> i128 {
+        let untold = (-self.open().0).max(0);
+        let cost =
+            mul_div(self.entry.cost, i128::from(untold), self.entry.quantity.wide(), Rounding::HalfEven);
+        let cost = cost.unwrap_or(0) * i128::from(self.side().sign());
+        self.gross_tick_lots(Ticks::ZERO) - cost
+    }
+
     /// Gross result with the open rest valued at `price`, in tick-lots.
     pub fn gross_tick_lots(&self, price: Ticks) -> i128 {
         let value = self.exit_value + price.wide() * self.open().wide();
@@ -342,7 +352,7 @@ impl Trade {
     /// The account of the closed trade.
     pub fn account(&self, instrument: &Instrument, now: TimeNs) -> TradeClosed {
         let money = |tick_lots: i128| money::of(instrument, tick_lots);
-        let pnl = money(self.gross_tick_lots(Ticks::ZERO)) - self.fees + self.funding;
+        let pnl = money(self.closed_tick_lots()) - self.fees + self.funding;
         let risk = self.exit.as_ref().map_or(0, ExitState::risk_tick_lots);
         let risk_money = money(risk);
         let r_multiple = || {

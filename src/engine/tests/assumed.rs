@@ -511,3 +511,54 @@ fn a_wallet_is_compared_though_a_stop_of_a_trade_that_is_over_is_not_gone_yet() 
         assert_eq!(wallet(&desk), if fills { before } else { Dec::int(9_000) });
     }
 }
+
+/// The stop came before the reports of what it stopped: the venue holds what the entry has still to report.
+#[test]
+fn what_leaves_before_its_entry_is_told_is_no_position_to_the_other_side() {
+    let settlement = |lots: i64, trade_id: i64| {
+        EventBody::Fill(Fill {
+            order: OrderId::NONE,
+            trade_id,
+            fee: Dec::ZERO,
+            price: Ticks(470_000),
+            quantity: Lots(lots),
+            event_ms: 0,
+            side: Side::Sell,
+            maker: false,
+            cause: FillCause::Settlement,
+            pad: [0; 5],
+        })
+    };
+    for policy in POLICIES {
+        let mut desk = Desk::on_unknown(policy);
+        let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+        let stop = order(&desk.fill(entry, Side::Buy, 500_000, 4)).id;
+        desk.update_filled(entry, OrderStatus::Expired, 10);
+        desk.fill(stop, Side::Sell, 477_500, 4);
+        assert_eq!(desk.position(), 0);
+        // Of the six lots that are left at the venue two are settled, and then somebody sells one.
+        assert_eq!(alarms(&desk.send(settlement(2, 77))), [AlarmKind::ForcedExit], "{policy}");
+        desk.assumed(-1, 470_000);
+        assert_eq!((desk.only_trade().id, desk.position()), (entry, -3), "{policy}");
+        assert!(Engine::restore(&desk.engine.snapshot(1)).is_ok());
+        let exit = order(&desk.fill(entry, Side::Buy, 500_000, 6));
+        assert_eq!((exit.purpose, exit.quantity), (Purpose::Exit, Lots(3)));
+        let account = closed(&desk.fill(exit.id, Side::Sell, 470_000, 3));
+        assert_eq!((account.trade, account.quantity), (entry, Lots(10)));
+        // One more than it held is a position of nobody's; what the trade never heard of cost what it knows.
+        let mut desk = Desk::on_unknown(policy);
+        let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+        let stop = order(&desk.fill(entry, Side::Buy, 500_000, 4)).id;
+        desk.update_filled(entry, OrderStatus::Expired, 6);
+        desk.fill(stop, Side::Sell, 477_500, 4);
+        let said = desk.assumed(-3, 480_000);
+        if policy == OnUnknownPosition::Halt {
+            assert_eq!((desk.position(), desk.trading()), (-2, TradingState::Halted));
+            continue;
+        }
+        let account = closed(&said);
+        // 4 lots of 0.001 lost 2,250 each, and 2 lost 2,000 each; two fees of 0.25.
+        assert_eq!(account.pnl, -Dec::new(135, 1), "{policy}");
+        assert_eq!(desk.position(), -1);
+    }
+}

@@ -366,6 +366,24 @@ fn a_wallet_of_before_the_newest_fill_is_no_difference() {
     assert_eq!(wallet(&m), Dec::int(9_900));
 }
 
+/// A payment changes ours and the venue's alike.
+#[test]
+fn a_difference_that_moves_with_both_wallets_is_the_same_one() {
+    let mut m = Mirror::new(Side::Buy);
+    m.desk.wallet(9_900, AccountReason::Order);
+    m.timer();
+    m.desk.pass_ms(2_000);
+    let (wallet, change, reason) = (Dec::int(9_950), Dec::int(50), AccountReason::Funding);
+    m.desk.send(EventBody::AccountUpdate(AccountUpdate { wallet, change, event_ms: 0, reason, pad: [0; 7] }));
+    m.timer();
+    m.desk.pass_ms(999);
+    m.timer();
+    assert_eq!(m.desk.engine.controller().wallet(), Some(Dec::int(10_050)));
+    m.desk.pass_ms(1);
+    m.timer();
+    assert_eq!(m.desk.engine.controller().wallet(), Some(Dec::int(9_950)));
+}
+
 /// Something on its way does not begin the three seconds anew.
 #[test]
 fn a_comparison_of_wallets_goes_on_after_what_interrupts_it() {

@@ -18,7 +18,7 @@ fn what_is_wrong_with_the_bytes_is_said() {
     let refused = |change, why: &str| assert_eq!(said(change), Err(why.to_string()));
     refused(|bytes| bytes.clear(), "not a snapshot");
     refused(|bytes| bytes[0] = b'q', "not a snapshot");
-    refused(|bytes| bytes[8] = 9, "a snapshot of version 9; this one reads 4");
+    refused(|bytes| bytes[8] = 9, "a snapshot of version 9; this one reads 5");
     refused(|bytes| bytes.truncate(20), "a snapshot cut short: 20 bytes of 32");
     refused(|bytes| bytes.extend([0; 3]), "3 bytes behind the end of a snapshot");
     assert!(said(|bytes| bytes[24] ^= 1).unwrap_err().contains("damaged"), "the sequence number counts, too");

@@ -7,6 +7,7 @@ mod earlier;
 mod orders;
 mod polite;
 mod properties;
+mod pulse;
 mod rates;
 mod recorded;
 mod session;

@@ -138,6 +138,23 @@ fn the_venues_count_is_believed() {
 }
 
 #[test]
+fn a_count_is_of_the_interval_in_which_it_was_asked_for() {
+    let mut desk = desk(100, 8, 100);
+    desk.query(2, OrderKind::StopMarket);
+    let asked = desk.called()[0].0;
+    // The answer takes until the venue's next minute.
+    let next = (T0_MS / 60_000 + 1) * 60_000 - T0_MS;
+    desk.wait((next + 1_500) * 1_000_000);
+    let used = UsedCounts { weight_1m: Some(100), ..UsedCounts::default() };
+    let body = algo_result(2, "NEW").to_string();
+    let answer = RestOutcome::Answer { status: 200, retry_after_s: None, used, body: body.as_bytes() };
+    desk.on(Input::Rest(asked, answer));
+    desk.events();
+    desk.cancel(2, OrderKind::StopMarket);
+    assert_eq!((desk.said().len(), desk.written().len()), (0, 1));
+}
+
+#[test]
 fn an_answer_whose_counts_cannot_be_read_is_still_an_answer() {
     let mut desk = Desk::new();
     for (sequence, counts) in [(1, json!("many")), (2, json!([{"rateLimitType": 7}])), (3, json!(null))] {

@@ -296,7 +296,10 @@ fn a_message_that_another_has_overtaken_states_nothing() {
     desk.user(&at(4, account_message("ORDER", "95", "0", Some("0.002"))));
     assert_eq!(desk.said(), ["Order 90", "Position 3"]);
     desk.user(&at(4, account_message("DEPOSIT", "105", "10", None)));
-    assert_eq!(desk.said(), ["Transfer 90"]);
+    let transfer = desk.events();
+    let [(_, EventBody::AccountUpdate(update))] = transfer.as_slice() else { panic!("{transfer:?}") };
+    assert_eq!((update.wallet, update.change), (Dec::int(90), Dec::int(10)));
+    assert_eq!(update.event_ms, T0_MS + 5, "as old as the wallet it states");
     desk.user(&at(5, account_message("ORDER", "89", "0", Some("0.004"))));
     assert_eq!(desk.said(), ["Order 89", "Position 4"], "of the same moment the later one counts");
     // One from next year does not make all that follows old.

@@ -367,7 +367,7 @@ settings! {
     /// What the client ids of our orders begin with: one for each engine on an account.
     QT_ORDER_PREFIX order_prefix: OrderPrefix = text("qt"), Allowed::Prefix, "";
     /// Time between questions for the venue's clock, by which requests are stamped.
-    QT_TIME_SYNC_S time_sync_s: u32 = 60, integer(1, 3_600), "s";
+    QT_TIME_SYNC_S time_sync_s: u32 = 5, integer(1, 3_600), "s";
     /// REST interface.
     QT_BINANCE_REST_URL binance_rest_url: Address = text("https://fapi.binance.com"), HTTP, "";
     /// Order book streams.
