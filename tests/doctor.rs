@@ -13,8 +13,11 @@ use quantum_trader::host::doctor::{
 /// The hot core of the made machines, which have four, and two nodes.
 const CORE: usize = 3;
 
+/// Paths below a root, and what they say.
+type Files = &'static [(&'static str, &'static str)];
+
 /// What a machine that lacks nothing says.
-const PERFECT: &[(&str, &str)] = &[
+const PERFECT: Files = &[
     ("sys/devices/system/cpu/online", "0-3\n"),
     ("sys/devices/system/cpu/isolated", "2-3\n"),
     ("sys/devices/system/cpu/nohz_full", "2-3\n"),
@@ -85,7 +88,7 @@ const PERFECT: &[(&str, &str)] = &[
 ];
 
 /// Each gap: what the machine says otherwise (nothing: the file is gone), and what is found then.
-const GAPS: &[(&str, &[(&str, &str)], &str)] = &[
+const GAPS: &[(&str, Files, &str)] = &[
     ("cores", &[("sys/devices/system/cpu/online", "0,2-3\n")], "3 (0, 2-3)"),
     ("affinity", &[("proc/self/status", "CapEff:\t0\nCpus_allowed_list:\t0-1\n")], "core 3 is not among 0-1"),
     ("isolated_cores", &[("sys/devices/system/cpu/isolated", "\n")], "none (hot core 3)"),
