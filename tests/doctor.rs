@@ -339,6 +339,23 @@ fn what_cannot_be_read_is_unknown_and_says_why() {
     assert!(last_core(&machine, None).is_err());
 }
 
+#[test]
+fn every_check_has_its_reason_in_the_documentation() {
+    let text = include_str!("../docs/DEPLOYMENT.md");
+    let rows = text.lines().skip_while(|line| !line.starts_with("| check |")).skip(2);
+    let cells = rows.take_while(|line| line.starts_with('|')).filter_map(|row| row.split('|').nth(1));
+    let documented: BTreeSet<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let root = perfect();
+    let findings = look(root.path());
+    let (told, wanting): (Vec<_>, Vec<_>) =
+        findings.iter().partition(|finding| finding.severity == Severity::Information);
+    let wanting: BTreeSet<&str> = wanting.iter().map(|finding| finding.name).collect();
+    assert_eq!(wanting.difference(&documented).next(), None);
+    let told: BTreeSet<&str> = told.iter().map(|finding| finding.name).collect();
+    assert_eq!(documented.difference(&wanting).find(|name| !told.contains(*name)), None, "no such check");
+    assert!(told.iter().all(|name| text.contains(&format!("`{name}`"))), "{told:?}");
+}
+
 fn doctor(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qtx"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("QT_") || name.starts_with("RM_")) {
