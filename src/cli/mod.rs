@@ -4,6 +4,7 @@
 mod backtest;
 mod config;
 mod ctl;
+mod doctor;
 mod evaluate;
 mod export;
 mod journal;
@@ -41,6 +42,7 @@ Examples:
   qtx replay qtx-journal                            does the engine say the same again?
   qtx journal export qtx-journal --to tables        Parquet files of what happened
   qtx evaluate < scenario.jsonl                     what would the risk layer do?
+  qtx doctor                                        is this host tuned for the engine?
   qtx config --long                                 every setting, its value, what is allowed";
 
 /// Exchange frames in, risk-managed orders out, every decision in a journal.
@@ -73,6 +75,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Scenario lines in, decisions out
     Evaluate(evaluate::EvaluateArgs),
+    /// Is this host tuned for low latency? What was found, what is wanted, and how to get there
+    Doctor(doctor::DoctorArgs),
     /// Show every setting, its value and where it came from
     Config(config::ConfigArgs),
 }
@@ -111,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Journal(args) => journal::journal(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Evaluate(args) => evaluate::evaluate(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Config(args) => config::config(&args),
     };
     result.unwrap_or_else(|failure| {
@@ -143,4 +148,54 @@ fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
         return Err(Failure::refused(line));
     }
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::risk::config::Setting;
+
+    const UNIT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/quantum-trader.service"));
+
+    /// Values of a key of the unit, in order.
+    fn values(key: &str) -> Vec<&'static str> {
+        UNIT.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
+    }
+
+    fn variables() -> Vec<(&'static str, &'static str)> {
+        let pairs = values("Environment").into_iter().flat_map(str::split_ascii_whitespace);
+        pairs.map(|pair| pair.split_once('=').unwrap()).collect()
+    }
+
+    #[test]
+    fn what_the_unit_starts_is_what_the_command_line_takes() {
+        let [line] = values("ExecStart")[..] else { panic!("one command") };
+        let line = variables()
+            .iter()
+            .fold(line.to_string(), |line, (name, value)| line.replace(&format!("${{{name}}}"), value));
+        assert!(!line.contains('$'), "{line}");
+        let parse = |line: &str| Cli::try_parse_from(line.split_ascii_whitespace()).map(|cli| cli.command);
+        assert!(matches!(parse(&line), Ok(Command::Run(_))), "{line}");
+        assert!(parse(&format!("{line} --no-such-flag")).is_err());
+        assert!(line.contains(" --venue binance-testnet "), "no real money unless somebody says so");
+    }
+
+    #[test]
+    fn variables_of_the_unit_are_settings_keys_or_its_own() {
+        const OTHERS: [&str; 5] =
+            ["QTX_VENUE", "QTX_SYMBOLS", "XDG_STATE_HOME", "QT_API_KEY_FILE", "QT_API_SECRET_FILE"];
+        for (name, _) in variables() {
+            assert!(OTHERS.contains(&name) || Setting::named(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_unit_permits_what_the_engine_asks_of_the_machine() {
+        assert_eq!(values("LimitMEMLOCK"), ["infinity"]);
+        assert_eq!(values("LimitRTPRIO"), ["99"]);
+        assert_eq!(values("RestrictRealtime"), [""; 0]);
+        // The ring must outlive the process, and a second Ctrl-C is no failure.
+        assert_eq!(values("RuntimeDirectoryPreserve"), ["yes"]);
+        assert_eq!((values("Restart"), values("SuccessExitStatus")), (vec!["on-failure"], vec!["130"]));
+    }
 }

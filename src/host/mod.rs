@@ -5,6 +5,7 @@ pub mod account_lock;
 pub mod alloc;
 pub mod ban;
 pub mod clock;
+pub mod doctor;
 mod kept;
 pub mod memory;
 pub mod stop;

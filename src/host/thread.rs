@@ -36,6 +36,9 @@ pub enum ThreadError {
     Lock(io::Error),
 }
 
+/// Most a kernel can be built for (`NR_CPUS`).
+const CORE_MAX: usize = 8_191;
+
 /// Numbers of cores, in rising order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cores(Vec<usize>);
@@ -58,6 +61,59 @@ impl Cores {
 
     pub fn contains(&self, core: usize) -> bool {
         self.0.binary_search(&core).is_ok()
+    }
+
+    /// No core at all.
+    pub fn none() -> Cores {
+        Cores(Vec::new())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().copied()
+    }
+
+    /// A list as the kernel prints and takes it: `0-3,6`; empty for none. `None` if it is no list, or
+    /// names a core above [`CORE_MAX`].
+    pub fn from_list(text: &str) -> Option<Cores> {
+        let mut cores = Vec::new();
+        for run in text.trim().split(',').map(str::trim).filter(|run| !run.is_empty()) {
+            let (first, last) = run.split_once('-').unwrap_or((run, run));
+            let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+            if first > last || last > CORE_MAX {
+                return None;
+            }
+            cores.extend(first..=last);
+        }
+        cores.sort_unstable();
+        cores.dedup();
+        Some(Cores(cores))
+    }
+
+    /// A mask as the kernel prints it: hex words of 32 bits with commas between, the highest first.
+    pub fn from_mask(text: &str) -> Option<Cores> {
+        let words: Vec<&str> = text.trim().split(',').collect();
+        if words.len() > (CORE_MAX + 1) / 32 {
+            return None;
+        }
+        let mut cores = Vec::new();
+        for (index, word) in words.iter().rev().enumerate() {
+            let bits = u32::from_str_radix(word, 16).ok()?;
+            cores.extend((0..32).filter(|bit| bits >> bit & 1 == 1).map(|bit| index * 32 + bit));
+        }
+        Some(Cores(cores))
+    }
+
+    /// The same without one of them.
+    pub fn without(&self, core: usize) -> Cores {
+        Cores(self.iter().filter(|other| *other != core).collect())
     }
 }
 
@@ -198,6 +254,26 @@ mod tests {
         let list = Cores(vec![0, 1, 2, 3, 6, 8, 9]);
         assert_eq!(list.to_string(), "0-3, 6, 8-9");
         assert!(list.contains(6) && !list.contains(7));
+    }
+
+    #[test]
+    fn lists_and_masks_are_read_as_the_kernel_prints_them() {
+        let read = |text| Cores::from_list(text).map(|cores| cores.to_string());
+        assert_eq!(read("0-3,6\n").as_deref(), Some("0-3, 6"));
+        assert_eq!(read(" 6, 5,5-7").as_deref(), Some("5-7"));
+        assert_eq!(read("\n").as_deref(), Some(""));
+        for bad in ["3-1", "x", "0-", "-1", "0-9999999999", "(null)", "0:1"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+        let read = |text| Cores::from_mask(text).map(|cores| cores.to_string());
+        assert_eq!(read("3\n").as_deref(), Some("0-1"));
+        assert_eq!(read("1,00000000,80000001").as_deref(), Some("0, 31, 64"));
+        assert_eq!(read("0").as_deref(), Some(""));
+        for bad in ["", "x", "100000000", "1,,1"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+        assert_eq!(read(&vec!["0"; 257].join(",")), None);
+        assert_eq!(Cores(vec![0, 1, 2]).without(1).to_string(), "0, 2");
     }
 
     #[test]
