@@ -87,13 +87,12 @@ impl Names {
         let shift = u64::BITS - bits;
         let mut names =
             Names { rows: Vec::with_capacity(table.len()), places: vec![EMPTY; 1 << bits], shift };
-        for row in table.iter().filter_map(|(id, instrument)| Row::new(id, instrument)) {
-            // Of rows with one symbol the first counts. Of symbols that differ in case alone, which streams
-            // can't tell apart, the first alone is answered.
-            if names.find(row.folded).is_none() {
-                names.insert(row);
-            }
-        }
+        // The first of those that come to one place is found first, so of rows with one symbol the first counts.
+        // Of symbols that differ in case alone, which streams can't tell apart, the first alone is answered.
+        table
+            .iter()
+            .filter_map(|(id, instrument)| Row::new(id, instrument))
+            .for_each(|row| names.insert(row));
         names
     }
 
