@@ -64,10 +64,13 @@ fn check_frame(bytes: &[u8]) -> bool {
     })
 }
 
-/// A frame's members, each with what makes its value: `p` price, `q` quantity, `d` decimal, `s` decimal of either
-/// sign, `i` integer, `t` time, `n` symbol, `b` flag; any other text is the value. `?` marks members that some
-/// years do not have.
-const KINDS: [(&str, &str, &[(&str, &str)]); 6] = [
+/// A key, and what makes its value.
+type Member = (&'static str, &'static str);
+
+/// A stream's name, an event type and its members, each with what makes its value: `p` price, `q` quantity, `d`
+/// decimal, `s` decimal of either sign, `i` integer, `t` time, `n` symbol, `b` flag; any other text is the value.
+/// `?` marks members that some years do not have.
+const KINDS: [(&str, &str, &[Member]); 6] = [
     (
         "aggTrade",
         "aggTrade",
@@ -256,6 +259,7 @@ fn value(how: &str, symbol: &str, (shape, number): (u8, u64)) -> String {
             format!("\"{}{}\"", ["", "-"][usize::from(shape & 1)], decimal(number % 10u64.pow(12), 8, shape))
         }
         "i" if shape < 4 => number.to_string(),
+        "i" if shape < 8 => format!("0{number}"),
         "i" => (number % 10u64.pow(u32::from(shape) % 14 + 1)).to_string(),
         "t" if shape < 4 => (number % 100_000_000_000_000).to_string(),
         "t" => (1_000_000_000_000 + number % 8_000_000_000_000).to_string(),
