@@ -259,7 +259,7 @@ fn value(how: &str, symbol: &str, (shape, number): (u8, u64)) -> String {
             format!("\"{}{}\"", ["", "-"][usize::from(shape & 1)], decimal(number % 10u64.pow(12), 8, shape))
         }
         "i" if shape < 4 => number.to_string(),
-        "i" if shape < 8 => format!("0{number}"),
+        "i" if shape < 8 => format!("0{}", number % 100_000),
         "i" => (number % 10u64.pow(u32::from(shape) % 14 + 1)).to_string(),
         "t" if shape < 4 => (number % 100_000_000_000_000).to_string(),
         "t" => (1_000_000_000_000 + number % 8_000_000_000_000).to_string(),
