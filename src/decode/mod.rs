@@ -7,7 +7,7 @@
 //!
 //! simd-json is the decoder of record. It writes into a tape, a copy of the frame and work buffers
 //! that are all made for the largest frame at the start, so that no frame allocates. Before it comes a
-//! reader of the venue's usual layouts ([`fast`]), which answers most frames at a tenth of the price,
+//! reader of the venue's usual layouts ([`fast`]), which answers most frames at a sixth of the price,
 //! with the same event, and leaves every other to it.
 
 mod envelope;
