@@ -1,8 +1,9 @@
 //! What does it cost to turn one frame into an event?
 //!
-//! One frame of each kind, decoded again and again by the decoder, by serde_json into a `Value` and
-//! by serde_json into a struct of borrowed texts. The last two stop before any number is parsed or
-//! checked, so they are lower bounds of what they would cost here. Warm-up (3 s), sampling (5 s) and
+//! One frame of each kind, decoded again and again by the decoder, by its decoder of record alone
+//! (simd-json, without the layouts it tries first), by serde_json into a `Value` and by serde_json into a
+//! struct of borrowed texts. The last two stop before any number is parsed or checked, so they are lower
+//! bounds of what they would cost here. Depth has no layout: its two first figures tell what trying costs. Warm-up (3 s), sampling (5 s) and
 //! the confidence interval of the mean are criterion's defaults.
 
 use std::hint::black_box;
@@ -99,6 +100,9 @@ fn one_frame<'a, T: Deserialize<'a>>(c: &mut Criterion, name: &str, frame: &'a s
     let mut group = c.benchmark_group(name);
     group.throughput(Throughput::Bytes(frame.len() as u64));
     group.bench_function("decoder", |b| b.iter(|| decoder.decode(TimeNs(1), black_box(frame.as_bytes()))));
+    group.bench_function("decoder of record", |b| {
+        b.iter(|| decoder.decode_of_record(TimeNs(1), black_box(frame.as_bytes())))
+    });
     group.bench_function("serde_json value", |b| b.iter(|| serde_json::from_str::<Value>(black_box(frame))));
     group.bench_function("serde_json struct", |b| {
         b.iter(|| serde_json::from_str::<Combined<T>>(black_box(frame)).map(|combined| combined.data))

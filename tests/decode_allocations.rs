@@ -91,6 +91,17 @@ fn no_frame_allocates_not_even_the_first() {
     }
 }
 
+/// A frame of a usual layout takes another way than one with a blank in it; neither allocates.
+#[test]
+fn neither_way_allocates() {
+    let mut decoder = Decoder::new(&builtin_instruments("0.0005").unwrap(), BYTES_MAX);
+    let usual = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":1792000000150,"T":1792000000149,"s":"BTCUSDT","t":7100200300,"p":"61234.50","q":"1","X":"MARKET","m":false}}"#;
+    for (frame, fast_frames) in [(usual.to_string(), 1), (format!("{usual} "), 1), (usual.to_string(), 2)] {
+        assert_eq!(allocations(&mut decoder, frame.as_bytes()), 0, "{frame}");
+        assert_eq!(decoder.fast_frames(), fast_frames);
+    }
+}
+
 #[test]
 fn the_large_frame_is_what_it_claims() {
     let mut decoder = Decoder::new(&builtin_instruments("0.0005").unwrap(), BYTES_MAX);

@@ -1,6 +1,7 @@
 //! The decoder against serde_json on recorded frames: every field an event keeps, read back as
 //! text, equals what serde_json reads of the same line. Numbers are compared as normalised text, so
-//! neither the decoder's parser nor floats can agree with themselves.
+//! neither the decoder's parser nor floats can agree with themselves. And the reader of literal layouts
+//! against the decoder of record: of the frames it is for it answers nearly all, and alike.
 //!
 //! Recordings are read from `QT_TEST_DATA` (default `../shared/data`); without them the tests say so
 //! and pass.
@@ -22,6 +23,8 @@ const FEE: &str = "0.0005";
 #[derive(Debug, Default, PartialEq)]
 struct Census {
     events: BTreeMap<String, usize>,
+    /// Of these, answered by their layout alone.
+    fast: BTreeMap<String, usize>,
     snapshots: usize,
     faults: usize,
 }
@@ -34,7 +37,15 @@ impl Census {
     fn of(&self, event_type: &str) -> usize {
         self.events.get(event_type).copied().unwrap_or(0)
     }
+
+    /// Per thousand of an event type that were answered by their layout.
+    fn fast_share(&self, event_type: &str) -> usize {
+        1_000 * self.fast.get(event_type).copied().unwrap_or(0) / self.of(event_type)
+    }
 }
+
+/// Events that have a literal layout.
+const FAST: [&str; 6] = ["aggTrade", "trade", "bookTicker", "markPriceUpdate", "kline", "24hrTicker"];
 
 #[test]
 fn the_recording_of_2023_decodes_whole() {
@@ -44,6 +55,7 @@ fn the_recording_of_2023_decodes_whole() {
     assert_eq!((census.snapshots, census.faults), (1, 0));
     assert_eq!((census.of("bookTicker"), census.of("trade")), (44_205, 12_935));
     assert_eq!((census.of("depthUpdate"), census.of("markPriceUpdate")), (16_110, 514));
+    assert_eq!(census.fast["trade"], 12_934, "all but one, which is the insurance fund's");
 }
 
 #[test]
@@ -81,6 +93,7 @@ fn the_wire_samples_of_2026_decode_with_the_built_in_table() {
     let census = check(&frames, &InstrumentTable::new(rows.collect()).unwrap());
     assert_eq!((census.total(), census.faults, census.snapshots), (14, 0, 0));
     assert_eq!(census.events.len(), 8, "every event type: {census:?}");
+    assert_eq!(census.fast.values().sum::<usize>(), 11, "all but two forced orders and a depth");
 }
 
 #[test]
@@ -98,24 +111,35 @@ fn other_venues_frames_are_faults() {
     for (name, count) in [("cryptofeed_bybit.tsv.zst", 4_440), ("cryptofeed_okx.tsv.zst", 410)] {
         let Some(frames) = recording(name) else { return };
         let mut decoder = Decoder::new(&builtin_instruments(FEE).unwrap(), FRAME_BYTES_MAX);
+        assert!(lines(&frames).all(|(at, raw)| decoder.decode_fast(at, raw.as_bytes()).is_none()));
         let faults = lines(&frames).filter(|(at, raw)| decoder.decode(*at, raw.as_bytes()).is_err());
         assert_eq!(faults.count(), count, "{name}");
     }
 }
 
-/// Decodes every line and compares each event with serde_json's reading.
+/// Decodes every line and compares each event with serde_json's reading, and the answers by layout with those
+/// of the decoder of record.
 fn check(frames: &str, table: &InstrumentTable) -> Census {
     let mut decoder = Decoder::new(table, FRAME_BYTES_MAX);
     let mut census = Census::default();
     for (at, raw) in lines(frames) {
-        match decoder.decode(at, raw.as_bytes()) {
+        let decoded = decoder.decode(at, raw.as_bytes());
+        let fast = decoder.decode_fast(at, raw.as_bytes());
+        assert_eq!(decoder.decode_of_record(at, raw.as_bytes()), decoded, "{raw}");
+        match decoded {
             Ok(Decoded::Event(event)) => {
                 assert_eq!(event.recv_ns, at);
                 let read: Value = serde_json::from_str(raw).unwrap();
                 let object = read.get("data").unwrap_or(&read);
                 compare(&event, table.get(event.instrument).unwrap(), object, raw);
-                *census.events.entry(object["e"].as_str().unwrap().to_string()).or_default() += 1;
+                let event_type = object["e"].as_str().unwrap();
+                *census.events.entry(event_type.to_string()).or_default() += 1;
+                if let Some(fast) = fast {
+                    assert_eq!(fast, event, "{raw}");
+                    *census.fast.entry(event_type.to_string()).or_default() += 1;
+                }
             }
+            _ if fast.is_some() => panic!("answered by its layout alone: {raw}"),
             Ok(Decoded::Skipped(Skip::RestSnapshot)) => census.snapshots += 1,
             Ok(Decoded::Skipped(other)) => panic!("{other:?}: {raw}"),
             Err(fault) => {
@@ -124,6 +148,10 @@ fn check(frames: &str, table: &InstrumentTable) -> Census {
             }
         }
     }
+    for event_type in FAST.into_iter().filter(|event_type| census.of(event_type) > 0) {
+        assert!(census.fast_share(event_type) >= 999, "{event_type}: {census:?}");
+    }
+    println!("answered by layout: {:?} of {:?}", census.fast, census.events);
     census
 }
 

@@ -107,6 +107,7 @@ impl<R: Recorder> Core<R> {
         }
         self.note_allocations(allocations);
         self.counts.frames += 1;
+        self.counts.fast = self.decoder.fast_frames();
         match decoded {
             Ok(Decoded::Event(event)) => {
                 self.counts.taken += 1;

@@ -26,6 +26,16 @@ impl Scale {
         u64::try_from(units).ok().filter(|units| *units > 0).map(|units| Scale { places, units })
     }
 
+    /// Decimal places of the unit.
+    pub fn places(self) -> usize {
+        self.places
+    }
+
+    /// The unit in its last place: 5 for 0.05.
+    pub fn units(self) -> u64 {
+        self.units
+    }
+
     /// The number as a multiple of the unit; `None` unless it is one, without sign, in at most
     /// [`BYTES_MAX`] bytes.
     pub fn parse(self, text: &[u8]) -> Option<i64> {

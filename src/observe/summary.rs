@@ -19,6 +19,8 @@ pub struct LoopCounts {
     pub frames: u64,
     /// Of these, frames that became market events.
     pub taken: u64,
+    /// Of these, frames the decoder answered by their layout alone.
+    pub fast: u64,
     /// Frames that are no events, by [`Skip`].
     pub skipped: [u64; Skip::ALL.len()],
     /// Frames received before the one in front of them.
@@ -126,6 +128,8 @@ pub struct Summary {
     /// Frames that became market events. With `decode_errors`, `unknown_frames` and `frames_skipped`
     /// these are all frames.
     pub frames_taken: u64,
+    /// Of these, frames in one of the venue's usual layouts, which the parser did not see.
+    pub frames_fast: u64,
     pub frames_skipped: BTreeMap<&'static str, u64>,
     /// Receive times before the previous frame's, raised to it.
     pub frames_out_of_order: u64,
@@ -211,6 +215,7 @@ impl Summary {
         Summary {
             frames: counts.frames,
             frames_taken: counts.taken,
+            frames_fast: counts.fast,
             frames_out_of_order: counts.out_of_order,
             frames_dropped: counts.dropped,
             frames_skipped: Skip::ALL

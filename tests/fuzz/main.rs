@@ -3,6 +3,7 @@
 
 mod desk;
 mod evaluate;
+mod fast;
 mod files;
 #[path = "../journal_support/mod.rs"]
 mod journal_support;

@@ -214,7 +214,7 @@ fn market() {
 }
 
 /// Of the wire, one a line; not all of them are of streams that are read here.
-fn recorded_frames() -> Vec<Vec<u8>> {
+pub fn recorded_frames() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for line in recorded_lines("frames/binance_um_2026_wire_samples.jsonl", 100) {
         let line: serde_json::Value = serde_json::from_slice(&line).unwrap_or_default();
