@@ -7,8 +7,8 @@ use crate::num::{NS_PER_SEC, TimeNs};
 
 /// A connection that was quiet for so long is asked. The venue takes several control messages a second.
 const QUIET_NS: i64 = 2 * NS_PER_SEC;
-/// And is dead without a word for so long after that: no way there and back takes half of it.
-const WORD_DUE_NS: i64 = 6 * NS_PER_SEC;
+/// And is dead without a word for so long after that: as long as an answer may take.
+const WORD_DUE_NS: i64 = 10 * NS_PER_SEC;
 /// Who was not looked at for longer may have said something meanwhile.
 const LOOK_NS_MAX: i64 = NS_PER_SEC;
 

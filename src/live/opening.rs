@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use crate::event::{ConfigText, Event, EventBody, InstrumentTable, Order, Purpose, RunStart, WorkingType};
 use crate::gateway::Earlier;
 use crate::journal::Identity;
-use crate::num::{Lots, NS_PER_SEC, OrderId, Ticks, TimeNs};
+use crate::num::{Lots, OrderId, Ticks, TimeNs};
 use crate::risk::config::{ExitPrice, Settings};
 use crate::trade::LiveOrder;
 
@@ -35,9 +35,6 @@ pub fn opening(
     events
 }
 
-/// What ended so long before a loss is known to have.
-const RECENT_NS: i64 = 600 * NS_PER_SEC;
-
 /// What the engine has under way, for the gateway.
 pub fn earlier(engine: &Engine) -> Earlier {
     let working_type = match engine.settings().exit_price {
@@ -52,11 +49,9 @@ pub fn earlier(engine: &Engine) -> Earlier {
     for trade in engine.trades() {
         let open = if trade.finished { Lots::ZERO } else { trade.open() };
         earlier.positions.push((trade.instrument, Lots(open.0 * trade.side().sign())));
-        let unheard_since = engine.unheard_since();
         let asked = |order: &&LiveOrder| {
-            // One that counted as absent may have filled all the same, and said so to nobody.
-            let recent = unheard_since.since(order.sent_ns) < RECENT_NS && order.unfilled() > Lots::ZERO;
-            !order.is_done() || (recent && !trade.finished)
+            let doubtful = !trade.finished && order.is_doubtful(engine.unheard_since());
+            !order.is_done() || doubtful
         };
         let live = trade.orders.iter().filter(asked);
         earlier

@@ -7,6 +7,8 @@ use crate::num::{Lots, NS_PER_SEC, OrderId, OutOfRange, Side, Ticks, TimeNs, all
 
 /// A fresh order can be unqueryable for a while: only after this does "not found" mean absent.
 const ABSENT_AFTER_NS: i64 = 60 * NS_PER_SEC;
+/// What was sent so long before a silence is known to have ended as it was told.
+const DOUBTFUL_NS: i64 = 600 * NS_PER_SEC;
 
 /// What we know of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -192,6 +194,13 @@ impl LiveOrder {
         !self.is_done() && (!rests || self.cancel_sent.is_some())
     }
 
+    /// Sent shortly before nobody was heard any more, and ended without filling: one that counted as absent may
+    /// have filled all the same, and said so to nobody.
+    pub fn is_doubtful(&self, unheard_since: TimeNs) -> bool {
+        let recent = unheard_since.since(self.sent_ns) < DOUBTFUL_NS;
+        recent && self.is_done() && self.unfilled() > Lots::ZERO
+    }
+
     /// Acknowledged and able to protect.
     pub fn rests(&self) -> bool {
         matches!(self.state, OrderState::Working | OrderState::Triggered)
@@ -324,6 +333,17 @@ mod tests {
         for (filled, reported) in [(4, 4), (3, 4), (11, 10), (i64::MIN, 10)] {
             assert_eq!(hear(&mut order, &word(OrderStatus::CancelRejected, filled), TimeNs(6)), None);
             assert_eq!(order.reported, Lots(reported), "never less, nor more than there is");
+        }
+    }
+
+    #[test]
+    fn what_ended_unfilled_shortly_before_silence_is_doubtful() {
+        use OrderState::*;
+        for state in OrderState::ALL {
+            let doubtful = |filled, at| order(Purpose::Stop, state, filled, filled).is_doubtful(TimeNs(at));
+            let ended = matches!(state, Canceled | Expired | Rejected);
+            assert_eq!(doubtful(4, 5 + DOUBTFUL_NS - 1), ended, "{state:?}");
+            assert!(!doubtful(4, 5 + DOUBTFUL_NS) && !doubtful(10, 6), "{state:?}");
         }
     }
 

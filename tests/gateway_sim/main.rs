@@ -113,22 +113,24 @@ impl Desk {
     /// The next events, while [`HASTE`] ms pass with every one of the machine's: nothing is late because
     /// the threads and sockets of a busy machine are.
     fn events<const N: usize>(&mut self) -> [String; N] {
-        std::array::from_fn(|_| {
-            let (began, mut passed) = (Instant::now(), 0);
-            loop {
-                if let Ok(event) = self.events.try_recv() {
-                    return words(&event.body);
-                }
-                assert!(began.elapsed() < HANG, "an event that does not come");
-                // One at most a look: what a pause of this thread took is not made up for.
-                let due = began.elapsed().as_micros() as i64 * HASTE / 1_000;
-                if due > passed {
-                    passed = due;
-                    self.pass(1);
-                }
-                thread::yield_now();
+        std::array::from_fn(|_| self.wait_for(|desk| desk.events.try_recv().ok().map(|e| words(&e.body))))
+    }
+
+    fn wait_for<T>(&mut self, mut look: impl FnMut(&Desk) -> Option<T>) -> T {
+        let (began, mut passed) = (Instant::now(), 0);
+        loop {
+            if let Some(found) = look(self) {
+                return found;
             }
-        })
+            assert!(began.elapsed() < HANG, "it does not come");
+            // One at most a look: what a pause of this thread took is not made up for.
+            let due = began.elapsed().as_micros() as i64 * HASTE / 1_000;
+            if due > passed {
+                passed = due;
+                self.pass(1);
+            }
+            thread::yield_now();
+        }
     }
 
     /// The events up to this one.
@@ -252,15 +254,11 @@ fn routine_rounds_find_what_is_known_and_say_nothing() {
     assert_eq!(desk.events(), BOUGHT);
     desk.tell(stop(2, 490_000));
     assert_eq!(desk.events(), ["Accepted 2 0"]);
-    let began = Instant::now();
-    while desk.gateway.as_ref().unwrap().report().counters.reconciliation_rounds < 4 {
-        assert!(began.elapsed() < HANG, "rounds that do not come");
-        desk.pass(100);
-        thread::yield_now();
-    }
+    desk.wait_for(|desk| {
+        let rounds = desk.gateway.as_ref().unwrap().report().counters.reconciliation_rounds;
+        (rounds >= 4).then_some(())
+    });
     assert!(desk.events.try_iter().all(|event| matches!(event.body, EventBody::ClockRead(_))));
-    // Time passes by the look here: a call that a busy machine delays is refused for its time stamp, and
-    // its round begins again.
     let counters = desk.stop().counters;
     assert_eq!(counters.assumed_fills, 0);
 }

@@ -103,3 +103,26 @@ fn who_asks_on_is_banned() {
     let seen = (0..1_000).find(|_| headers(&sim, "/fapi/v1/time").0 == 200);
     assert!(seen.is_some(), "the ban is over");
 }
+
+/// The venue's minute is over though nothing happened since: what was used in it counts no more.
+#[test]
+fn what_arrives_at_a_desk_does_so_at_the_clocks_time() {
+    use quantum_trader::host::time::SteppedTime;
+    use quantum_trader::num::{Dec, NS_PER_SEC, TimeNs};
+    use quantum_trader::sim::server::Desk;
+    use quantum_trader::sim::venue::{Venue, VenueConfig};
+
+    let start = TimeNs(1_704_151_800 * NS_PER_SEC);
+    let clock = SteppedTime::at(start);
+    let venue = VenueConfig { wallet: Dec::int(1_000), leverage: 5, funding: false };
+    let config = ServerConfig { weight_per_minute: 10, ..ServerConfig::default() };
+    let venue = Venue::new(instruments(), venue);
+    let mut desk = Desk::new(config, venue, instruments(), Box::new(clock.clone())).unwrap();
+    let mut ask = || {
+        desk.call("GET", "/fapi/v1/ping", "", "");
+        desk.replies()[0].1.status
+    };
+    assert!((0..10).all(|_| ask() == 200));
+    clock.set(start + 60 * NS_PER_SEC);
+    assert_eq!(ask(), 200);
+}

@@ -385,23 +385,3 @@ fn the_ring_and_the_archive_lower_the_state_by_journaled_events() {
     assert!(desk.send(archive(false)).is_empty());
     assert_eq!(desk.trading(), TradingState::Reducing, "it rises by the operator");
 }
-
-/// It counted as absent, and may have filled: the gateway asks for it, and knows its fills as ours.
-#[test]
-fn orders_that_ended_without_a_fill_shortly_before_are_asked_for_after_a_start() {
-    let mut desk = Desk::new(Settings::DEFAULT);
-    let (entry, stop) = desk.long();
-    desk.pass_ms(60_000);
-    let again = order(&desk.not_found(stop)).id;
-    assert_eq!(desk.state_of(stop), Some(OrderState::Canceled));
-    let asked = |desk: &Desk| -> Vec<OrderId> {
-        crate::live::earlier(&desk.engine).orders.iter().map(|(_, order, _)| order.id).collect()
-    };
-    assert_eq!(asked(&desk), [stop, again], "and not the entry, all of which was told");
-    let told = crate::live::earlier(&desk.engine);
-    let (_, known, filled) = told.orders[0];
-    assert_eq!((known.trade, known.side, known.quantity, filled), (entry, Side::Sell, Lots(10), Lots(0)));
-    desk.update(again, OrderStatus::Accepted, 0);
-    desk.tick(541_000);
-    assert_eq!(asked(&desk), [again], "ten minutes later it is known");
-}

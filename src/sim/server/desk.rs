@@ -247,31 +247,3 @@ fn http_answer(answer: Answer, used: UsedCounts) -> HttpAnswer {
         },
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::btcusdt;
-    use crate::host::time::SteppedTime;
-    use crate::num::{Dec, NS_PER_SEC};
-    use crate::sim::venue::VenueConfig;
-
-    /// The venue's minute is over though nothing happened since: what was used in it counts no more.
-    #[test]
-    fn what_arrives_does_so_at_the_clocks_time() {
-        let start = TimeNs(1_704_151_800 * NS_PER_SEC);
-        let clock = SteppedTime::at(start);
-        let table = InstrumentTable::new(vec![btcusdt()]).unwrap();
-        let venue = VenueConfig { wallet: Dec::int(1_000), leverage: 5, funding: false };
-        let config = ServerConfig { weight_per_minute: 10, ..ServerConfig::default() };
-        let venue = Venue::new(table.clone(), venue);
-        let mut desk = Desk::new(config, venue, table, Box::new(clock.clone())).unwrap();
-        let mut ask = || {
-            desk.call("GET", "/fapi/v1/ping", "", "");
-            desk.replies()[0].1.status
-        };
-        assert!((0..10).all(|_| ask() == 200));
-        clock.set(start + 60 * NS_PER_SEC);
-        assert_eq!(ask(), 200);
-    }
-}
