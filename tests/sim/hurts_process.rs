@@ -81,7 +81,7 @@ fn restart_reconciliation_that_does_not_converge() {
         weather.struck(Blow::LosePower, at(16_000)).struck(Blow::LoseJournal, at(32_000))
     };
     let mut starts = 0;
-    for mut world in worlds(10, storm) {
+    for mut world in worlds(12, storm) {
         while world.now < at(40_000) {
             for id in EACH {
                 let action = if world.now.0 % 2 == 0 { Action::Long } else { Action::Short };

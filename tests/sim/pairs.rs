@@ -6,7 +6,7 @@ use quantum_trader::num::{InstrumentId, NS_PER_MS, NS_PER_SEC, OrderId};
 use quantum_trader::soak::{self, Blow, Coverage, Kind, RARE, START, Weather, World};
 use quantum_trader::trade::OrderState as State;
 
-const SEEDS_MAX: u64 = 400;
+const SEEDS_MAX: u64 = 1_500;
 const STORM_S: i64 = 40;
 
 /// The pairs that belong to a test are reached in the weather it makes.

@@ -562,3 +562,25 @@ fn what_leaves_before_its_entry_is_told_is_no_position_to_the_other_side() {
         assert_eq!(desk.position(), -1);
     }
 }
+
+/// What the venue rounds is a hundred millionth a part, and there are not as many parts as lots.
+#[test]
+fn of_many_lots_rounding_hides_no_difference() {
+    let mut desk = Desk::on_unknown(OnUnknownPosition::Adopt);
+    desk.assumed(5_000, 500_000);
+    desk.assumed(-3_000, 500_000);
+    let trade = desk.only_trade();
+    assert_eq!((trade.exited, trade.realised), (Lots(3_000), Dec::ZERO));
+    let wallet = |desk: &Desk| desk.engine.controller().wallet().unwrap();
+    for (difference, taken) in [(Dec::new(1, 5), false), (Dec::new(2, 5), true)] {
+        let before = wallet(&desk);
+        let (wallet_then, reason) = (before + difference, AccountReason::Order);
+        let update =
+            AccountUpdate { wallet: wallet_then, change: Dec::ZERO, event_ms: 0, reason, pad: [0; 7] };
+        desk.send(EventBody::AccountUpdate(update));
+        desk.update(OrderId::new(7, 2), OrderStatus::Accepted, 0);
+        desk.tick(100);
+        desk.tick(3_000);
+        assert_eq!(wallet(&desk), if taken { wallet_then } else { before });
+    }
+}
