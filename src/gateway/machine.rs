@@ -48,6 +48,9 @@ pub struct GatewayConfig {
     /// Joined to an embedded venue in lockstep: no request of its own, and no answer is overdue, for
     /// time stands still until all is answered.
     pub lockstep: bool,
+    /// Whether quiet connections are asked if they live: where the venue's time is the world's. A simulated
+    /// venue whose clock goes faster would hear too many pings, and answer late by its own time.
+    pub pings: bool,
     /// How often everything is asked for while nothing seems to be missing.
     pub reconcile_ns: i64,
 }

@@ -75,7 +75,7 @@ impl Gateway {
 
     /// Asks what is quiet whether it lives, and gives up what does not.
     pub(super) fn feel_pulses(&mut self, now: TimeNs, out: &mut Outputs) {
-        if self.is_silent() {
+        if !self.config.pings || self.is_silent() {
             return;
         }
         if self.order_link() == Link::Up {

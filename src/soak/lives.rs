@@ -107,6 +107,7 @@ impl World {
             time_sync_ns: i64::from(self.settings.time_sync_s) * NS_PER_SEC,
             reconcile_ns: self.settings.reconcile_s * NS_PER_SEC,
             lockstep: false,
+            pings: true,
         })
     }
 

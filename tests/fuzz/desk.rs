@@ -123,6 +123,7 @@ impl Desk {
             limits,
             time_sync_ns: 3_600 * NS_PER_SEC,
             lockstep: false,
+            pings: true,
             reconcile_ns: 3_600 * NS_PER_SEC,
         };
         let prices: Arc<[AtomicI64]> = table.iter().map(|_| AtomicI64::new(0)).collect();

@@ -114,6 +114,7 @@ fn config() -> StartConfig {
             limits,
             time_sync_ns: 3_600 * NS_PER_SEC,
             lockstep: false,
+            pings: true,
             reconcile_ns: 3_600 * NS_PER_SEC,
         },
         stale_ns: None,

@@ -124,6 +124,7 @@ fn config(server: &Server, roots: Roots) -> StartConfig {
             limits,
             time_sync_ns: 3_600 * 1_000_000_000,
             lockstep: false,
+            pings: true,
             // Longer than a test lasts.
             reconcile_ns: 86_400 * NS_PER_SEC,
         },

@@ -72,6 +72,7 @@ impl Desk {
                 limits,
                 time_sync_ns: 3_600 * 1_000_000_000,
                 lockstep: false,
+                pings: true,
                 reconcile_ns: reconcile_s * NS_PER_SEC,
             },
             stale_ns: None,

@@ -128,6 +128,7 @@ pub(super) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
     let (recovery, begun) = resume::find(dir, settings)?;
     let stale_ns = Some(clock.scaled(GATEWAY_STALE_NS));
     let mut start_config = sockets::start_config(settings, endpoints, args.symbols.clone(), false, stale_ns)?;
+    start_config.gateway.pings = !clock.is_simulated();
     // As often as requests are by the world's clock.
     start_config.gateway.reconcile_ns = clock.scaled(start_config.gateway.reconcile_ns);
     let mut account =

@@ -97,7 +97,8 @@ fn gateway(limits: LimitSettings, time_sync_ns: i64, lockstep: bool) -> Gateway 
     prices.set(BTC, Ticks(600_000));
     prices.set(ETH, Ticks(300_000));
     let ids = ClientIds::new("qt").unwrap();
-    let config = GatewayConfig { ids, limits, time_sync_ns, lockstep, reconcile_ns: RECONCILE_NS };
+    let config =
+        GatewayConfig { ids, limits, time_sync_ns, lockstep, pings: true, reconcile_ns: RECONCILE_NS };
     let instruments = InstrumentTable::new(vec![btcusdt(), ethusdt()]).unwrap();
     let credentials = Credentials::new("the-key", "the-secret").unwrap();
     Gateway::new(config, instruments, prices, credentials, 0, T0)
