@@ -5,7 +5,7 @@
 //! of the same length can never exceed; it is [`MARGIN_NS`] longer, since a network may bring requests
 //! closer together than they were sent. Where the venue says that more of its present interval was used than
 //! we know of, by somebody else at this address or by a start before this one, the difference counts until
-//! that interval is over, and as much longer.
+//! that interval is over, and a margin longer.
 
 use std::collections::VecDeque;
 
@@ -90,12 +90,12 @@ impl Window {
         }
     }
 
-    /// So much of the venue's interval is used at `venue_ms` of its clock, which is `now`.
-    fn state(&mut self, now: TimeNs, venue_ms: Millis, count: u64) {
+    /// So much of the venue's interval was used when we sent, at `sent` of our clock and `venue_ms` of its.
+    fn state(&mut self, sent: TimeNs, venue_ms: Millis, count: u64) {
         let period_ns = self.limit.period_ns.max(NS_PER_MS);
         // What is heard as an interval begins is of the one before: an answer takes its time.
         let heard_ms = venue_ms.saturating_sub(MARGIN_NS / NS_PER_MS);
-        let until = now + period_ns - heard_ms.rem_euclid(period_ns / NS_PER_MS) * NS_PER_MS;
+        let until = sent + period_ns - heard_ms.rem_euclid(period_ns / NS_PER_MS) * NS_PER_MS;
         // And what was sent just before it began may have come after; it stays among ours throughout.
         let since = until - period_ns - 2 * MARGIN_NS;
         let ours: u64 = self.spent.iter().filter(|(at, _)| *at >= since).map(|(_, amount)| amount).sum();
@@ -163,15 +163,15 @@ impl Budget {
         }
     }
 
-    /// The venue's own count of a limit, in place of the limit, at `venue_ms` of its clock. It counts where it
-    /// is larger than ours.
-    pub fn state(&mut self, now: TimeNs, venue_ms: Millis, count: RateLimit) {
+    /// The venue's own count of a limit, in place of the limit, by the answer to what was sent at `sent` of our
+    /// clock and `venue_ms` of its. It counts where it is larger than ours.
+    pub fn state(&mut self, sent: TimeNs, venue_ms: Millis, count: RateLimit) {
         let same = |window: &&mut Window| {
             (window.limit.kind, window.limit.period_ns) == (count.kind, count.period_ns)
         };
         for window in self.windows.iter_mut().filter(same) {
-            window.pass(now);
-            window.state(now, venue_ms, u64::from(count.limit));
+            window.pass(sent);
+            window.state(sent, venue_ms, u64::from(count.limit));
         }
     }
 }

@@ -94,7 +94,7 @@ impl RestClient {
         Ok(RestClient { agent, base: Arc::from(base), api_key, timeout: CALL_TIMEOUT })
     }
 
-    /// One exchange, without a second try: ten seconds at most.
+    /// One exchange, without a second try: [`CALL_TIMEOUT`] at most, in a lane [`LANE_TIMEOUT`].
     pub fn call(&self, call: &RestCall) -> RestReply {
         let question = if call.query.is_empty() { "" } else { "?" };
         let mut request = http::Request::builder()

@@ -213,8 +213,7 @@ impl LiveOrder {
 
 /// What orders on a side have filled, by the venue's word, beyond what their fills tell.
 pub(super) fn owing(orders: &[LiveOrder], side: Side) -> Lots {
-    let owing = orders.iter().filter(|order| order.side == side);
-    Lots(owing.map(|order| (order.reported - order.filled).0.max(0)).sum())
+    Lots(owed(orders, side, Lots(i64::MAX)).map(|(_, lots)| lots.0).sum())
 }
 
 /// Which orders on a side have filled more, by the venue's word, than their fills tell, and what of so many

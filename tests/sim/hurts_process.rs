@@ -75,13 +75,13 @@ fn restart_reconciliation_that_does_not_converge() {
             .with(Kind::LoseReports, at(3_000), at(40_000))
             .with(Kind::LoseAnswers, at(3_000), at(40_000))
             .with(Kind::RestLost, at(10_000), at(30_000));
-        for second in [6, 9, 12, 20, 24, 28, 36] {
+        for second in [6, 9, 12, 20, 24, 28, 36, 39] {
             weather = weather.struck(Blow::Kill, at(second * 1_000));
         }
         weather.struck(Blow::LosePower, at(16_000)).struck(Blow::LoseJournal, at(32_000))
     };
     let mut starts = 0;
-    for mut world in worlds(12, storm) {
+    for mut world in worlds(10, storm) {
         while world.now < at(40_000) {
             for id in EACH {
                 let action = if world.now.0 % 2 == 0 { Action::Long } else { Action::Short };

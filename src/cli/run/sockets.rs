@@ -49,6 +49,7 @@ pub(super) fn start_config(
             },
             time_sync_ns: i64::from(settings.time_sync_s) * NS_PER_SEC,
             lockstep,
+            // Simulated time may go faster than a ping and its answer.
             pings: false,
             reconcile_ns: settings.reconcile_s * NS_PER_SEC,
         },
