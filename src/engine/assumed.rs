@@ -114,7 +114,9 @@ impl Engine {
     /// What of `fill` leaves a position of ours, once `paid` lots of it are booked and `ended` are others'.
     fn reducible(&self, id: InstrumentId, fill: &Fill, paid: Lots, ended: Lots) -> Lots {
         let trade = self.trade_index(id).map(|t| &self.trades[t]).filter(|trade| !trade.finished);
-        let held = trade.filter(|trade| fill.side != trade.side()).map_or(Lots::ZERO, Trade::held);
+        let held = trade
+            .filter(|trade| fill.side != trade.side())
+            .map_or(Lots::ZERO, |trade| trade.held_for(fill.cause));
         Lots((held - paid).0.max(0)).min(fill.quantity - paid - ended)
     }
 
@@ -138,7 +140,7 @@ impl Engine {
                 None
             }
             // Nothing of it is open, and its entry may never fill on: should it, that is a fill like this one.
-            Some(t) if self.trades[t].held().0 <= 0 && self.trades[t].side() != fill.side => {
+            Some(t) if self.trades[t].held_for(fill.cause).0 <= 0 && self.trades[t].side() != fill.side => {
                 self.cancel_entry(t, out);
                 if self.trades[t].entry.quantity == Lots::ZERO {
                     self.advance(t, Step::EntryEnded, out);

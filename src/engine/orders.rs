@@ -304,7 +304,7 @@ impl Engine {
         match trade.order(fill.order) {
             _ if trade.finished => false,
             Some(order) => fill.side == order.side && fill.quantity <= order.unfilled(),
-            None => fill.side == trade.side().opposite() && fill.quantity <= trade.held(),
+            None => fill.side == trade.side().opposite() && fill.quantity <= trade.held_for(fill.cause),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::order::{owed, owing};
+use super::order::{held, owed};
 use super::{FillMemory, LiveOrder, Trade};
 use crate::event::{
     Alarm, AlarmKind, EntryFilled, Event, EventBody, Fill, FillCause, InstrumentTable, Order, OrderUpdate,
@@ -75,9 +75,8 @@ impl OpenTrade {
         self.entered - self.exited
     }
 
-    /// What the venue holds of it, as far as it has said.
-    fn held(&self) -> Lots {
-        self.open() + owing(&self.orders, self.side)
+    fn held_for(&self, cause: FillCause) -> Lots {
+        held(self.open(), &self.orders, self.side, cause)
     }
 
     /// Lots that acknowledged stops would close.
@@ -130,7 +129,7 @@ impl OpenTrade {
                 let fits = order.purpose != Purpose::Entry || entered <= Lots::QUANTITY_MAX;
                 fill.side == order.side && fill.quantity <= order.unfilled() && fits
             }
-            None => fill.side == self.side.opposite() && fill.quantity <= self.held(),
+            None => fill.side == self.side.opposite() && fill.quantity <= self.held_for(fill.cause),
         }
     }
 
@@ -310,8 +309,8 @@ impl Book {
         let part = |quantity| Fill { quantity, fee: Dec::ZERO, order: OrderId::NONE, ..fill };
         let (mut left, mut beyond) = (lots, Lots::ZERO);
         let found = self.trades.iter().find(|(_, trade)| trade.instrument == id);
-        if let Some((trade, held)) = found.map(|(id, trade)| (*id, trade)) {
-            let owed: Vec<_> = owed(&held.orders, fill.side, left).collect();
+        if let Some((trade, open)) = found.map(|(id, trade)| (*id, trade)) {
+            let owed: Vec<_> = owed(&open.orders, fill.side, left).collect();
             for (order, lots) in owed {
                 left -= lots;
                 let rest = self.settle(now, trade, &Fill { order, ..part(lots) });
@@ -328,7 +327,7 @@ impl Book {
         let Some(trade) = self.trades.get_mut(&id).filter(|trade| trade.side != fill.side) else {
             return Lots::ZERO;
         };
-        let quantity = Lots(trade.held().0.clamp(0, fill.quantity.0));
+        let quantity = Lots(trade.held_for(fill.cause).0.clamp(0, fill.quantity.0));
         if quantity.0 > 0 {
             trade.exited += quantity;
             self.booked.push(Booked::Exit { trade: id, fill: Fill { quantity, ..*fill } });

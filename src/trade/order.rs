@@ -2,7 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::event::{Order, OrderKind, OrderStatus, OrderUpdate, Purpose};
+use crate::event::{FillCause, Order, OrderKind, OrderStatus, OrderUpdate, Purpose};
 use crate::num::{Lots, NS_PER_SEC, OrderId, OutOfRange, Side, Ticks, TimeNs, all_hold};
 
 /// A fresh order can be unqueryable for a while: only after this does "not found" mean absent.
@@ -211,9 +211,13 @@ impl LiveOrder {
     }
 }
 
-/// What orders on a side have filled, by the venue's word, beyond what their fills tell.
-pub(super) fn owing(orders: &[LiveOrder], side: Side) -> Lots {
-    Lots(owed(orders, side, Lots(i64::MAX)).map(|(_, lots)| lots.0).sum())
+/// What a fill of this cause can leave of a trade on a side with so much open: with what is owed of its entry,
+/// where the fill was told and not concluded from the position, which has that in it.
+pub(super) fn held(open: Lots, orders: &[LiveOrder], side: Side, cause: FillCause) -> Lots {
+    if cause == FillCause::Assumed {
+        return open;
+    }
+    open + Lots(owed(orders, side, Lots(i64::MAX)).map(|(_, lots)| lots.0).sum())
 }
 
 /// Which orders on a side have filled more, by the venue's word, than their fills tell, and what of so many

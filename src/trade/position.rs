@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{LiveOrder, OrderState, Step, next_state};
-use crate::event::{Consensus, ExitSignal, Fill, Instrument, Purpose, TradeClosed, TradeState};
+use crate::event::{Consensus, ExitSignal, Fill, FillCause, Instrument, Purpose, TradeClosed, TradeState};
 use crate::num::{
     Dec, InstrumentId, Lots, OrderId, OutOfRange, Rounding, Side, Ticks, TimeNs, Wide, all_hold, div_wide,
     mul_div, wide_product,
@@ -184,10 +184,11 @@ impl Trade {
         self.entry.quantity - self.exited
     }
 
-    /// What the venue holds of it, as far as it has said: with what the entry has still to report, of which
-    /// some may have been exited already.
-    pub fn held(&self) -> Lots {
-        self.open() + super::order::owing(&self.orders, self.side())
+    /// What a fill of this cause can leave: all that the venue holds, as far as it has said, with what the entry
+    /// has still to report, of which some may have been exited already. One that was concluded from the
+    /// position has what was not reported in it.
+    pub fn held_for(&self, cause: FillCause) -> Lots {
+        super::order::held(self.open(), &self.orders, self.side(), cause)
     }
 
     /// Approved and not yet exited: what counts for exposure while the entry is working.

@@ -536,9 +536,8 @@ fn what_leaves_before_its_entry_is_told_is_no_position_to_the_other_side() {
         desk.update_filled(entry, OrderStatus::Expired, 10);
         desk.fill(stop, Side::Sell, 477_500, 4);
         assert_eq!(desk.position(), 0);
-        // Of the six lots that are left at the venue two are settled, and then somebody sells one.
-        assert_eq!(alarms(&desk.send(settlement(2, 77))), [AlarmKind::ForcedExit], "{policy}");
-        desk.assumed(-1, 470_000);
+        // Of the six lots that are left at the venue three are settled.
+        assert_eq!(alarms(&desk.send(settlement(3, 77))), [AlarmKind::ForcedExit], "{policy}");
         assert_eq!((desk.only_trade().id, desk.position()), (entry, -3), "{policy}");
         assert!(Engine::restore(&desk.engine.snapshot(1)).is_ok());
         let exit = order(&desk.fill(entry, Side::Buy, 500_000, 6));
@@ -551,15 +550,31 @@ fn what_leaves_before_its_entry_is_told_is_no_position_to_the_other_side() {
         let stop = order(&desk.fill(entry, Side::Buy, 500_000, 4)).id;
         desk.update_filled(entry, OrderStatus::Expired, 6);
         desk.fill(stop, Side::Sell, 477_500, 4);
-        let said = desk.assumed(-3, 480_000);
+        let said = desk.send(settlement(3, 78));
         if policy == OnUnknownPosition::Halt {
-            assert_eq!((desk.position(), desk.trading()), (-2, TradingState::Halted));
+            assert_eq!(
+                (desk.position(), desk.trading()),
+                (0, TradingState::Halted),
+                "all of it is left alone"
+            );
             continue;
         }
         let account = closed(&said);
-        // 4 lots of 0.001 lost 2,250 each, and 2 lost 2,000 each; two fees of 0.25.
-        assert_eq!(account.pnl, -Dec::new(135, 1), "{policy}");
+        // 4 lots of 0.001 lost 2,250 each, and 2 lost 3,000 each; two fees of 0.25.
+        assert_eq!(account.pnl, -Dec::new(155, 1), "{policy}");
         assert_eq!(desk.position(), -1);
+    }
+}
+
+/// What the gateway concludes is what all fills together lack, those that are owed among them.
+#[test]
+fn what_was_concluded_from_the_position_leaves_nothing_that_was_not_told() {
+    for policy in [OnUnknownPosition::Adopt, OnUnknownPosition::Close] {
+        let mut desk = Desk::on_unknown(policy);
+        let entry = order(&desk.signal(Action::Long, Consensus::Strong)).id;
+        desk.update_filled(entry, OrderStatus::Filled, 9);
+        desk.assumed(-10, 500_000);
+        assert_eq!(desk.position(), -10, "{policy}");
     }
 }
 
