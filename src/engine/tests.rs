@@ -1,6 +1,7 @@
 //! The engine driven by hand, event by event: what comes out, and in which order.
 
 mod assumed;
+mod owed;
 mod protection;
 mod regressions;
 mod restart;
